@@ -1,0 +1,45 @@
+"""Canonical JSON: what is checked, hashed, shown and sent is one sequence of bytes. No I/O here."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+
+
+def canonical(value: Any) -> bytes:
+    """Encode a JSON value with sorted keys, UTF-8, no spaces and exact integers.
+
+    Raises `ValueError` for what JSON can't carry: lone surrogates, NaN, infinities, other types.
+    """
+    try:
+        encoded = _ENCODER.encode(value)
+    except (TypeError, UnicodeEncodeError, msgspec.MsgspecError, RecursionError) as problem:
+        raise ValueError(f"not canonical JSON: {type(problem).__name__}") from None
+    return encoded
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (hex) of a value's canonical bytes; for definitions and policies, which are no secrets."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def keyed_digest(key: bytes, data: bytes) -> str:
+    """HMAC-SHA256 (hex) of canonical bytes; for arguments and results, whose values may be guessable."""
+    return hmac.new(key, data, hashlib.sha256).hexdigest()
+
+
+def count_nodes(value: Any, limit: int = 100_000) -> int:
+    """Count the values in a JSON value, stopping once `limit` is passed."""
+    count, todo = 0, [value]
+    while todo and count <= limit:
+        item = todo.pop()
+        count += 1
+        if isinstance(item, Mapping):
+            todo.extend(item.values())
+        elif isinstance(item, list | tuple):
+            todo.extend(item)
+    return count

@@ -1,0 +1,47 @@
+"""The error tree: the class says whose fault it is. No I/O here.
+
+WardgateError
+├── ConfigurationError   a file is wrong: the user's, told with file, line, table and key
+├── CallerError          the client sent something that no handler could take
+├── UpstreamError        an upstream misbehaved or could not be reached
+└── GatewayError         ours
+    ├── RecordError      the record can't be written: no record, no call
+    │   └── BusyError    a bounded queue is full; nothing was queued
+    └── StateError       the state folder is locked, foreign or has the wrong permissions
+"""
+
+
+class WardgateError(Exception):
+    """Any error that Wardgate raises on purpose; its text is one line that a person can act on."""
+
+
+class ConfigurationError(WardgateError):
+    """Configuration that can't be used; `problems` holds every finding, not only the first."""
+
+    def __init__(self, message: str, problems: tuple[object, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+
+class CallerError(WardgateError):
+    """A request that no handler could take."""
+
+
+class UpstreamError(WardgateError):
+    """An upstream misbehaved or could not be reached."""
+
+
+class GatewayError(WardgateError):
+    """Something of ours broke."""
+
+
+class RecordError(GatewayError):
+    """The record could not be written, so nothing may be forwarded."""
+
+
+class BusyError(RecordError):
+    """A bounded queue is full: nothing was queued, the caller is told to come back."""
+
+
+class StateError(GatewayError):
+    """The state folder is locked by another gateway, belongs to another one, or is not private."""

@@ -1,0 +1,147 @@
+"""What `enforce` needs from the rest of the house, as Protocols. No implementation and no I/O here."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from gateway.core.model import (
+    Approval,
+    Call,
+    Decision,
+    Held,
+    Record,
+    Reply,
+    Screened,
+    Tool,
+    Vote,
+)
+
+Progress = Callable[[float, float | None, str | None], Awaitable[None]]
+
+
+class Clock(Protocol):
+    """Time, injected."""
+
+    def now(self) -> datetime:
+        """Aware UTC wall time."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, for durations and deadlines."""
+
+
+class Catalogue(Protocol):
+    """The tools that are known, by the name under which they are exposed."""
+
+    def find(self, exposed: str) -> Tool | None:
+        """The tool, or None for a name that nothing offers."""
+
+    def nearest(self, exposed: str) -> str | None:
+        """The most similar exposed name, for error messages."""
+
+
+class Upstreams(Protocol):
+    """The servers behind the gateway."""
+
+    def state(self, upstream: str) -> tuple[str, str]:
+        """State and its detail: ready | starting | restarting | failed | stopped | draining."""
+
+    def timeout(self, upstream: str) -> float:
+        """Seconds that a call of this upstream may take; waiting for a person doesn't count."""
+
+    async def forward(self, tool: Tool, arguments: bytes, call: Call, progress: Progress | None) -> Reply:
+        """Send one tools/call and wait for its answer, at most `timeout(upstream)` seconds.
+
+        `arguments` are the canonical bytes that were checked. Never raises for what an upstream does: the reply says it.
+        Cancellation passes through after the upstream was told (`notifications/cancelled`).
+        """
+
+
+class Guard(Protocol):
+    """Self-protection: step 0 of the path of a call."""
+
+    def reaches(self, arguments: Mapping[str, Any], upstream: str) -> str:
+        """The protected path that one of the values resolves to, or an empty string."""
+
+
+class Screener(Protocol):
+    """Finds secrets and redacts them; every failure withholds."""
+
+    async def screen(self, value: Mapping[str, Any], tool: Tool | None, deadline: float) -> Screened:
+        """Screen a tools/call result (or an error as a mapping) on every surface, at the latest by `deadline` (monotonic).
+
+        The label of `tool` says what a finding leads to; the released value is still valid against its output schema.
+        """
+
+    async def clean(self, value: Any, deadline: float) -> Any:
+        """A copy of any JSON value with every finding redacted, for records and cards; raises `GatewayError` if it can't."""
+
+    def clean_text(self, text: str) -> str:
+        """A short text (progress, log notice) with every finding redacted; empty if it can't be screened now."""
+
+
+class Records(Protocol):
+    """The record: an append-only tree of exact bytes."""
+
+    async def append(self, record: Record, consume: str = "") -> bool:
+        """Make a record durable; returns after it is on disk. Not interrupted by cancellation once it has begun.
+
+        `consume` names an approval that is used up (approved -> used) in the same transaction; False, with nothing written,
+        if it is no longer there to be used. Raises `RecordError` if the record can't be made durable.
+        """
+
+    def queue(self, record: Record) -> None:
+        """Hand over a record that need not be awaited. Never drops: raises `BusyError` when full, `RecordError` when broken."""
+
+
+class Caller(Protocol):
+    """The client face of one call, as far as the path needs it."""
+
+    asks: str  # none | elicit (legacy server request) | input (modern InputRequiredResult)
+    budget: float  # seconds that this client waits for an answer before it gives up
+
+    async def notice(self, text: str) -> None:
+        """A progress notice, if the client gave a token for it."""
+
+    async def progress(self, done: float, total: float | None, message: str | None) -> None:
+        """Pass an upstream's progress on."""
+
+    async def elicit(self, approval: Approval) -> Vote:
+        """Ask the client's user with a server request (legacy era only) and wait for the answer."""
+
+
+class Approvals(Protocol):
+    """Questions to people, and their answers."""
+
+    async def resume(self, call: Call) -> tuple[str, Approval] | None:
+        """Take the handle of a second round: the call's first id and its approval, with the vote applied.
+
+        Single use by compare-and-swap; None if it is unknown, used, expired or bound to another call.
+        """
+
+    async def obtain(self, call: Call, tool: Tool, decision: Decision, shown: Any, caller: Caller) -> Approval | Held:
+        """Open (durable first) or attach to the row for exactly this call, put it on every door, and wait for an answer.
+
+        Returns the settled row, or Held at the client's budget. Waits are interrupted by cancellation; the row stays decidable.
+        """
+
+    async def expire(self, approval: Approval) -> None:
+        """Settle a row that can't be used any more (void, superseded), with its record."""
+
+
+class Sessions(Protocol):
+    """Counters and state of sessions, kept in memory from what is enforced and committed."""
+
+    def calls_10m(self, session: str, now: datetime) -> int:
+        """Calls of the session in the last ten minutes."""
+
+    def consequential(self, session: str) -> int:
+        """Calls above tier read that were forwarded in the session."""
+
+    def tainted(self, session: str) -> bool:
+        """Whether an untrusted output was read in the session (true for one that nothing is known of)."""
+
+    def used(self, principal: str, now: datetime) -> Mapping[str, int]:
+        """Allows per rated rule inside its window."""
+
+    def saw(self, call: Call, tool: Tool, decision: Decision) -> None:
+        """Count a call that is about to be forwarded."""
