@@ -3,11 +3,13 @@
 WardgateError
 ├── ConfigurationError   a file is wrong: the user's, told with file, line, table and key
 ├── CallerError          the client sent something that no handler could take
+│   └── ApprovalError    a vote that doesn't count: unknown, settled or expired row, weak proof, wrong person
 ├── UpstreamError        an upstream misbehaved or could not be reached
 └── GatewayError         ours
     ├── RecordError      the record can't be written: no record, no call
     │   └── BusyError    a bounded queue is full; nothing was queued
-    └── StateError       the state folder is locked, foreign or has the wrong permissions
+    └── StateError       the state folder is foreign or has the wrong permissions
+        └── LockedError  another gateway holds it
 """
 
 
@@ -25,6 +27,14 @@ class ConfigurationError(WardgateError):
 
 class CallerError(WardgateError):
     """A request that no handler could take."""
+
+
+class ApprovalError(CallerError):
+    """A vote that doesn't count; `objection` is the code of why (`core/approval.py`)."""
+
+    def __init__(self, message: str, objection: str) -> None:
+        super().__init__(message)
+        self.objection = objection
 
 
 class UpstreamError(WardgateError):
@@ -45,3 +55,7 @@ class BusyError(RecordError):
 
 class StateError(GatewayError):
     """The state folder is locked by another gateway, belongs to another one, or is not private."""
+
+
+class LockedError(StateError):
+    """Another gateway holds the state folder."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gateway.core.model import (
     Approval,
@@ -15,6 +15,7 @@ from gateway.core.model import (
     Tool,
     Vote,
 )
+from gateway.core.policy import Policy
 
 Progress = Callable[[float, float | None, str | None], Awaitable[None]]
 
@@ -118,8 +119,10 @@ class Approvals(Protocol):
         Single use by compare-and-swap; None if it is unknown, used, expired or bound to another call.
         """
 
-    async def obtain(self, call: Call, tool: Tool, decision: Decision, shown: Any, caller: Caller) -> Approval | Held:
-        """Open (durable first) or attach to the row for exactly this call, put it on every door, and wait for an answer.
+    async def obtain(
+        self, call: Call, tool: Tool, decision: Decision, shown: Any, caller: Caller, waiting: Approval | None = None
+    ) -> Approval | Held:
+        """Go on with `waiting` (a second round), or open (durable first) or attach to the row for exactly this call, put it on every door, and wait for an answer.
 
         Returns the settled row, or Held at the client's budget. Waits are interrupted by cancellation; the row stays decidable.
         """
@@ -145,3 +148,18 @@ class Sessions(Protocol):
 
     def saw(self, call: Call, tool: Tool, decision: Decision) -> None:
         """Count a call that is about to be forwarded."""
+
+
+class House(NamedTuple):
+    """The rooms that the path goes through."""
+
+    clock: Clock
+    catalogue: Catalogue
+    upstreams: Upstreams
+    guard: Guard
+    screener: Screener
+    records: Records
+    approvals: Approvals
+    sessions: Sessions
+    policy: Callable[[], Policy]
+    key: bytes  # of the keyed digests

@@ -321,7 +321,8 @@ class Obligation:
     value: Any = None
 
     def __str__(self) -> str:
-        return f"{self.kind.value} {self.name}".strip()
+        value = f"={self.value!r}" if self.kind is ObligationKind.SET else ""
+        return f"{self.kind.value} {self.name}{value}".strip()
 
 
 @dataclass(frozen=True, slots=True)

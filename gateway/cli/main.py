@@ -1,0 +1,54 @@
+"""The `wardgate` command: finds the command's module and runs it. Imports nothing that only one command needs."""
+
+import sys
+from importlib import import_module
+
+# command -> (module, what it does). A row's module is imported only when the command is called.
+COMMANDS = {
+    "stdio": ("gateway.cli.stdio", "connect a client's pipes to the gateway (what clients register)"),
+    "serve": ("gateway.cli.serve", "run the gateway: streamable HTTP, console, control socket"),
+    "check": ("gateway.cli.check", "validate upstreams.toml and policies, offline"),
+    "approvals": ("gateway.cli.approvals", "list what waits for a person"),
+    "approve": ("gateway.cli.approve", "approve one waiting call"),
+    "deny": ("gateway.cli.deny", "deny one waiting call, with a reason"),
+    "log": ("gateway.cli.log", "read the record"),
+    "explain": ("gateway.cli.explain", "say why one call ended as it did"),
+    "verify": ("gateway.cli.verify", "prove that the record is unchanged"),
+    "sessions": ("gateway.cli.sessions", "who is or was connected, and what they did"),
+    "client": ("gateway.cli.client", "tokens of HTTP clients: add, list, revoke"),
+    "warm": ("gateway.cli.warm", "compile the scanner's rules into the cache"),
+    "demo": ("gateway.cli.demo", "play the main job on embedded upstreams"),
+}
+
+USAGE = 2
+
+
+def usage() -> str:
+    """The list of commands, as `wardgate --help` prints it."""
+    rows = "\n".join(f"  {name:<10} {about}" for name, (_, about) in COMMANDS.items())
+    return f"usage: wardgate COMMAND [options]\n\n{rows}\n\n`wardgate COMMAND --help` tells the options of one."
+
+
+def main() -> None:
+    """Run one command and exit with its code."""
+    name, rest = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("--help", [])
+    if name in ("--help", "-h", "help"):
+        print(usage())
+        raise SystemExit(0)
+    if name in ("--version", "-V"):
+        from gateway import __version__
+
+        print(f"wardgate {__version__}")
+        raise SystemExit(0)
+    if name not in COMMANDS:
+        from difflib import get_close_matches  # imported late: only a wrong name needs it
+
+        near = get_close_matches(name, COMMANDS, n=1)
+        hint = f"; did you mean `{near[0]}`?" if near else "; `wardgate --help` lists them"
+        print(f"unknown command `{name}`{hint}", file=sys.stderr)
+        raise SystemExit(USAGE)
+    raise SystemExit(import_module(COMMANDS[name][0]).run(rest))
+
+
+if __name__ == "__main__":
+    main()

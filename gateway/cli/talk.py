@@ -1,0 +1,62 @@
+"""Speak with the running gateway over its control socket. Light: the standard library only."""
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from gateway.place import config_file, socket_address, state_folder
+
+ANSWER_DEADLINE = 30.0
+UNREACHABLE = 3
+
+
+class Unreachable(Exception):  # noqa: N818 - it is what a command tells its user
+    """No gateway answers; `code` is the exit code for it."""
+
+    def __init__(self, message: str, code: int = UNREACHABLE) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def find_state(config: str | None) -> Path:
+    """The state folder of a configuration, or `Unreachable` (exit code 1) where it can't be read."""
+    path = config_file(config, os.environ)
+    try:
+        return state_folder(path)
+    except (OSError, ValueError) as problem:
+        raise Unreachable(f"configuration can't be read: {problem}", 1) from None
+
+
+def ask(config: str | None, op: str, **fields: Any) -> dict[str, Any]:
+    """Send one request and return the answer; `Unreachable` where nobody answers or the gateway refuses."""
+    state = find_state(config)
+    try:
+        answer = _exchange(state, {"op": op, **fields})
+    except (OSError, ValueError):
+        raise Unreachable(f"no gateway answers for `{state}`: `wardgate serve` starts one") from None
+    if not answer.get("ok"):
+        raise Unreachable(str(answer.get("error", "refused")), int(answer.get("exit", 1)))
+    return answer
+
+
+def _exchange(state: Path, request: dict[str, Any]) -> dict[str, Any]:
+    folder = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+            link.settimeout(ANSWER_DEADLINE)
+            link.connect(socket_address(state, folder))
+            link.sendall(json.dumps(request).encode() + b"\n")
+            data = b""
+            while not data.endswith(b"\n"):
+                chunk = link.recv(1 << 16)
+                if not chunk:
+                    break
+                data += chunk
+    finally:
+        os.close(folder)
+    answer = json.loads(data)
+    if not isinstance(answer, dict):
+        raise TypeError("the gateway's answer was no object")
+    return answer

@@ -1,0 +1,178 @@
+"""Read the text of upstreams.toml into `Settings`, noting every problem. Opens no file."""
+
+import hashlib
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from gateway.config.nouns import Approver, Auth, ClientEntry, Gateway, Limits, Notify, Settings
+from gateway.config.upstreams import read_upstreams
+from gateway.core.model import Proof
+from gateway.core.policy.read import read_owner
+from gateway.core.section import Document, Section
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+META = r"[A-Za-z0-9.-]+/[A-Za-z0-9._-]+"
+MIB = 1024 * 1024
+
+
+def read_settings(document: Document, file: Path) -> Settings:
+    """Read the whole document; the settings are only fit for use if no problem in the document is an error."""
+    section = document.section()
+    schema = section.raw("schema")
+    if "schema" not in section:
+        section.required("schema", "schema = 1")
+    elif schema != 1 or isinstance(schema, bool):
+        section.wrong("schema", "1", schema)
+    gateway = _gateway(section.section("gateway"), file)
+    settings = Settings(
+        file=file,
+        gateway=gateway,
+        upstreams=read_upstreams(section, file.parent, gateway.call_timeout),
+        clients=_clients(section.section("clients")),
+        approvers=_approvers(section.section("approvers")),
+        limits=_limits(section.section("limits")),
+        auth=_auth(section.section("auth")) if "auth" in section else None,
+        notify=_notify(section.section("notify")),
+    )
+    if settings.auth is None and not _loopback(gateway.host):
+        section.section("gateway").problem(
+            "listen", f"expected a loopback address without [auth], found `{gateway.host}`", gateway.host, "127.0.0.1"
+        )
+    section.close(also=("auth",))
+    return settings
+
+
+def absolute(base: Path, named: str) -> Path:
+    """A path of the configuration: `~` expanded, relative to the configuration's folder, symlinks kept."""
+    return Path(os.path.abspath(base / Path(named).expanduser()))  # noqa: PTH100 - resolve() would follow symlinks
+
+
+def _gateway(section: Section, file: Path) -> Gateway:
+    state = section.text("state", expected="the path of a folder")
+    if state:
+        folder = absolute(file.parent, state)
+    else:
+        from platformdirs import user_state_path  # most configurations name it
+
+        folder = user_state_path("wardgate")
+    host, port = _listen(section)
+    gateway = Gateway(
+        policies=absolute(file.parent, section.text("policies", "policies", expected="the path of a folder")),
+        state=folder,
+        id=section.text("id", _identity(file), NAME, "an id from letters, digits and . _ -"),
+        host=host,
+        port=port,
+        call_timeout=section.duration("call_timeout", 60.0, 0.1, 86400),
+        session_meta=section.text("session_meta", "dev.wardgate/session", META, "a key such as `example.com/session`"),
+        prompt_meta=section.text("prompt_meta", "dev.wardgate/prompt", META, "a key such as `example.com/prompt`"),
+    )
+    section.close()
+    return gateway
+
+
+def _identity(file: Path) -> str:
+    """The id of a gateway that names none: it follows from where its configuration stands."""
+    return "gw-" + hashlib.sha256(os.fsencode(file)).hexdigest()[:10]
+
+
+def _listen(section: Section) -> tuple[str, int]:
+    text = section.text("listen", "127.0.0.1:8765", expected="an address such as `127.0.0.1:8765`")
+    found = re.fullmatch(r"\[([0-9A-Fa-f:.%]+)\]:(\d{1,5})|([A-Za-z0-9.-]+):(\d{1,5})", text)
+    port = int(found[2] or found[4]) if found else 0
+    if found is None or port > 65535:
+        section.wrong("listen", "an address such as `127.0.0.1:8765` or `[::1]:8765`", text)
+        return "127.0.0.1", 8765
+    return found[1] or found[3], port
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _clients(section: Section) -> Mapping[str, ClientEntry]:
+    clients: dict[str, ClientEntry] = {}
+    for name, child in section.children():
+        if not re.fullmatch(NAME, name) or name == "unknown":
+            section.problem(
+                name, f"expected a name from letters, digits and . _ - other than `unknown`, found `{name}`"
+            )
+        trust = child.texts("trust", "a list of session and prompt")
+        for word in trust:
+            if word not in ("session", "prompt"):
+                child.problem("trust", f"expected session or prompt, found `{word}`", word)
+        if "owner" in child:
+            owner = read_owner(child)
+        else:
+            owner = None
+            child.warn("owner", "missing: say who answers for this client")
+        clients[name] = ClientEntry(name, owner, frozenset(trust), child.flag("closed", False))
+        child.close(also=("owner",))
+    return clients
+
+
+def _approvers(section: Section) -> Mapping[str, Approver]:
+    approvers: dict[str, Approver] = {}
+    words = {proof.word: proof for proof in Proof}
+    for name, child in section.children():
+        if not re.fullmatch(NAME, name):
+            section.problem(name, f"expected a name from letters, digits and . _ -, found `{name}`")
+        roles = child.texts("roles")
+        proofs = child.texts("proofs", "a list of client, local and signed") or ("local",)
+        for word in proofs:
+            if word not in words:
+                child.problem("proofs", f"expected client, local or signed, found `{word}`", word)
+        known = frozenset(words[word] for word in proofs if word in words)
+        approvers[name] = Approver(name, frozenset(roles), known)
+        child.close()
+    return approvers
+
+
+def _auth(section: Section) -> Auth:
+    https = r"https://[^\s/@]+(/\S*)?"
+    auth = Auth(
+        issuer=section.text("issuer", "", https, "an address that starts with https://"),
+        audience=section.text("audience"),
+        principal=section.text("principal", "sub", expected="the name of a claim"),
+        roles=section.text("roles", "", expected="the name of a claim"),
+    )
+    for key in ("issuer", "audience"):
+        if key not in section:
+            section.required(key, "whose JWTs count" if key == "issuer" else "for whom they must be made out")
+    section.warn("", "JWTs are not accepted in this version: `wardgate client add` makes tokens")
+    section.close()
+    return auth
+
+
+def _notify(section: Section) -> Notify:
+    notify = Notify(
+        section.texts("to", "a list of addresses", single=True),
+        section.texts("second", "a list of addresses", single=True),
+        section.text("after", "50%", r"\d{1,2}%|\d+(s|m|h)", "a share such as `50%` or a duration"),
+    )
+    if notify.to or notify.second:
+        section.warn("to", "notices are not sent in this version")
+    section.close()
+    return notify
+
+
+def _limits(section: Section) -> Limits:
+    flights = section.section("calls_in_flight")
+    limits = Limits(
+        line=section.size("line", Limits().line, 64 * 1024, 1024 * MIB),
+        calls_per_client=flights.number("client", Limits().calls_per_client, 1, 10_000),
+        calls_per_upstream=flights.number("upstream", Limits().calls_per_upstream, 1, 10_000),
+        prompts_per_hour=section.number("prompts_per_hour", Limits().prompts_per_hour, 1, 10_000),
+        tools_per_upstream=section.number("tools_per_upstream", Limits().tools_per_upstream, 1, 100_000),
+        definition=section.size("definition", Limits().definition, 1024, 16 * MIB),
+        start=section.duration("start", Limits().start, 0.1, 3600),
+        hold=section.duration("hold", 0, 0.1, 3600) or None,
+    )
+    flights.close()
+    section.close()
+    return limits

@@ -1,0 +1,154 @@
+"""The control socket: shims hand over their pipes here, commands ask and act. It decides nothing.
+
+A Unix socket in the state folder (0600, peer uid checked). One JSON object a line; a command gets one line back.
+"""
+
+import os
+import pwd
+import socket
+import struct
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+import msgspec
+
+from gateway.place import socket_address
+
+LINE_LIMIT = 1 << 20
+HELLO_DEADLINE = 10.0
+
+Request = dict[str, Any]
+Handler = Callable[[Request, str], Awaitable[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A shim's hello: who and where it is, and the descriptors that it handed over (none when it relays bytes)."""
+
+    hello: Request
+    user: str
+    fds: tuple[int, ...]
+    link: anyio.abc.UNIXSocketStream
+
+    async def say(self, **message: Any) -> None:
+        """Send the shim one line; a shim that is gone hears nothing."""
+        try:
+            await self.link.send(msgspec.json.encode(message) + b"\n")
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+            return
+
+    async def gone(self) -> None:
+        """Return when the shim has closed its end."""
+        try:
+            while await self.link.receive(4096):
+                pass
+        except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            return
+
+
+Attach = Callable[[Attachment], Awaitable[None]]
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer of a handler, not an error of ours
+    """What a handler raises to answer a command with an error and its exit code."""
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Control:
+    """Listens on the socket of one state folder and gives each line to its handler."""
+
+    def __init__(self, state: Path, handlers: Mapping[str, Handler], attach: Attach) -> None:
+        self._state, self._handlers, self._attach = state, handlers, attach
+
+    async def run(
+        self, tasks: anyio.abc.TaskGroup, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Listen until cancelled; what was accepted goes on in `tasks`.
+
+        The lock on the state folder is held by now, so an old socket is nobody's.
+        """
+        folder = os.open(self._state, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            address = socket_address(self._state, folder)
+            await anyio.Path(address).unlink(missing_ok=True)
+            listener = await anyio.create_unix_listener(address, mode=0o600, backlog=128)
+            async with listener:
+                task_status.started()
+                await listener.serve(self._serve, tasks)
+        finally:
+            os.close(folder)
+
+    async def _serve(self, link: anyio.abc.SocketStream) -> None:
+        assert isinstance(link, anyio.abc.UNIXSocketStream)  # noqa: S101 - a Unix listener accepts nothing else
+        async with link:
+            user = peer_user(link)
+            if user is None:
+                return
+            with anyio.move_on_after(HELLO_DEADLINE) as scope:
+                received = await self._receive(link)
+            if scope.cancelled_caught or received is None:
+                return
+            request, fds = received
+            if request.get("op") == "attach":
+                await self._attach(Attachment(request, user, fds, link))
+                return
+            for fd in fds:
+                os.close(fd)
+            answer = await self._answer(request, user)
+            try:
+                await link.send(msgspec.json.encode(answer) + b"\n")
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                return
+
+    async def _receive(self, link: anyio.abc.UNIXSocketStream) -> tuple[Request, tuple[int, ...]] | None:
+        """One line and the descriptors that came with its first bytes; None for anything else."""
+        try:
+            data, fds = await link.receive_fds(65536, 8)
+            while not data.endswith(b"\n"):
+                if len(data) > LINE_LIMIT:
+                    return None
+                data += await link.receive(65536)
+            request = msgspec.json.decode(data)
+        except (anyio.EndOfStream, anyio.BrokenResourceError, msgspec.MsgspecError):
+            return None
+        return (request, tuple(fds)) if isinstance(request, dict) else None
+
+    async def _answer(self, request: Request, user: str) -> dict[str, Any]:
+        handler = self._handlers.get(str(request.get("op")))
+        if handler is None:
+            return {"ok": False, "error": f"unknown operation `{request.get('op')}`", "exit": 2}
+        try:
+            return {"ok": True, **await handler(request, user)}
+        except Refusal as refusal:
+            return {"ok": False, "error": str(refusal), "exit": refusal.code}
+
+
+def peer_user(link: anyio.abc.UNIXSocketStream) -> str | None:
+    """The name of the user at the other end, or None if it is neither ours nor root's.
+
+    Where the platform has no SO_PEERCRED the folder's mode (0700) is what keeps others out.
+    """
+    uid = os.getuid()
+    if sys.platform.startswith("linux"):
+        raw: socket.socket = link.extra(anyio.abc.SocketAttribute.raw_socket)
+        credentials = raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        uid = struct.unpack("3i", credentials)[1]
+        if uid not in (os.getuid(), 0):
+            return None
+    return user_name(uid)
+
+
+def user_name(uid: int) -> str:
+    """The user's name, or the number where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -1,0 +1,113 @@
+"""What the record says of a call: facts and decisions -> `Record`. No I/O here."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from gateway.core.model import Call, Decision, Kind, ObligationKind, Outcome, Reason, Record, Release, Screened, Tool
+
+
+@dataclass(slots=True)
+class Trail:
+    """What has happened to one call so far; the only mutable thing on its path."""
+
+    call: Call
+    clock: Callable[[], float]  # monotonic seconds
+    tool: Tool | None = None
+    decision: Decision | None = None
+    approval: str = ""
+    arguments: Mapping[str, Any] | None = None  # redacted, for cards and records
+    forwarded: bool = False
+    closed: bool = False  # the outcome is on the record
+    timings_us: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def durable(self) -> bool:
+        """Whether its records are awaited: tier write and high, and whatever a person approved."""
+        return self.tool is None or self.tool.tier.value != "read" or bool(self.approval)
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Note how many microseconds a step of the path took."""
+        began = self.clock()
+        try:
+            yield
+        finally:
+            self.timings_us[step] = round((self.clock() - began) * 1e6)
+
+    def intent(self, at: datetime) -> Record:
+        """The record that stands before anything is forwarded."""
+        return self._record(Kind.INTENT, at, arguments=self._recorded)
+
+    def outcome(
+        self,
+        at: datetime,
+        outcome: Outcome,
+        reason: Reason | None = None,
+        screened: Screened | None = None,
+        result_digest: str = "",
+        detail: str = "",
+    ) -> Record:
+        """The one record that says how the call ended; the arguments stand in it where no intent holds them."""
+        return self._record(
+            Kind.OUTCOME,
+            at,
+            outcome=outcome.value,
+            reason=(reason.value if reason else None),
+            release=screened.release.value if screened else Release.WITHHELD.value if self.forwarded else "",
+            findings=screened.findings if screened else (),
+            result_digest=result_digest,
+            detail=detail,
+            timings_us=dict(self.timings_us),
+            arguments=None if self.forwarded else self._recorded,
+        )
+
+    @property
+    def _recorded(self) -> Mapping[str, Any] | None:
+        duties = self.decision.obligations if self.decision else frozenset()
+        digest_only = any(duty.kind is ObligationKind.RECORD_DIGEST for duty in duties)
+        return None if digest_only else self.arguments
+
+    def changes(self) -> Mapping[str, Any] | None:
+        """The arguments as the decision's obligations (set, drop) want them, or None where that changes nothing."""
+        arguments = dict(self.call.arguments)
+        for duty in self.decision.obligations if self.decision else ():
+            if duty.kind is ObligationKind.SET:
+                arguments[duty.name] = duty.value
+            elif duty.kind is ObligationKind.DROP:
+                arguments.pop(duty.name, None)
+        return None if arguments == self.call.arguments else arguments
+
+    def _record(self, kind: Kind, at: datetime, reason: str | None = None, detail: str = "", **more: Any) -> Record:
+        call, tool, decision = self.call, self.tool, self.decision
+        return Record(
+            kind=kind,
+            id=call.id,
+            at=at,
+            principal=call.principal.id,
+            known_by=call.principal.known_by,
+            client=call.client.name,
+            claimed=call.client.claimed,
+            session=call.context.session,
+            transport=call.context.transport,
+            era=call.context.era,
+            trace=call.context.trace,
+            upstream=tool.ref.upstream if tool else "",
+            tool=tool.ref.name if tool else call.exposed[:128],
+            definition=tool.digest if tool else "",
+            owner=tool.owner.business if tool and tool.owner else "",
+            tier=tool.tier.value if tool else "",
+            effect=tool.effect.value if tool else "",
+            verdict=decision.verdict.word if decision else "",
+            reason=reason or (decision.reason.value if decision else ""),
+            rules=decision.rules if decision else (),
+            places=decision.places if decision else (),
+            obligations=tuple(sorted(str(duty) for duty in decision.obligations)) if decision else (),
+            policy_revision=decision.policy_revision if decision else "",
+            approval=self.approval,
+            arguments_digest=call.digest,
+            detail=detail or (decision.detail if decision else ""),
+            **more,
+        )

@@ -1,0 +1,200 @@
+"""The life of an approval: which event leads where, who may vote, and which call a row covers.
+
+Pure: the time, the votes so far and the approver's roles are arguments. No database and no clock here.
+"""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from gateway.core.model import Approval, ApprovalState, Call, Decision, Proof, Requirement, Tier, Tool
+from gateway.core.record import stamp
+
+
+class Event(Enum):
+    """What can happen to an approval."""
+
+    APPROVE = "approve"
+    DENY = "deny"
+    EXPIRE = "expire"
+    USE = "use"
+    WITHDRAW = "withdraw"
+
+
+TRANSITIONS: Mapping[tuple[ApprovalState, Event], ApprovalState] = {
+    (ApprovalState.WAITING, Event.APPROVE): ApprovalState.APPROVED,
+    (ApprovalState.WAITING, Event.DENY): ApprovalState.DENIED,
+    (ApprovalState.WAITING, Event.EXPIRE): ApprovalState.EXPIRED,
+    (ApprovalState.WAITING, Event.WITHDRAW): ApprovalState.WITHDRAWN,
+    (ApprovalState.APPROVED, Event.USE): ApprovalState.USED,
+    (ApprovalState.APPROVED, Event.EXPIRE): ApprovalState.EXPIRED,
+    (ApprovalState.APPROVED, Event.WITHDRAW): ApprovalState.WITHDRAWN,
+}
+
+
+class IllegalEvent(LookupError):  # noqa: N818 - it names what happened, as the table does
+    """An event that a state does not know."""
+
+
+def next_state(state: ApprovalState, event: Event) -> ApprovalState:
+    """The state that an event leads to; raises `IllegalEvent` for what the table doesn't hold."""
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise IllegalEvent(f"an approval that is {state.value} can't {event.value}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """One person's answer, and how that person is known (`os:USER`, a signed-in name, or `client:NAME`)."""
+
+    by: str
+    proof: Proof
+    approve: bool
+    at: datetime
+    note: str = ""
+
+
+class Objection(str, Enum):
+    """Why a vote does not count."""
+
+    UNKNOWN = "unknown"
+    AMBIGUOUS = "ambiguous"
+    SETTLED = "settled"
+    EXPIRED = "expired"
+    PROOF = "proof-too-weak"
+    NOT_PERMITTED = "not-permitted"
+    REQUESTER = "requester"
+    REPEATED = "already-voted"
+
+
+def requirement_of(decision: Decision, tool: Tool) -> Requirement:
+    """What an approval of this call must bring: as decided, or the strict default; at least `local` for tier high."""
+    asked = decision.requirement or Requirement()
+    if tool.tier is Tier.HIGH and asked.proof < Proof.LOCAL:
+        return replace(asked, proof=Proof.LOCAL)
+    return asked
+
+
+def open_approval(new_id: str, call: Call, tool: Tool, decision: Decision, shown: Any, now: datetime) -> Approval:
+    """A waiting row bound to exactly this call; `shown` are its redacted arguments."""
+    requirement = requirement_of(decision, tool)
+    return Approval(
+        id=new_id,
+        state=ApprovalState.WAITING,
+        call=call.id,
+        principal=call.principal.id,
+        client=call.client.name,
+        session=call.context.session,
+        upstream=tool.ref.upstream,
+        tool=tool.ref.name,
+        exposed=call.exposed,
+        definition=tool.digest,
+        arguments=shown if isinstance(shown, Mapping) else {},
+        arguments_digest=call.digest,
+        tier=tool.tier,
+        effect=tool.effect,
+        rule=decision.rules[0] if decision.rules else "",
+        reason=decision.reason,
+        requirement=requirement,
+        obligations=tuple(sorted(str(duty) for duty in decision.obligations)),
+        policy_revision=decision.policy_revision,
+        created_at=now,
+        expires_at=now + requirement.timeout,
+    )
+
+
+def covers(approval: Approval, call: Call, tool: Tool) -> bool:
+    """Whether a row is bound to exactly this call: who, from where, which definition, which arguments."""
+    return (
+        approval.principal == call.principal.id
+        and approval.client == call.client.name
+        and approval.session == call.context.session
+        and approval.upstream == tool.ref.upstream
+        and approval.tool == tool.ref.name
+        and approval.exposed == call.exposed
+        and approval.definition == tool.digest
+        and approval.arguments_digest == call.digest
+    )
+
+
+def answerable_by_client(approval: Approval) -> bool:
+    """Whether the agent's own client may ask its user: proof `client`, one approver, nobody named, not tier high."""
+    asked = approval.requirement
+    return asked.proof is Proof.CLIENT and asked.approvers == 1 and not asked.by and approval.tier is not Tier.HIGH
+
+
+def objection(
+    approval: Approval, given: Sequence[Ballot], ballot: Ballot, roles: AbstractSet[str] = frozenset()
+) -> Objection | None:
+    """Why this ballot doesn't count, or None.
+
+    A denial needs to come from a permitted approver, but not with the proof that an approval needs. The requester may
+    be the first of several approvers but never the second person.
+    """
+    if approval.state is not ApprovalState.WAITING:
+        return Objection.EXPIRED if approval.state is ApprovalState.EXPIRED else Objection.SETTLED
+    if ballot.at >= approval.expires_at:
+        return Objection.EXPIRED
+    if not _permitted(approval.requirement, ballot.by, roles):
+        return Objection.NOT_PERMITTED
+    if not ballot.approve:
+        return None
+    if ballot.proof < approval.requirement.proof:
+        return Objection.PROOF
+    if any(earlier.by == ballot.by for earlier in given):
+        return Objection.REPEATED
+    if given and ballot.by == approval.principal:
+        return Objection.REQUESTER
+    return None
+
+
+def settle(approval: Approval, given: Sequence[Ballot], ballot: Ballot) -> Approval:
+    """The row after a ballot to which there is no objection: denied, approved, or still waiting for more approvers."""
+    if not ballot.approve:
+        return _decided(approval, Event.DENY, ballot.by, ballot.proof, ballot.at, ballot.note)
+    approvers = [*(earlier.by for earlier in given), ballot.by]
+    if len(set(approvers)) < approval.requirement.approvers:
+        return approval
+    proof = min(ballot.proof, *(earlier.proof for earlier in given)) if given else ballot.proof
+    return _decided(approval, Event.APPROVE, ", ".join(approvers), proof, ballot.at, ballot.note)
+
+
+def _decided(approval: Approval, event: Event, by: str, proof: Proof, at: datetime, note: str) -> Approval:
+    state = next_state(approval.state, event)
+    return replace(approval, state=state, decided_by=by, decided_at=at, proof=proof, note=note)
+
+
+def _permitted(requirement: Requirement, by: str, roles: AbstractSet[str]) -> bool:
+    """Whether the requirement's list of approvers, where it has one, names this person or one of the roles."""
+    names = {by, by.removeprefix("os:"), *(f"role:{role}" for role in roles)}
+    return not requirement.by or bool(requirement.by & names)
+
+
+def item(approval: Approval) -> dict[str, Any]:
+    """The row as `--json` prints it (`policy.md`, contracts of the command line)."""
+    return {
+        "id": approval.id,
+        "state": approval.state.value,
+        "call": approval.call,
+        "upstream": approval.upstream,
+        "tool": approval.tool,
+        "arguments": approval.arguments,
+        "arguments_digest": approval.arguments_digest,
+        "principal": approval.principal,
+        "client": approval.client,
+        "session": approval.session,
+        "tier": approval.tier.value,
+        "effect": approval.effect.value,
+        "rule": approval.rule,
+        "reason": approval.reason.value,
+        "proof_required": approval.requirement.proof.word,
+        "approvers_required": approval.requirement.approvers,
+        "created_at": stamp(approval.created_at),
+        "expires_at": stamp(approval.expires_at),
+        "decided_by": approval.decided_by,
+        "proof": approval.proof.word if approval.proof is not None else "",
+    }

@@ -1,0 +1,226 @@
+"""Run the CEL conditions of rules: compile once, evaluate per call, say what can't be evaluated. No I/O here.
+
+The engine is imported when the first condition is compiled (0.3 s): nothing that only reads settings pays for it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gateway.core.expressions import read
+from gateway.core.model import Call, Facts, Tool
+from gateway.core.sinks import ValueList, sink_values
+
+if TYPE_CHECKING:
+    import cel
+
+MAX_BYTES = 1024 * 1024  # canonical bytes of the arguments that a condition runs on
+MAX_NODES = 2_000  # values in them
+NESTED_BYTES, NESTED_NODES = 64 * 1024, 500  # the same where macros are nested: the engine has no time limit
+_QUIET: Mapping[str, Any] = {  # a call in which nothing stands out, to try conditions on
+    "tool": {"upstream": "", "name": "", "effect": "read", "tier": "read"},
+    "principal": {"id": "", "known_by": "", "roles": []},
+    "client": {"name": "", "registered": True},
+    "session": {"tainted": False, "private": False, "calls_10m": 0, "consequential": 0},
+    "flow": {"unproven": [], "sources": []},
+    "now": datetime(2026, 1, 1, tzinfo=UTC),
+}
+_ENGINE_ERRORS = (RuntimeError, TypeError, ValueError, ArithmeticError, LookupError)
+
+
+class Program(Protocol):
+    """A compiled condition."""
+
+    def execute(self, context: Any) -> Any:
+        """Evaluate it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """The `when` of a rule."""
+
+    text: str
+    arguments: frozenset[str] = frozenset()  # arguments that it reads by name
+    names: frozenset[str] = frozenset()  # variables that it reads
+    nested: bool = False
+    program: Program | None = field(default=None, compare=False, repr=False)
+
+
+class ListingError(ValueError):
+    """`listed` was asked for something that is no string."""
+
+
+def preload() -> None:
+    """Import the engine, for a worker thread to do before the first condition is needed."""
+    _engine()
+
+
+def compile_condition(text: str, lists: Mapping[str, ValueList]) -> tuple[Condition, list[tuple[str, str]]]:
+    """Check and compile a condition: the condition, and (message, nearest) of each problem."""
+    reading = read(text, lists)
+    problems = list(reading.problems)
+    program: Program | None = None
+    if not problems:
+        try:
+            program = _engine().compile(text)
+        except ValueError as broken:
+            problems.append((f"not a valid condition: {_brief(broken)}", ""))
+    condition = Condition(text, frozenset(reading.arguments), frozenset(reading.names), reading.nested, program)
+    return condition, problems
+
+
+def passes_empty(condition: Condition) -> bool:
+    """Whether a condition holds where the lists that it looks through are empty, and not where they hold a stranger."""
+    if condition.program is None or not read(condition.text, ()).lists:
+        return False
+    return _tried(condition, condition.program, []) is True and _tried(condition, condition.program, [""]) is not True
+
+
+def _tried(condition: Condition, program: Program, values: list[str]) -> object:
+    """The result where every list is `values`, and no value is in a list of the policy."""
+    names = {**_QUIET, "args": dict.fromkeys(condition.arguments, values), "sinks": values}
+    return _run(program, _engine().Context(names, {"listed": lambda value, name: False}))
+
+
+class Scene:
+    """What the conditions of one decision look at; built when the first of them runs."""
+
+    def __init__(self, call: Call, facts: Facts, tool: Tool, lists: Mapping[str, ValueList]) -> None:
+        self._call, self._facts, self._tool, self._lists = call, facts, tool, lists
+        self._context: cel.Context | None = None
+
+    def holds(self, condition: Condition) -> bool | str:
+        """Evaluate a condition; a text says why it could not be, and never holds a value of the call."""
+        if condition.program is None:
+            return "it was not compiled"
+        if self._context is None:
+            self._context = _engine().Context(self._names(), {"listed": listing(self._lists)})
+        result = _run(condition.program, self._context)
+        if isinstance(result, bool | str):
+            return result
+        return f"expected true or false, found {type(result).__name__}"
+
+    def too_large(self, nested: bool) -> str:
+        """Which limit for conditions the arguments exceed, or an empty string."""
+        size, nodes = len(self._call.canonical), self._facts.nodes
+        max_size, max_nodes = (NESTED_BYTES, NESTED_NODES) if nested else (MAX_BYTES, MAX_NODES)
+        if size > max_size:
+            return f"expected at most {max_size} bytes of arguments, found {size}"
+        if nodes > max_nodes:
+            return f"expected at most {max_nodes} values in the arguments, found {nodes}"
+        return "expected integers of at most 64 bits" if _beyond_64_bits(self._call.arguments) else ""
+
+    def _names(self) -> dict[str, Any]:
+        call, facts, tool = self._call, self._facts, self._tool
+        sinks = list(sink_values(tool, call.arguments))
+        return {
+            "args": dict(call.arguments),
+            "sinks": sinks,
+            "tool": {
+                "upstream": tool.ref.upstream,
+                "name": tool.ref.name,
+                "effect": tool.effect.value,
+                "tier": tool.tier.value,
+            },
+            "principal": {
+                "id": call.principal.id,
+                "known_by": call.principal.known_by,
+                "roles": sorted(call.principal.roles),
+            },
+            "client": {"name": call.client.name, "registered": call.client.registered},
+            "session": {
+                "tainted": facts.tainted,
+                "private": facts.private,
+                "calls_10m": facts.calls_10m,
+                "consequential": facts.consequential,
+            },
+            "flow": {"unproven": sinks, "sources": []},  # nothing is proven before flow is followed
+            "now": facts.now,
+        }
+
+
+def listing(lists: Mapping[str, ValueList]) -> Callable[[object, object], bool]:
+    """The `listed(value, "list")` of conditions; raises `ListingError` for what is no string or no list."""
+
+    def listed(value: object, name: object) -> bool:
+        if not isinstance(value, str) or not isinstance(name, str) or name not in lists:
+            raise ListingError("expected a string and the name of a list")
+        return lists[name].holds(value)
+
+    return listed
+
+
+def try_out(
+    condition: Condition, schema: Mapping[str, Any], tool: Tool, lists: Mapping[str, ValueList]
+) -> tuple[str, ...]:
+    """Run a condition on two calls made from a tool's input schema: all properties, and the required ones.
+
+    Returns what can't be evaluated, each with the call that shows it. A property that the schema does not describe is
+    an empty text.
+    """
+    properties = schema.get("properties")
+    described = properties if isinstance(properties, Mapping) else {}
+    required = schema.get("required")
+    needed = required if isinstance(required, list) else []
+    calls = {
+        "all properties": {name: _example(part) for name, part in described.items()},
+        "the required properties": {name: _example(part) for name, part in described.items() if name in needed},
+    }
+    problems: list[str] = []
+    for what, arguments in calls.items():
+        if condition.program is None:
+            return ("it was not compiled",)
+        names = {**_QUIET, "args": arguments, "sinks": list(sink_values(tool, arguments))}
+        result = _run(condition.program, _engine().Context(names, {"listed": listing(lists)}))
+        if not isinstance(result, bool):
+            reason = result if isinstance(result, str) else f"expected true or false, found {type(result).__name__}"
+            problems.append(f"on a call with {what}: {reason}")
+    return tuple(problems)
+
+
+def _example(schema: object) -> object:
+    kind = schema.get("type") if isinstance(schema, Mapping) else None
+    first = kind[0] if isinstance(kind, list) and kind else kind
+    examples: dict[object, object] = {"array": [], "object": {}, "integer": 0, "number": 0.0, "boolean": False}
+    return examples.get(first, "")
+
+
+def _run(program: Program, context: Any) -> Any:
+    """The result of a program, or a text that names the kind of error; error texts of the engine may hold values."""
+    try:
+        result = program.execute(context)
+    except _ENGINE_ERRORS as broken:
+        return f"the condition could not be evaluated ({type(broken).__name__})"
+    return "expected true or false, found string" if isinstance(result, str) else result
+
+
+def _beyond_64_bits(value: object) -> bool:
+    todo = [value]
+    while todo:
+        match todo.pop():
+            case bool():
+                continue
+            case int() as number:
+                if not -(2**63) <= number < 2**63:
+                    return True
+            case dict() as table:
+                todo.extend(table.values())
+            case list() | tuple() as items:
+                todo.extend(items)
+    return False
+
+
+def _brief(broken: ValueError) -> str:
+    """The engine's own words, on one line and short."""
+    return " ".join(str(broken).partition("ERROR: ")[2].split("\n")[0].split())[:160] or "it can't be parsed"
+
+
+def _engine() -> Any:
+    """The engine; it logs each failing function with its error, which can hold values of a call, so it is silenced."""
+    import logging
+
+    import cel
+
+    logging.getLogger("cel").disabled = True
+    return cel

@@ -1,0 +1,264 @@
+"""Decide on one call from facts and policy: the decision point. Pure, and whatever errs in it blocks. No I/O here.
+
+What callers and upstreams can cause is returned as a decision, never raised.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from gateway.core.conditions import Scene
+from gateway.core.model import (
+    Approval,
+    ApprovalState,
+    Call,
+    Decide,
+    Decision,
+    Facts,
+    Obligation,
+    ObligationKind,
+    Proof,
+    Reason,
+    Requirement,
+    SecretAction,
+    Tier,
+    Tool,
+    Verdict,
+)
+from gateway.core.policy import FilePlan, Plan, Policy, PolicyFile, Rule
+
+MAX_PLANS = 50_000  # tools x clients that are remembered
+_RANKS = {Decide.ALLOW: 0, Decide.ASK_UNLESS_PROVEN: 1, Decide.ASK: 2, Decide.BLOCK: 3}
+_VERDICTS = (Verdict.ALLOW, Verdict.ASK, Verdict.ASK, Verdict.BLOCK)
+_TIERS = (Tier.READ, Tier.WRITE, Tier.HIGH)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ruling:
+    """What one file says: how strict, by which rule, why."""
+
+    rank: int
+    rule: Rule
+    reason: Reason
+    detail: str = ""
+
+
+def decide(call: Call, facts: Facts, policy: Policy) -> Decision:
+    """Decide on a call as it stands now; with `facts.approval`, decide again whether what was approved may run.
+
+    In a file any matching block wins, else the first matching rule; across files the strictest wins, obligations are
+    united and requirements combined. Where no rule speaks, the tier decides.
+    """
+    tool = facts.tool
+    if facts.protected:
+        return _block(policy, Reason.SELF_PROTECTION, facts.protected)
+    if tool is None:
+        return _block(policy, Reason.UNKNOWN_TOOL, call.exposed)
+    if facts.upstream_state != "ready":
+        return _block(policy, Reason.UPSTREAM_DOWN, f"{tool.ref.upstream} is {facts.upstream_state}")
+    plan = _plan(tool, call.client.name, policy)
+    decision = plan.settled or _weigh(plan, call, facts, tool, policy)
+    return decision if facts.approval is None else _again(decision, call, facts, tool, facts.approval)
+
+
+def _block(policy: Policy, reason: Reason, detail: str) -> Decision:
+    return Decision(Verdict.BLOCK, reason, policy_revision=policy.revision, detail=detail)
+
+
+def _plan(tool: Tool, client: str, policy: Policy) -> Plan:
+    """The plan for a tool and client, worked out once per policy."""
+    labels = tool.labels
+    key = (tool.ref.upstream, tool.ref.name, client, tool.tier.value, labels.output.secrets.value, labels.record)
+    plan = policy.plans.get(key)
+    if plan is None:
+        plan = _draw(tool, client, policy)
+        if len(policy.plans) >= MAX_PLANS:
+            policy.plans.clear()
+        policy.plans[key] = plan
+    return plan
+
+
+def _draw(tool: Tool, client: str, policy: Policy) -> Plan:
+    files: list[FilePlan] = []
+    for file in policy.files:
+        rules = [rule for rule in file.rules if rule.admits(client) and rule.speaks_of(tool.ref)]
+        if rules:
+            blocks = tuple(rule for rule in rules if rule.decide is Decide.BLOCK)
+            others = tuple(rule for rule in rules if rule.decide is not Decide.BLOCK)
+            files.append(FilePlan(file, blocks, others))
+    mine = [rule for file in files for rule in (*file.blocks, *file.others)]
+    conditions = [rule.when for rule in mine if rule.when is not None]
+    plan = Plan(
+        files=tuple(files),
+        duties=_duties(tool),
+        conditional=bool(conditions),
+        nested=any(condition.nested for condition in conditions),
+    )
+    varies = plan.conditional or any(rule.rate for rule in mine)
+    dated = tool.tier is not Tier.READ and any(file.file.review_by for file in files)
+    if varies or dated:
+        return plan
+    rulings = [ruling for file in files if (ruling := _first(file))]
+    return replace(plan, settled=_combine(rulings, plan.duties, tool, policy))
+
+
+def _duties(tool: Tool) -> frozenset[Obligation]:
+    """What the tool's labels ask of every allowed call; `ask` on secrets blocks until there is somebody to ask."""
+    duties: set[Obligation] = set()
+    if tool.labels.output.secrets in (SecretAction.BLOCK, SecretAction.ASK):
+        duties.add(Obligation(ObligationKind.BLOCK_SECRETS))
+    elif tool.labels.output.secrets is SecretAction.REDACT:
+        duties.add(Obligation(ObligationKind.REDACT))
+    if tool.labels.record == "digest":
+        duties.add(Obligation(ObligationKind.RECORD_DIGEST))
+    return frozenset(duties)
+
+
+def _first(plan: FilePlan) -> _Ruling | None:
+    """What a file says where nothing has to be evaluated."""
+    for rule in (*plan.blocks, *plan.others):
+        return _Ruling(_RANKS[rule.decide], rule, _reason(rule))
+    return None
+
+
+def _reason(rule: Rule) -> Reason:
+    return Reason.UNPROVEN if rule.decide is Decide.ASK_UNLESS_PROVEN else Reason.RULE
+
+
+def _weigh(plan: Plan, call: Call, facts: Facts, tool: Tool, policy: Policy) -> Decision:
+    scene = Scene(call, facts, tool, policy.lists)
+    if plan.conditional:
+        excess = scene.too_large(plan.nested)
+        if excess:
+            return _block(policy, Reason.ARGUMENTS_TOO_LARGE, excess)
+    rulings = [ruling for file in plan.files if (ruling := _judge(file, scene, facts, tool))]
+    return _combine(rulings, plan.duties, tool, policy)
+
+
+def _judge(plan: FilePlan, scene: Scene, facts: Facts, tool: Tool) -> _Ruling | None:
+    """What one file says of this call."""
+    for rule in (*plan.blocks, *plan.others):
+        holds = True if rule.when is None else scene.holds(rule.when)
+        if isinstance(holds, str):
+            return _Ruling(_RANKS[Decide.BLOCK], rule, Reason.RULE_ERROR, f"rule `{rule.id}`: {holds}")
+        if holds:
+            return _temper(plan.file, rule, facts, tool)
+    return None
+
+
+def _temper(file: PolicyFile, rule: Rule, facts: Facts, tool: Tool) -> _Ruling:
+    """A rule's word, made an ask where its rate is used up or its file's review is overdue."""
+    ruling = _Ruling(_RANKS[rule.decide], rule, _reason(rule))
+    if rule.decide is not Decide.ALLOW:
+        return ruling
+    if file.review_by is not None and facts.now.date() > file.review_by and tool.tier is not Tier.READ:
+        return _Ruling(
+            _RANKS[Decide.ASK], rule, Reason.REVIEW_OVERDUE, f"`{file.name}` was to be reviewed by {file.review_by}"
+        )
+    if rule.rate is not None and facts.used.get(rule.id, 0) >= rule.rate.count:
+        return _Ruling(_RANKS[Decide.ASK], rule, Reason.RATE_EXCEEDED, f"rule `{rule.id}`: {rule.rate.count} used")
+    return ruling
+
+
+def _combine(rulings: Sequence[_Ruling], duties: frozenset[Obligation], tool: Tool, policy: Policy) -> Decision:
+    """One decision from what the files say; their order plays no part."""
+    if not rulings:
+        return _default(duties, tool, policy)
+    rank = max(ruling.rank for ruling in rulings)
+    decisive = sorted((ruling for ruling in rulings if ruling.rank == rank), key=lambda ruling: ruling.rule.id)
+    verdict = _VERDICTS[rank]
+    changes = _changes(rulings)
+    if changes is None and verdict is not Verdict.BLOCK:
+        return _block(policy, Reason.OBLIGATION_UNMET, "rules set or drop the same argument differently")
+    return Decision(
+        verdict=verdict,
+        reason=min((ruling.reason for ruling in decisive), key=_WEIGHTS.index),
+        rules=tuple(ruling.rule.id for ruling in decisive),
+        places=tuple(str(ruling.rule.at) for ruling in decisive),
+        obligations=duties | (changes or frozenset()),
+        requirement=_requirement(rulings, tool) if verdict is Verdict.ASK else None,
+        policy_revision=policy.revision,
+        detail="; ".join(ruling.detail for ruling in decisive if ruling.detail),
+    )
+
+
+# Which reason is told where files that are equally strict give different ones.
+_WEIGHTS = (Reason.RULE_ERROR, Reason.RULE, Reason.REVIEW_OVERDUE, Reason.RATE_EXCEEDED, Reason.UNPROVEN)
+
+
+def _default(duties: frozenset[Obligation], tool: Tool, policy: Policy) -> Decision:
+    """Where no rule speaks: tier read allows, write asks, high asks with proof `local`."""
+    verdict = Verdict.ALLOW if tool.tier is Tier.READ else Verdict.ASK
+    return Decision(
+        verdict,
+        Reason.TIER_DEFAULT,
+        obligations=duties,
+        requirement=Requirement(_least_proof(tool)) if verdict is Verdict.ASK else None,
+        policy_revision=policy.revision,
+    )
+
+
+def _changes(rulings: Iterable[_Ruling]) -> frozenset[Obligation] | None:
+    """The changes of arguments that all rules ask for together, or None where they contradict each other."""
+    found: dict[str, tuple[type, Obligation]] = {}
+    for ruling in rulings:
+        for duty in ruling.rule.obligations:
+            entry = (type(duty.value), duty)
+            if found.setdefault(duty.name, entry) != entry:
+                return None
+    return frozenset(duty for _, duty in found.values())
+
+
+def _requirement(rulings: Iterable[_Ruling], tool: Tool) -> Requirement:
+    """What an approval must bring: the strictest of every file that asks, never the client's proof for tier high."""
+    least = _least_proof(tool)
+    combined: Requirement | None = None
+    for ruling in rulings:
+        if _VERDICTS[ruling.rank] is not Verdict.ASK:
+            continue
+        asked = ruling.rule.approve
+        one = Requirement(least)
+        if asked is not None:
+            proof = least if asked.proof is None else asked.proof
+            if tool.tier is Tier.HIGH:
+                proof = max(proof, Proof.LOCAL)
+            one = Requirement(proof, asked.by, asked.approvers, asked.timeout)
+        combined = one if combined is None else combined.combine(one)
+    return combined or Requirement(least)
+
+
+def _least_proof(tool: Tool) -> Proof:
+    return Proof.LOCAL if tool.tier is Tier.HIGH else Proof.CLIENT
+
+
+def _again(decision: Decision, call: Call, facts: Facts, tool: Tool, approval: Approval) -> Decision:
+    """Decide whether what was approved may run now: only if nothing asks for more than was given."""
+    now = replace(decision, phase="execute")
+    if decision.verdict is Verdict.BLOCK:
+        return now
+    worse = _worse(decision, call, facts, tool, approval)
+    if worse:
+        return replace(now, verdict=Verdict.BLOCK, reason=Reason.APPROVAL_VOID, requirement=None, detail=worse)
+    if decision.verdict is Verdict.ALLOW:
+        return now
+    return replace(now, verdict=Verdict.ALLOW, reason=Reason.APPROVED, requirement=None)
+
+
+def _worse(decision: Decision, call: Call, facts: Facts, tool: Tool, approval: Approval) -> str:
+    """What is no longer as it was approved, or an empty string."""
+    if approval.state is not ApprovalState.APPROVED or facts.now >= approval.expires_at:
+        return f"the approval is {approval.state.value}, until {approval.expires_at.isoformat()}"
+    if approval.arguments_digest != call.digest or (approval.upstream, approval.tool) != (
+        tool.ref.upstream,
+        tool.ref.name,
+    ):
+        return "the approval is of another call"
+    if approval.definition != tool.digest:
+        return "the tool's definition changed"
+    if _TIERS.index(tool.tier) > _TIERS.index(approval.tier) or (
+        tool.tier is approval.tier is Tier.HIGH and tool.effect is not approval.effect
+    ):
+        return "the tool's labels got worse"
+    if decision.requirement is not None and not decision.requirement.within(approval.requirement):
+        return "more is asked of an approval now"
+    added = sorted(str(duty) for duty in decision.obligations if str(duty) not in approval.obligations)
+    return f"obligations were added: {', '.join(added)}" if added else ""

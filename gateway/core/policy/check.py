@@ -1,0 +1,181 @@
+"""Find what can't be meant: dead rules, labels that never count, files that contradict each other. No I/O here.
+
+It shows what follows from the patterns alone; tools are not known here.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from gateway.core.globs import common, covers, matches_any
+from gateway.core.model import Decide, ToolRef
+from gateway.core.policy.nouns import PolicyFile, Rule, Surface, ToolEntry
+from gateway.core.problems import Problem, Severity
+
+T = TypeVar("T")
+
+LOOSE = (Decide.ALLOW, Decide.ASK_UNLESS_PROVEN)
+
+
+def findings(files: Sequence[PolicyFile]) -> Iterator[Problem]:
+    """Every finding over all files, each at the entry or rule to change."""
+    for file in files:
+        yield from _shadowed(file)
+        yield from _dead(file)
+    yield from _repeated(files)
+    yield from _contradictions(files)
+    yield from _half_read(files)
+
+
+class _Wider(Generic[T]):
+    """Things by their patterns, to find those that cover another pattern without comparing all."""
+
+    def __init__(self) -> None:
+        self._exact: dict[str, list[T]] = {}
+        self._wild: list[tuple[str, T]] = []
+
+    def add(self, patterns: Sequence[str], thing: T) -> None:
+        for pattern in patterns:
+            if "*" in pattern or "?" in pattern:
+                self._wild.append((pattern, thing))
+            else:
+                self._exact.setdefault(pattern, []).append(thing)
+
+    def covering(self, pattern: str) -> Iterator[T]:
+        yield from self._exact.get(pattern, ())
+        yield from (thing for wide, thing in self._wild if covers(wide, pattern))
+
+
+def _shadowed(file: PolicyFile) -> Iterator[Problem]:
+    earlier: _Wider[ToolEntry] = _Wider()
+    for index, entry in enumerate(file.tools):
+        winners = [next(earlier.covering(pattern), None) for pattern in entry.patterns]
+        earlier.add(entry.patterns, entry)
+        if winners and winners[0] and all(winners):
+            message = f"never counts: the entry at {winners[0].labels.at} matches the same tools first, and wins whole"
+            table = f"tool {index + 1}"
+            yield Problem(file.name, _line(entry), table, "match", "", message, severity=Severity.WARNING)
+
+
+def _line(entry: ToolEntry) -> int:
+    return entry.labels.at.line if entry.labels.at else 0
+
+
+def _dead(file: PolicyFile) -> Iterator[Problem]:
+    places = {rule.id: index for index, rule in enumerate(file.rules)}
+    wider: _Wider[Rule] = _Wider()
+    for rule in file.rules:
+        if rule.when is None:
+            wider.add(rule.patterns, rule)
+    for index, rule in enumerate(file.rules):
+        rivals = wider.covering(rule.patterns[0]) if rule.patterns and rule.decide is not Decide.BLOCK else iter(())
+        for rival in rivals:
+            first = places[rival.id] < index or rival.decide is Decide.BLOCK
+            if rival is not rule and first and _decides_first(rival, rule):
+                message = f"never decides: `{rival.id}` at {rival.at} has no condition and decides all of it"
+                yield Problem(file.name, rule.at.line, f"rule {index + 1}", "id", rule.id, message)
+                break
+
+
+def _decides_first(rival: Rule, rule: Rule) -> bool:
+    """Whether an unconditional rule decides wherever another one could."""
+    if rival.surface is not rule.surface:
+        return False
+    if not all(any(covers(wide, narrow) for wide in rival.patterns) for narrow in rule.patterns):
+        return False
+    if rival.for_everybody:
+        return True
+    if not rule.clients or (rule.admits("unknown") and not rival.admits("unknown")):
+        return False
+    return all(any(covers(wide, narrow) for wide in rival.clients) for narrow in rule.clients)
+
+
+def _repeated(files: Sequence[PolicyFile]) -> Iterator[Problem]:
+    seen: dict[str, str] = {}
+    for file in files:
+        named = [(rule.id, rule.at, "rule") for rule in file.rules]
+        named += [(budget.id, budget.at, "budget") for budget in file.budgets]
+        for identity, at, table in named:
+            if identity in seen:
+                message = f"expected an id that is used once; `{identity}` stands at {seen[identity]} as well"
+                yield Problem(file.name, at.line, table, "id", identity, message)
+            seen.setdefault(identity, str(at))
+
+
+@dataclass(frozen=True, slots=True)
+class _Clash:
+    """Two entries that a common tool makes differ."""
+
+    tool: str
+    one: ToolEntry
+    other: ToolEntry
+
+
+def _contradictions(files: Sequence[PolicyFile]) -> Iterator[Problem]:
+    for index, file in enumerate(files):
+        for earlier in files[:index]:
+            clash = _clash(file, earlier) if file.upstream == earlier.upstream else None
+            if clash is None:
+                continue
+            there = clash.other.labels.at
+            message = f"labels `{clash.tool}` otherwise than {there}, and neither file is more specific"
+            yield Problem(file.name, _line(clash.one), "tool", "match", "", message)
+
+
+def _clash(file: PolicyFile, earlier: PolicyFile) -> _Clash | None:
+    for name in _witnesses(file.tools, [pattern for entry in earlier.tools for pattern in entry.patterns]):
+        ref = ToolRef(*name.split("/", 1))
+        one, other = file.entry(ref), earlier.entry(ref)
+        if one and other and not same_labels(one, other):
+            return _Clash(name, one, other)
+    return None
+
+
+def same_labels(one: ToolEntry, other: ToolEntry) -> bool:
+    """Whether two entries say the same, wherever they stand."""
+    left, right = one.labels, other.labels
+    return (
+        left.effect is right.effect
+        and left.sinks == right.sinks
+        and set(left.payload) == set(right.payload)
+        and set(left.inert) == set(right.inert)
+        and left.known == right.known
+        and left.output == right.output
+        and left.preview == right.preview
+        and left.record == right.record
+        and left.fetches == right.fetches
+    )
+
+
+def _witnesses(entries: Sequence[ToolEntry], patterns: Sequence[str]) -> Iterator[str]:
+    """Names that an entry and one of the patterns share."""
+    for entry in entries:
+        for mine in entry.patterns:
+            for theirs in patterns:
+                name = common(mine, theirs)
+                if name is not None:
+                    yield name
+
+
+def _half_read(files: Sequence[PolicyFile]) -> Iterator[Problem]:
+    """Allow rules that read some of a tool's sinks by name and leave others unread."""
+    for file in files:
+        for index, rule in enumerate(file.rules):
+            if rule.decide not in LOOSE or rule.when is None or rule.surface is not Surface.TOOLS:
+                continue
+            if "sinks" in rule.when.names or not rule.when.arguments:
+                continue
+            missed = _missed(rule, rule.when.arguments, files)
+            if missed:
+                message = f"reads some sinks of the tool and not `{missed}`: read every sink, or use `sinks`"
+                yield Problem(file.name, rule.at.line, f"rule {index + 1}", "when", rule.when.text, message)
+
+
+def _missed(rule: Rule, read: frozenset[str], files: Sequence[PolicyFile]) -> str:
+    for file in files:
+        for name in _witnesses(file.tools, rule.patterns):
+            entry = file.entry(ToolRef(*name.split("/", 1)))
+            sinks = set(entry.labels.sinks or ()) if entry else set()
+            if sinks & read and not sinks <= read and matches_any(rule.patterns, name):
+                return min(sinks - read)
+    return ""

@@ -1,0 +1,185 @@
+"""The policy as values: files, rules, labels, lists. Immutable; nothing here reads a file or a clock."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from enum import Enum
+
+from gateway.core.conditions import Condition
+from gateway.core.globs import matches, matches_any
+from gateway.core.model import Decide, Decision, Labels, Obligation, OutputLabel, Owner, Place, Proof, ToolRef
+from gateway.core.sinks import ValueList
+
+
+class Surface(str, Enum):
+    """What a rule speaks of."""
+
+    TOOLS = "tools"
+    RESOURCES = "resources"
+    PROMPTS = "prompts"
+    METHODS = "methods"
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """What a rule asks of an approval; None leaves a part to the tier's default."""
+
+    proof: Proof | None = None
+    by: frozenset[str] = frozenset()
+    approvers: int = 1
+    timeout: timedelta = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How often a rule allows, per principal, within a sliding window."""
+
+    count: int
+    window: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One `[[rule]]`. Patterns of tools are whole: `upstream/tool`."""
+
+    id: str
+    surface: Surface
+    patterns: tuple[str, ...]
+    decide: Decide
+    at: Place
+    clients: tuple[str, ...] = ()  # empty: every client
+    when: Condition | None = None
+    reason: str = ""
+    approve: Approve | None = None
+    rate: Rate | None = None
+    obligations: frozenset[Obligation] = frozenset()
+
+    @property
+    def for_everybody(self) -> bool:
+        """Whether the rule holds whoever calls."""
+        return not self.clients or ("*" in self.clients and self.decide is not Decide.ALLOW)
+
+    def speaks_of(self, ref: ToolRef) -> bool:
+        """Whether a tool is one of the rule's."""
+        return self.surface is Surface.TOOLS and matches_any(self.patterns, str(ref))
+
+    def admits(self, client: str) -> bool:
+        """Whether the rule holds for a client; an unknown one is never allowed something by name."""
+        if not self.clients:
+            return True
+        if client == "unknown" and self.decide is Decide.ALLOW:
+            return False
+        return matches_any(self.clients, client)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolEntry:
+    """One `[[tool]]`. Patterns are whole: `upstream/tool`."""
+
+    patterns: tuple[str, ...]
+    labels: Labels
+
+    def speaks_of(self, ref: ToolRef) -> bool:
+        """Whether the entry labels a tool."""
+        return matches_any(self.patterns, str(ref))
+
+
+@dataclass(frozen=True, slots=True)
+class SurfaceEntry:
+    """One `[[resource]]` or `[[prompt]]`: patterns of URIs or names, and what their output is."""
+
+    surface: Surface
+    patterns: tuple[str, ...]
+    output: OutputLabel
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One `[[budget]]`: how much of something a session, a principal or a day may take."""
+
+    id: str
+    patterns: tuple[str, ...]
+    per: str  # session | principal | day
+    over: Decide  # ASK or BLOCK
+    at: Place
+    calls: int = 0
+    sum: str = ""  # `args.NAME`, summed up to `limit`
+    limit: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """`[loop]`: how often the same call, or the same refusal, may come in a session."""
+
+    same_call: int = 0
+    same_refusal: int = 0
+    over: Decide = Decide.ASK
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFile:
+    """One file of `policies/`."""
+
+    name: str
+    owner: Owner
+    upstream: str = ""  # empty: speaks of all upstreams
+    review_by: date | None = None
+    observe_until: date | None = None
+    tools: tuple[ToolEntry, ...] = ()
+    surfaces: tuple[SurfaceEntry, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    loop: Loop | None = None
+
+    def entry(self, ref: ToolRef) -> ToolEntry | None:
+        """The first entry that labels a tool: it counts whole."""
+        name = str(ref)
+        for entry in self.tools:
+            for pattern in entry.patterns:
+                if matches(pattern, name):
+                    return entry
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlan:
+    """The rules of one file that speak of a tool and client: those that block, and the others in order."""
+
+    file: PolicyFile
+    blocks: tuple[Rule, ...]
+    others: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is known of a tool and client before the call: rules, duties, and the decision if it never varies."""
+
+    files: tuple[FilePlan, ...]
+    duties: frozenset[Obligation]
+    conditional: bool
+    nested: bool
+    settled: Decision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """All policy files together. `revision` is the digest of their texts, whatever the order they were read in."""
+
+    revision: str
+    files: tuple[PolicyFile, ...] = ()
+    lists: Mapping[str, ValueList] = field(default_factory=dict)
+    # What was worked out per tool and client, so that a decision's cost does not grow with the number of rules.
+    plans: dict[tuple[str, ...], Plan] = field(default_factory=dict, compare=False, repr=False)
+
+    def hides(self, ref: ToolRef) -> bool:
+        """Whether a rule blocks a tool for everybody and always: it is left out of `tools/list`."""
+        return any(
+            rule.decide is Decide.BLOCK and rule.when is None and rule.for_everybody and rule.speaks_of(ref)
+            for file in self.files
+            for rule in file.rules
+        )
+
+    def rates(self) -> Mapping[str, timedelta]:
+        """The window of every rule that has a rate, by rule id: what has to be counted."""
+        return {rule.id: rule.rate.window for file in self.files for rule in file.rules if rule.rate is not None}

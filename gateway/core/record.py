@@ -1,0 +1,146 @@
+"""How a record is written and read: `Record` <-> the exact bytes that are hashed and stored.
+
+Pure: the sequence number is given by the store, the text of a body is never made anew to check it.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from gateway.core.canon import canonical
+from gateway.core.model import Finding, Kind, Record
+
+COLUMNS = (
+    "kind",
+    "id",
+    "at",
+    "principal",
+    "client",
+    "session",
+    "upstream",
+    "tool",
+    "tier",
+    "verdict",
+    "reason",
+    "outcome",
+    "approval",
+)
+"""The parts of a body of which the store keeps copies to search by."""
+
+_TEXTS = (
+    "principal",
+    "known_by",
+    "client",
+    "claimed",
+    "session",
+    "transport",
+    "era",
+    "trace",
+    "upstream",
+    "tool",
+    "definition",
+    "owner",
+    "tier",
+    "effect",
+    "verdict",
+    "reason",
+    "policy_revision",
+    "approval",
+    "outcome",
+    "release",
+    "arguments_digest",
+    "result_digest",
+    "detail",
+)
+_LISTS = ("rules", "places", "obligations")
+_MAPPINGS = ("arguments", "timings_us", "extra")
+_NONE = timedelta(0)
+
+
+def stamp(at: datetime) -> str:
+    """A time as records write it: RFC 3339, UTC, always with microseconds, so that text order is time order."""
+    if at.utcoffset() is None:
+        raise ValueError("a time without its zone can't be recorded")
+    plain = at if at.utcoffset() == _NONE else at.astimezone(UTC)
+    return plain.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def unstamp(text: str) -> datetime:
+    """The time that `stamp` wrote."""
+    return datetime.fromisoformat(text)
+
+
+def encode(record: Record) -> bytes:
+    """The body of a record without its sequence number: canonical JSON, empty fields left out.
+
+    Raises `ValueError` for what JSON can't carry.
+    """
+    body: dict[str, Any] = {"kind": record.kind.value, "id": record.id, "at": stamp(record.at)}
+    for name in _TEXTS:
+        if text := getattr(record, name):
+            body[name] = text
+    for name in _LISTS:
+        if items := getattr(record, name):
+            body[name] = items
+    if record.findings:
+        body["findings"] = [
+            {"kind": found.kind, "place": found.place, "fingerprint": found.fingerprint, "exact": found.exact}
+            for found in record.findings
+        ]
+    if record.arguments is not None:
+        body["arguments"] = record.arguments
+    if record.timings_us:
+        body["timings_us"] = record.timings_us
+    if record.extra:
+        body["extra"] = record.extra
+    return canonical(body)
+
+
+def seal(seq: int, encoded: bytes) -> bytes:
+    """Put the sequence number in front: these are the bytes that are hashed and stored."""
+    return b'{"seq":%d,' % seq + encoded[1:]
+
+
+def columns(record: Record) -> tuple[str, ...]:
+    """The copies that the store searches by, in the order of `COLUMNS`."""
+    return (
+        record.kind.value,
+        record.id,
+        stamp(record.at),
+        record.principal,
+        record.client,
+        record.session,
+        record.upstream,
+        record.tool,
+        record.tier,
+        record.verdict,
+        record.reason,
+        record.outcome,
+        record.approval,
+    )
+
+
+def read_body(body: bytes) -> Mapping[str, Any]:
+    """The members of a stored body; raises `ValueError` if it is no JSON object."""
+    try:
+        members = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+        raise ValueError(f"a body that is no JSON: {type(problem).__name__}") from None
+    if not isinstance(members, dict):
+        raise ValueError("a body that is no JSON object")  # noqa: TRY004 - the bytes are wrong, not a type of ours
+    return members
+
+
+def decode(body: bytes) -> tuple[int, Record]:
+    """The sequence number and the record of a stored body; raises `ValueError` if it is none."""
+    members = read_body(body)
+    try:
+        known: dict[str, Any] = {name: members[name] for name in (*_TEXTS, *_MAPPINGS) if name in members}
+        known.update({name: tuple(members[name]) for name in _LISTS if name in members})
+        findings = tuple(Finding(**found) for found in members.get("findings", ()))
+        kind, at = Kind(members["kind"]), unstamp(members["at"])
+        return members["seq"], Record(kind=kind, id=members["id"], at=at, findings=findings, **known)
+    except (KeyError, TypeError) as problem:
+        raise ValueError(f"a body that is no record: {problem!r}") from None

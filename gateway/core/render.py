@@ -1,0 +1,236 @@
+"""A JSON value as one text for the scanner, with a map from its bytes back to the leaves that they came from.
+
+No I/O here, and nothing is judged: what is a secret is for the scanner, what becomes of it for `screen`.
+
+Text (`text` of blocks and resources) stands as it is, every other string as `key = "value"`, since scanners find far
+more where they see the key. Keys are leaves too. Blobs are decoded. Consecutive text blocks stand once more without
+anything between them, for a secret that was cut in two. Lone surrogates become question marks, so that offsets hold.
+"""
+
+import base64
+import binascii
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import islice
+from operator import itemgetter
+from typing import NamedTuple
+
+from gateway.errors import GatewayError
+
+MAX_DEPTH = 128
+SEAM = 4_096  # bytes of each text block that are joined to its neighbour's
+_ASCII = bytes(code if 0 < code < 128 else 32 for code in range(256))  # what is no text keeps its length
+_MEDIA = re.compile(r"[A-Za-z0-9+/\s]{64,}={0,2}\s*")
+_KNOWN_KEYS = frozenset(
+    {"content", "structuredContent", "_meta", "isError", "resultType", "type", "text", "blob", "data", "mimeType"}
+    | {"uri", "name", "title", "description", "resource", "annotations", "audience", "priority", "size"}
+    | {"code", "message"}
+)
+_KNOWN_WORDS = frozenset({"text", "image", "audio", "resource", "resource_link", "complete", "user", "assistant"})
+
+Path = tuple[str | int, ...]
+
+
+class LimitError(GatewayError):
+    """A value is deeper or larger than what is screened."""
+
+
+class Form(Enum):
+    """What a leaf is, and so how it is written back."""
+
+    TEXT = "text"
+    KEY = "key"  # the path ends in the key itself
+    BLOB = "blob"  # base64: `data` is decoded
+
+
+class Leaf(NamedTuple):
+    """One string of the value: where it stands and its bytes (UTF-8, or what a blob decodes to)."""
+
+    path: Path
+    form: Form
+    data: bytes
+
+    def __repr__(self) -> str:
+        return f"Leaf({self.form.value}, {len(self.data)} bytes)"
+
+
+# A piece says that bytes start to end of the rendering are the bytes of leaf number `leaf` from `offset` on:
+# (start, end, leaf, offset). A bare tuple, like the leaves of a page: there are tens of thousands in a large result.
+Piece = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """The text for the scanner; `pieces` are in order and don't overlap."""
+
+    data: bytes = field(repr=False)
+    leaves: Sequence[tuple[Path, Form, bytes]] = field(repr=False)
+    pieces: Sequence[Piece] = field(repr=False)
+
+    def leaf(self, number: int) -> Leaf:
+        """A leaf by its number."""
+        return Leaf(*self.leaves[number])
+
+    def locate(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """The parts of leaves that a range covers: (leaf, start, end) in bytes of the leaf.
+
+        A key is part of it only if the range lies within the key: what spans several leaves never renames one.
+        """
+        at = max(0, bisect_right(self.pieces, start, key=itemgetter(0)) - 1)
+        for first, last, leaf, offset in islice(self.pieces, at, None):
+            if first >= end:
+                return
+            low, high = max(start, first), min(end, last)
+            whole = (low, high) == (start, end)
+            if low < high and (whole or self.leaves[leaf][1] is not Form.KEY):
+                yield leaf, low + offset - first, high + offset - first
+
+
+def render(value: object, *, media: bool, limit: int) -> Rendering:
+    """Render a JSON value. `media`: the data of image and audio blocks too.
+
+    Raises `LimitError` over `limit` bytes or `MAX_DEPTH` levels.
+    """
+    page = _Page(media, limit)
+    page.value(value, (), b"", 0)
+    if page.runs:
+        page.seams()
+    return Rendering(b"".join(page.parts), page.leaves, page.pieces)
+
+
+class _Page:
+    """What has been rendered so far."""
+
+    def __init__(self, media: bool, limit: int) -> None:
+        self.parts: list[bytes] = []
+        self.leaves: list[tuple[Path, Form, bytes]] = []
+        self.pieces: list[Piece] = []
+        self.runs: list[list[int]] = []  # runs of two and more consecutive text blocks, by number of leaf
+        self._size, self._limit, self._media = 0, limit, media
+        self._keys: dict[str, bytes] = {}  # each key is rendered once; the bytes open a line
+
+    def value(self, value: object, path: Path, opening: bytes, depth: int) -> None:
+        """Render anything; `opening` begins the line of a string: the nearest key."""
+        if isinstance(value, str):
+            if value and value not in _KNOWN_WORDS:
+                self._leaf(path, Form.TEXT, value.encode("utf-8", "replace"), opening, b'"\n')
+        elif isinstance(value, Mapping):
+            self._deeper(depth)
+            self._mapping(value, path, depth + 1)
+        elif isinstance(value, list | tuple):
+            self._deeper(depth)
+            self._sequence(value, path, opening, depth + 1)
+
+    def seams(self) -> None:
+        """Render the runs of text blocks once more, each block against the next."""
+        for run in self.runs:
+            self._write(b"\n")
+            for number in run:
+                self._ends(number)
+
+    def _deeper(self, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise LimitError(f"expected at most {MAX_DEPTH} levels, found more")
+
+    def _write(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self._limit:
+            raise LimitError(f"expected at most {self._limit} bytes to screen, found more")
+        self.parts.append(data)
+
+    def _map(self, leaf: int, data: bytes, offset: int) -> None:
+        start = self._size
+        self._write(data)
+        self.pieces.append((start, self._size, leaf, offset))
+
+    def _leaf(self, path: Path, form: Form, data: bytes, before: bytes = b"", after: bytes = b"\n") -> None:
+        start = self._size + len(before)
+        end = start + len(data)
+        self._size = end + len(after)
+        if self._size > self._limit:
+            raise LimitError(f"expected at most {self._limit} bytes to screen, found more")
+        self.pieces.append((start, end, len(self.leaves), 0))
+        self.leaves.append((path, form, data))
+        self.parts += (before, data, after)
+
+    def _sequence(self, items: Sequence[object], path: Path, opening: bytes, depth: int) -> None:
+        run: list[int] = []
+        for index, item in enumerate(items):
+            first = len(self.leaves)
+            below = (*path, index)
+            self.value(item, below, opening, depth)
+            if not isinstance(item, Mapping) or not isinstance(item.get("text"), str):
+                run = []
+                continue
+            target = (*below, "text")
+            run += [number for number in range(first, len(self.leaves)) if self.leaves[number][0] == target]
+            if len(run) > 1 and (not self.runs or self.runs[-1] is not run):
+                self.runs.append(run)
+
+    def _mapping(self, items: Mapping[object, object], path: Path, depth: int) -> None:
+        media = not self._media and items.get("type") in ("image", "audio")
+        for key, value in items.items():
+            if not isinstance(key, str):
+                raise LimitError("expected string keys, found another type")
+            if isinstance(value, str):
+                if key == "text":
+                    if value:
+                        self._leaf((*path, key), Form.TEXT, value.encode("utf-8", "replace"))
+                    continue
+                if key == "blob" and self._blob(value, (*path, key)):
+                    continue
+                if media and key == "data" and _MEDIA.fullmatch(value):
+                    continue
+            below = (*path, key)
+            self.value(value, below, self._keys.get(key) or self._key(key, below), depth)
+
+    def _key(self, key: str, path: Path) -> bytes:
+        """Render a key where it is first seen; a secret in it is one wherever the key stands."""
+        data = key.encode("utf-8", "replace")
+        if key not in _KNOWN_KEYS:
+            self._leaf(path, Form.KEY, data)
+        self._keys[key] = opening = data + b' = "'
+        return opening
+
+    def _blob(self, value: str, path: Path) -> bool:
+        data = _decode(value)
+        if data:
+            self._leaf(path, Form.BLOB, data)
+            if not _is_utf8(data):
+                self.parts[-2] = data.translate(_ASCII)
+        return bool(data)
+
+    def _ends(self, number: int) -> None:
+        data = self.leaves[number][2]
+        if len(data) <= 2 * SEAM:
+            self._map(number, data, 0)
+            return
+        head, tail = _boundary(data, SEAM), _boundary(data, len(data) - SEAM)
+        self._map(number, data[:head], 0)
+        self._write(b"\n")
+        self._map(number, data[tail:], tail)
+
+
+def _decode(blob: str) -> bytes:
+    try:
+        return base64.b64decode(blob.encode("ascii", "replace"), validate=True)
+    except binascii.Error:
+        return b""
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _boundary(data: bytes, at: int) -> int:
+    """The start of the character that byte `at` belongs to."""
+    while data[at] & 0xC0 == 0x80:
+        at -= 1
+    return at

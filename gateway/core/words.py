@@ -1,0 +1,141 @@
+"""The words that the model reads when a call was not executed, waits, or ended unknown (`approvals.md`).
+
+Never a matching pattern, a threshold or a way to approve: those are for people. No I/O here.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.core.model import Approval, Decision, ObligationKind, Outcome, Reason
+
+_NO_WAY_ROUND = (
+    "Do not attempt the same effect through another tool or a changed wording. "
+    "Continue without it and tell the user it was refused."
+)
+_UNTOUCHED = "Nothing has changed."
+
+
+def refused(decision_id: str, note: str = "") -> str:
+    """Policy or a person said no; `note` is the reviewer's reason."""
+    said = f"The reviewer's reason: {' '.join(note.split())} " if note.strip() else ""
+    return (
+        f"NOT EXECUTED - refused by policy (decision {decision_id}). The call was well formed; "
+        f"sending it again gives the same answer. {said}{_NO_WAY_ROUND}"
+    )
+
+
+def pending(approval_id: str, expires_at: datetime) -> str:
+    """A person has not answered yet; the row stays open until `expires_at` (shown in UTC)."""
+    return (
+        f"NOT EXECUTED YET - waiting for a person (approval {approval_id}, "
+        f"expires {expires_at.astimezone(UTC):%H:%M} UTC). {_UNTOUCHED} "
+        "Tell the user; when they say it is approved, send exactly the same call once."
+    )
+
+
+def nobody(minutes: int) -> str:
+    """The approval expired: nobody answered in all that time."""
+    return f"NOT EXECUTED - nobody answered within {minutes} min. This is not a refusal. Ask the user."
+
+
+def unknown() -> str:
+    """The call was sent, and whether it happened can't be told."""
+    return (
+        "OUTCOME UNKNOWN - the upstream was lost after the call was sent. It may have happened. "
+        "Check before repeating it."
+    )
+
+
+def busy() -> str:
+    """A limit or a queue is full."""
+    return (
+        f"NOT EXECUTED - the gateway is busy. {_UNTOUCHED} This is not a refusal. Tell the user, and try again later."
+    )
+
+
+def unrecorded() -> str:
+    """The record can't be written, so nothing may be forwarded."""
+    return (
+        f"NOT EXECUTED - the gateway can't write its record, so it forwards nothing. {_UNTOUCHED} "
+        "This is not a refusal. Tell the user that the gateway needs attention."
+    )
+
+
+def unavailable() -> str:
+    """The upstream was not connected: nothing was sent."""
+    return f"NOT EXECUTED - the server of this tool is not available now. {_UNTOUCHED} Tell the user, try again later."
+
+
+def malformed() -> str:
+    """The arguments can't be taken as they are."""
+    return f"NOT EXECUTED - the arguments can't be taken as they are. {_UNTOUCHED} Correct them to the tool's schema."
+
+
+def nameless() -> str:
+    """No upstream offers the tool."""
+    return f"NOT EXECUTED - there is no such tool. {_UNTOUCHED} Use only tools from the current list."
+
+
+def lapsed(decision_id: str) -> str:
+    """There was an approval or a question, but it doesn't cover this call now."""
+    return (
+        f"NOT EXECUTED - the approval does not cover this call any more (decision {decision_id}). {_UNTOUCHED} "
+        "This is not a refusal. Tell the user; sending the call again asks anew."
+    )
+
+
+def withheld(decision_id: str) -> str:
+    """The call ran, and its output can't be released."""
+    return (
+        f"RESULT WITHHELD - the call was executed, but its output can't be released (decision {decision_id}). "
+        "Do not repeat the call to see it. Tell the user."
+    )
+
+
+def broken(decision_id: str) -> str:
+    """Something of the gateway's own broke before anything was sent."""
+    return (
+        f"NOT EXECUTED - the gateway could not check this call (decision {decision_id}). {_UNTOUCHED} "
+        "This is not a refusal. Tell the user."
+    )
+
+
+def refusal(decision_id: str, outcome: Outcome, reason: Reason, approval: Approval | None = None) -> str:
+    """The words for a call that ended without an answer of the upstream's that could be released."""
+    if outcome is Outcome.UNKNOWN:
+        return unknown()
+    match reason:
+        case Reason.APPROVAL_EXPIRED if approval is not None:
+            return nobody(max(1, round((approval.expires_at - approval.created_at).total_seconds() / 60)))
+        case Reason.APPROVAL_PENDING if approval is not None:
+            return pending(approval.id, approval.expires_at)
+        case Reason.APPROVAL_EXPIRED | Reason.APPROVAL_VOID | Reason.APPROVAL_USED | Reason.HANDLE_INVALID:
+            return lapsed(decision_id)
+        case Reason.BUSY:
+            return busy()
+        case Reason.RECORD_FAILED:
+            return unrecorded()
+        case Reason.UPSTREAM_DOWN:
+            return unavailable()
+        case Reason.UNKNOWN_TOOL:
+            return nameless()
+        case Reason.INVALID_ARGUMENTS:
+            return malformed()
+        case Reason.SCANNER_FAILED | Reason.INTERNAL:
+            return broken(decision_id)
+        case _:
+            return refused(decision_id, approval.note if approval is not None else "")
+
+
+def tell(value: Mapping[str, Any], decision: Decision | None) -> Mapping[str, Any]:
+    """A result, with one more text block if policy set or dropped arguments of the call: the model is told which."""
+    duties = sorted(decision.obligations, key=str) if decision is not None else []
+    put = [f"`{duty.name}`" for duty in duties if duty.kind is ObligationKind.SET]
+    cut = [f"`{duty.name}`" for duty in duties if duty.kind is ObligationKind.DROP]
+    said = [f"set {', '.join(put)}"] * bool(put) + [f"dropped {', '.join(cut)}"] * bool(cut)
+    if not said:
+        return value
+    block = {"type": "text", "text": f"[Wardgate: policy {' and '.join(said)} before the call was sent.]"}
+    content = value.get("content")
+    return {**value, "content": [*(content if isinstance(content, list) else []), block]}

@@ -1,0 +1,58 @@
+"""Where the configuration, the state folder and the control socket are. Imports next to nothing: the shim starts with it."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+CONFIG_NAME = "upstreams.toml"
+CONTROL_NAME = "control.sock"
+SOCKET_PATH_LIMIT = 100  # bytes that a Unix socket's address may take on every platform
+
+
+def config_file(given: str | os.PathLike[str] | None, environ: Mapping[str, str]) -> Path:
+    """The `upstreams.toml` that is used: `--config` (file or folder), else `WARDGATE_CONFIG`, else the platform's folder.
+
+    Nothing is searched from the working directory upwards. The file need not exist.
+    """
+    named = given if given is not None else environ.get("WARDGATE_CONFIG")
+    if named:
+        path = Path(named).expanduser()
+    else:
+        from platformdirs import user_config_path  # imported late: the shim is mostly given a path
+
+        path = user_config_path("wardgate")
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow symlinks, which are checked later
+    return path / CONFIG_NAME if path.is_dir() or path.suffix != ".toml" else path
+
+
+def state_folder(config: Path) -> Path:
+    """The state folder that a configuration names, without reading more of it than that.
+
+    Raises `ValueError` for a file that is no TOML or names no string; a file that can't be read raises `OSError`.
+    """
+    import tomllib  # imported late: only what opens a configuration pays for it
+
+    text = config.read_text(encoding="utf-8")
+    gateway = tomllib.loads(text).get("gateway", {})
+    named = gateway.get("state") if isinstance(gateway, dict) else None
+    if named is None:
+        from platformdirs import user_state_path  # imported late: most configurations name it
+
+        return user_state_path("wardgate")
+    if not isinstance(named, str) or not named:
+        raise ValueError(f"{config}: [gateway] `state` must be the path of a folder")
+    return Path(os.path.abspath(config.parent / Path(named).expanduser()))  # noqa: PTH100 - as above
+
+
+def socket_address(state: Path, folder_fd: int | None = None) -> str:
+    """The control socket's address: through `/proc/self/fd` where the path is too long for one.
+
+    `folder_fd` is an open descriptor of the state folder, needed only for long paths (`ValueError` without one).
+    """
+    plain = str(state / CONTROL_NAME)
+    if len(os.fsencode(plain)) <= SOCKET_PATH_LIMIT:
+        return plain
+    if folder_fd is None or not sys.platform.startswith("linux"):
+        raise ValueError(f"the path of the state folder is too long for a socket: `{state}`")
+    return f"/proc/self/fd/{folder_fd}/{CONTROL_NAME}"

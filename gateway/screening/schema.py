@@ -1,0 +1,57 @@
+"""Whether a redacted result is still valid against its tool's output schema.
+
+The schema is an upstream's, so nothing of it is fetched and no pattern of it runs in an engine that can backtrack.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_UNBOUNDED = ("patternProperties", "unevaluatedProperties", "unevaluatedItems")  # keywords that match patterns inside
+MAX_NODES = 20_000
+
+
+def stays_valid(value: object, schema: object) -> bool:
+    """Whether a value is valid; False for a schema that can't be used or is not worth the risk (`_UNBOUNDED`)."""
+    # imported late: 0.1 s, and needed only where something was redacted
+    from jsonschema import exceptions, validators  # type: ignore[import-untyped]  # the package has no types
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    if not isinstance(schema, Mapping) or _risky(schema):
+        return False
+    try:
+        chosen = validators.validator_for(schema, default=validators.validator_for({}))
+        bounded = validators.extend(chosen, {"pattern": _pattern})
+        chosen.check_schema(schema)
+        return bool(bounded(schema, registry=Registry()).is_valid(value))
+    except (exceptions.SchemaError, exceptions.UnknownType, Unresolvable, RecursionError, ValueError, TypeError):
+        return False
+
+
+def _risky(schema: Mapping[str, Any]) -> bool:
+    todo: list[object] = [schema]
+    for _ in range(MAX_NODES):
+        if not todo:
+            return False
+        item = todo.pop()
+        if isinstance(item, Mapping):
+            if any(word in item for word in _UNBOUNDED):
+                return True
+            todo.extend(item.values())
+        elif isinstance(item, list | tuple):
+            todo.extend(item)
+    return True
+
+
+def _pattern(_validator: object, pattern: str, instance: object, _schema: object) -> Iterator[Exception]:
+    """The keyword `pattern`, in an engine of linear time; a pattern that it doesn't take counts as not matched."""
+    from jsonschema.exceptions import ValidationError  # type: ignore[import-untyped]  # the package has no types
+    from pydantic_core import SchemaError, SchemaValidator, core_schema
+    from pydantic_core import ValidationError as Mismatch
+
+    if not isinstance(instance, str):
+        return
+    try:
+        SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex")).validate_python(instance)
+    except (SchemaError, Mismatch):
+        yield ValidationError("does not match the pattern")

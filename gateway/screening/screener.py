@@ -1,0 +1,142 @@
+"""The `Screener` of the path: finds secrets in what upstreams answer, redacts them, and withholds where it can't.
+
+It does not decide about calls. Whatever fails here withholds; nothing is released because a check broke.
+"""
+
+import hmac
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from gateway.core.model import Reason, Release, Screened, SecretAction, Tool
+from gateway.core.render import LimitError
+from gateway.core.screen import Cleaned, Screening, screen
+from gateway.core.secrets import Span
+from gateway.errors import GatewayError
+from gateway.ports import Clock
+from gateway.screening.engine import Engine
+from gateway.screening.exact import KnownSecrets
+from gateway.screening.schema import stays_valid
+
+INLINE = 16 * 1024  # bytes that are scanned on the loop: some 150 us; the way to a thread and back costs 300
+LIMIT = 16 * 1024 * 1024  # bytes of one value that are scanned at all
+SHORT = 8 * 1024  # bytes of a short text
+THREADS = 4  # scans at a time; an overrun one keeps its thread until it ends
+INLINE_SECONDS = 0.25  # what one scan on the loop may take
+TAIL = 512  # characters dropped where a short text was cut: a secret may have been cut with it
+FINGERPRINT = 16  # hex digits
+
+T = TypeVar("T")
+
+
+class Screener:
+    """Screens with an engine and the exact search; implements `gateway.ports.Screener`.
+
+    `key` makes the fingerprints: the same secret has the same one, and without the key it can't be guessed from it.
+    """
+
+    def __init__(self, engine: Engine, clock: Clock, key: bytes) -> None:
+        self._engine, self._clock, self._key = engine, clock, key
+        self._known = KnownSecrets()
+        self._limiter = anyio.CapacityLimiter(THREADS)
+
+    def know(self, name: str, value: str) -> None:
+        """Redact a secret of the gateway itself wherever it turns up, under every label."""
+        self._known.know(name, value)
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Names of known secrets that are too weak to be searched for, and why; for `check` and `doctor`."""
+        return self._known.left_out
+
+    async def screen(self, value: Mapping[str, Any], tool: Tool | None, deadline: float) -> Screened:
+        """Screen a result (or an error as a mapping) on every surface, at the latest by `deadline` (monotonic)."""
+        action = SecretAction.REDACT if tool is None else tool.labels.output.secrets
+        try:
+            cleaned = await self._cleaned(value, deadline, exact_only=action is SecretAction.ALLOW)
+            return await self._release(value, cleaned, action, tool, deadline)
+        except Exception:  # noqa: BLE001 - whatever breaks in a scanner, the answer is the same: nothing is released
+            return Screened(Release.WITHHELD, None, (), Reason.SCANNER_FAILED)
+
+    async def clean(self, value: Any, deadline: float) -> Any:
+        """A copy of any JSON value with every finding redacted; raises `GatewayError` if it can't be had in time."""
+        try:
+            cleaned = await self._cleaned(value, deadline, media=True)
+        except Exception as problem:  # noqa: BLE001 - as above; the text of the error may hold what was scanned
+            raise GatewayError(f"the value could not be screened: {type(problem).__name__}") from None
+        if not cleaned.proven:
+            raise GatewayError("the value could not be screened: secrets remain")
+        return cleaned.value
+
+    def clean_text(self, text: str) -> str:
+        """A short text with every finding redacted; cut to 8 KiB, empty if it can't be screened now."""
+        short = text.encode("utf-8", "replace")[:SHORT].decode("utf-8", "ignore")
+        if not self._engine.loaded:
+            return ""
+        try:
+            cleaned = screen(short, self._how(self._clock.monotonic() + INLINE_SECONDS), INLINE)
+        except Exception:  # noqa: BLE001 - as above: what can't be screened is dropped
+            return ""
+        if not cleaned.proven:
+            return ""
+        kept = str(cleaned.value)
+        return kept if len(short) == len(text) else kept[:-TAIL]
+
+    async def _cleaned(
+        self, value: object, deadline: float, *, media: bool = False, exact_only: bool = False
+    ) -> Cleaned:
+        how = self._how(deadline, media=media, exact_only=exact_only)
+        if not self._engine.loaded:
+            with anyio.fail_after(self._remaining(deadline)):
+                await self._engine.ready()
+        try:
+            return screen(value, how, INLINE)
+        except LimitError:
+            pass  # more than is scanned on the loop: all of it goes to a thread
+        return await self._threaded(partial(screen, value, how, LIMIT), deadline)
+
+    async def _threaded(self, work: Callable[[], T], deadline: float) -> T:
+        """Work in a thread that is left to itself when the time is over: its own timeout is only cooperative."""
+        with anyio.fail_after(self._remaining(deadline)):
+            return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
+
+    async def _release(
+        self, value: Mapping[str, Any], cleaned: Cleaned, action: SecretAction, tool: Tool | None, deadline: float
+    ) -> Screened:
+        findings = cleaned.findings
+        if not cleaned.proven:
+            exact = any(finding.exact for finding in findings)
+            return Screened(Release.WITHHELD, None, findings, Reason.EXACT_SECRET if exact else Reason.SECRET_FOUND)
+        if findings and action in (SecretAction.BLOCK, SecretAction.ASK):
+            return Screened(Release.WITHHELD, None, findings, Reason.SECRET_FOUND)
+        if cleaned.value is value:
+            return Screened(Release.FULL, value, findings)
+        schema = None if tool is None or value.get("isError") else tool.definition.get("outputSchema")
+        structured = cleaned.value.get("structuredContent")
+        if (
+            schema is not None
+            and structured is not value.get("structuredContent")
+            and not await self._threaded(partial(stays_valid, structured, schema), deadline)
+        ):
+            return Screened(Release.WITHHELD, None, findings, Reason.RESULT_INVALID)
+        return Screened(Release.REDACTED, cleaned.value, findings)
+
+    def _how(self, deadline: float, *, media: bool = True, exact_only: bool = False) -> Screening:
+        def find(data: bytes) -> list[Span]:
+            timeout = min(self._remaining(deadline), INLINE_SECONDS if len(data) <= INLINE else math.inf)
+            return [*self._known.find(data), *self._engine.scan(data, timeout)]
+
+        return Screening(find, self._fingerprint, media, exact_only)
+
+    def _remaining(self, deadline: float) -> float:
+        remaining = deadline - self._clock.monotonic()
+        if remaining <= 0:
+            raise TimeoutError("the deadline has passed")
+        return min(remaining, 3600.0)
+
+    def _fingerprint(self, secret: bytes) -> str:
+        return hmac.digest(self._key, secret, "sha256").hex()[:FINGERPRINT]

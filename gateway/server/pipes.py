@@ -1,0 +1,74 @@
+"""Serve one client on its own pipes, and take over a connection that another gateway left. It decides nothing."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mcp.shared.message import SessionMessage
+from mcp_types import CONNECTION_CLOSED, ErrorData, JSONRPCError, JSONRPCResponse
+
+from gateway.core import words
+from gateway.core.model import Reason
+from gateway.server.face import Face
+from gateway.server.peer import Peer
+from gateway.server.wire import DECISION_KEY, envelope
+from gateway.transport.journal import InFlight, Journal, left_open
+from gateway.transport.resume import NotedReader, NotedWriter
+from gateway.transport.serve import fd_streams
+from gateway.transport.streams import MessageWriter
+
+
+@dataclass(frozen=True, slots=True)
+class Pipes:
+    """The descriptors of a client, and what is left of the connection's past."""
+
+    read: int
+    write: int
+    journal: int | None = None  # None: nothing can be taken over after a crash
+    handshake: Mapping[str, Any] | None = None  # params of the `initialize` that an earlier gateway answered
+    resumed: bool = False
+
+
+async def serve_pipes(
+    face: Face,
+    pipes: Pipes,
+    peer: Peer,
+    line_limit: int,
+    on_handshake: Callable[[Mapping[str, Any]], None] = lambda params: None,
+) -> None:
+    """Speak with one client until it closes its end; takes the descriptors over and closes them."""
+    left, unread = left_open(pipes.journal) if pipes.journal is not None else ((), b"")
+    journal = Journal(pipes.journal) if pipes.journal is not None else None
+    try:
+        async with fd_streams(pipes.read, pipes.write, line_limit) as (reader, writer):
+            if pipes.resumed:
+                await _answer_left(left, writer, modern=pipes.handshake is None)
+            reader.feed(unread)
+            noted = NotedReader(reader, journal, pipes.handshake, on_handshake)
+            try:
+                await face.serve(noted, NotedWriter(writer, journal), peer)
+            finally:
+                if journal is not None and (rest := reader.take_back()):
+                    journal.leave(rest)
+    finally:
+        if journal is not None:
+            journal.close()
+
+
+async def _answer_left(left: tuple[InFlight, ...], writer: MessageWriter, *, modern: bool) -> None:
+    """Answer what the dead gateway left: calls as outcome unknown, everything else with an error that invites a retry."""
+    for request in left:
+        if request.method == "tools/call":
+            result = {
+                "content": [{"type": "text", "text": words.unknown()}],
+                "isError": True,
+                "_meta": {DECISION_KEY: {"id": "", "verdict": "block", "reason": Reason.GATEWAY_STOPPED.value}},
+            }
+            shaped = envelope(result, modern=modern, server_info={"name": "wardgate", "version": ""})
+            message: JSONRPCResponse | JSONRPCError = JSONRPCResponse(jsonrpc="2.0", id=request.id, result=shaped)
+        else:
+            error = ErrorData(code=CONNECTION_CLOSED, message="the gateway was restarted; send this request again")
+            message = JSONRPCError(jsonrpc="2.0", id=request.id, error=error)
+        await writer.send(SessionMessage(message))
+
+

@@ -1,0 +1,152 @@
+"""One transaction of the record: changes with their conditions, new rows, the new head; all of it or nothing.
+
+Runs in the write connection's thread, as one function without a gap. It decides nothing and waits for nobody.
+"""
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import anyio
+
+from gateway.core.merkle import Tree, leaf_hash
+from gateway.core.record import seal
+from gateway.errors import RecordError
+from gateway.schema import INSERT_RECORD
+
+Value = str | int | bytes
+
+
+class Entry(NamedTuple):
+    """A record, encoded but for its sequence number, and the copies that are searched by."""
+
+    encoded: bytes
+    columns: tuple[str, ...]
+
+
+class Change(NamedTuple):
+    """One statement on the tables beside the record; with `must` its operation happens only if it changes a row."""
+
+    sql: str
+    values: tuple[Value, ...]
+    must: bool = True
+
+
+@dataclass(slots=True, eq=False)
+class Operation:
+    """What one caller asked for: changes and entries that go together, and, where somebody waits, how it went."""
+
+    entries: Sequence[Entry]
+    changes: Sequence[Change] = ()
+    done: anyio.Event | None = None  # None: nobody waits, and it must not be lost
+    happened: bool = False
+    error: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds in memory, about."""
+        return sum(len(entry.encoded) for entry in self.entries)
+
+
+Identity = tuple[tuple[int, int], ...]
+
+
+def identity(file: Path) -> Identity:
+    """Which files the store's names lead to now; a missing one raises `OSError`."""
+    found = (os.stat(file), os.stat(f"{file}-wal"))  # noqa: PTH116 - two names, no path objects on every batch
+    return tuple((each.st_dev, each.st_ino) for each in found)
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Operations on their way to the disk. `after` is the tree that they lead to, set before the commit is tried.
+
+    INVARIANT: a batch that was abandoned while `after` was None is never committed.
+    """
+
+    operations: list[Operation]
+    before: Tree
+    doubt: "Batch | None" = None  # an earlier batch that failed, and may be on the disk all the same
+    after: Tree | None = None
+    abandoned: bool = False
+    missed: set[int] = field(default_factory=set)  # positions of operations that did not happen
+    errors: dict[int, str] = field(default_factory=dict)
+
+    def commit(self, db: sqlite3.Connection, file: Path, files: Identity) -> Tree:
+        """Write it all in one transaction; returns the tree as it is then on the disk."""
+        self._still_ours(file, files)
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            tree, landed = self._base(db)
+            for position, operation in enumerate(self.operations):
+                if operation not in landed and operation.changes:
+                    self._apply(db, position, operation)
+            rows = self._rows(tree, landed)
+            db.executemany(INSERT_RECORD, rows)
+            db.execute(
+                "UPDATE head SET size = ?, frontier = ?, root = ? WHERE one = 1",
+                (tree.size, tree.frontier, tree.root()),
+            )
+            self.after = tree
+            if self.abandoned:
+                raise RecordError("nobody waits for this batch any more")
+            db.execute("COMMIT")
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+        self._still_ours(file, files)
+        return tree
+
+    def _still_ours(self, file: Path, files: Identity) -> None:
+        if self.abandoned:
+            raise RecordError("nobody waits for this batch any more")
+        try:
+            now = identity(file)
+        except FileNotFoundError:
+            raise RecordError("the record's file was deleted") from None
+        if now != files:
+            raise RecordError("the record's file was replaced by another one")
+
+    def _base(self, db: sqlite3.Connection) -> tuple[Tree, set[Operation]]:
+        """The tree to go on from, and what is on the disk already although its batch was said to have failed."""
+        head = db.execute("SELECT size, frontier, root FROM head WHERE one = 1").fetchone()
+        if head == _head(self.before):
+            return self.before.copy(), set()
+        if self.doubt is not None and self.doubt.after is not None and head == _head(self.doubt.after):
+            return self.doubt.after.copy(), set(self.doubt.operations)
+        raise RecordError("the record's head was changed by somebody else")
+
+    def _apply(self, db: sqlite3.Connection, position: int, operation: Operation) -> None:
+        """Make one operation's changes, or none of them."""
+        db.execute("SAVEPOINT operation")
+        try:
+            for change in operation.changes:
+                if db.execute(change.sql, change.values).rowcount == 0 and change.must:
+                    self.missed.add(position)
+                    break
+        except sqlite3.IntegrityError as problem:
+            self.missed.add(position)
+            self.errors[position] = str(problem)
+        if position in self.missed:
+            db.execute("ROLLBACK TO operation")
+        db.execute("RELEASE operation")
+
+    def _rows(self, tree: Tree, landed: set[Operation]) -> list[tuple[Value, ...]]:
+        rows: list[tuple[Value, ...]] = []
+        for position, operation in enumerate(self.operations):
+            if position in self.missed or operation in landed:
+                continue
+            for entry in operation.entries:
+                seq = tree.size + 1
+                body = seal(seq, entry.encoded)
+                leaf = leaf_hash(body)
+                tree.append(leaf)
+                rows.append((seq, body, leaf, *entry.columns))
+        return rows
+
+
+def _head(tree: Tree) -> tuple[int, bytes, bytes]:
+    return tree.size, tree.frontier, tree.root()

@@ -1,0 +1,119 @@
+"""Connections to the store: each one thread of its own, each piece of work one whole function on it.
+
+No SQL of the record here, and no second writer.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import aiosqlite
+
+from gateway.core.merkle import Tree, leaf_hash
+from gateway.errors import RecordError, StateError
+from gateway.schema import TABLES, VERSION
+from gateway.store.folder import StateFolder
+
+T = TypeVar("T")
+JOURNAL_LIMIT = 16 << 20  # bytes that the write-ahead log keeps after a checkpoint
+
+_CAUSES = {
+    sqlite3.SQLITE_BUSY: "another process has locked it",
+    sqlite3.SQLITE_LOCKED: "another process has locked it",
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_READONLY: "it is read-only",
+    sqlite3.SQLITE_IOERR: "the disk failed",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged",
+    sqlite3.SQLITE_NOTADB: "the file is no store",
+    sqlite3.SQLITE_CANTOPEN: "it can't be opened",
+    sqlite3.SQLITE_CONSTRAINT: "it was changed by somebody else",
+}
+
+
+def cause(problem: sqlite3.Error | OSError) -> str:
+    """Why the store failed, in words for the person who runs it."""
+    if isinstance(problem, OSError):
+        return problem.strerror or type(problem).__name__
+    code = getattr(problem, "sqlite_errorcode", None)
+    return _CAUSES.get(code & 0xFF, str(problem)) if code is not None else str(problem)
+
+
+class Connection(aiosqlite.Connection):
+    """A connection whose work is done in whole functions, so that no other coroutine's statement comes between."""
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do `work` in the connection's thread; once begun it runs to its end, cancelled or not."""
+        if self._connection is None:
+            raise sqlite3.ProgrammingError("it is closed")
+        result: T = await self._execute(work, self._connection)  # type: ignore[no-untyped-call]  # aiosqlite's is untyped
+        return result
+
+
+def connect(file: Path, *, write: bool, busy: float) -> Connection:
+    """A connection to the store's file, opened by `await`; it waits up to `busy` seconds for locks of others."""
+    mode = "rw" if write else "ro"
+
+    def connector() -> sqlite3.Connection:
+        return sqlite3.connect(f"{file.as_uri()}?mode={mode}", uri=True, timeout=busy, isolation_level=None)
+
+    return Connection(connector, iter_chunk_size=64)
+
+
+def create_file(folder: StateFolder) -> None:
+    """Make the store's file on the first start; raises `StateError` if it is gone on a later one."""
+    if folder.store.exists():
+        return
+    if not folder.fresh:
+        raise StateError(f"the record `{folder.store}` is gone: put it back, or begin with a new state folder")
+    os.close(os.open(folder.store, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+
+
+def prepare(db: sqlite3.Connection, folder: StateFolder) -> Tree:
+    """Set the connection up, make the tables where there are none, and return the tree as it stands.
+
+    Raises `StateError` for a store of another gateway, key or version, `RecordError` for one whose end doesn't fit its
+    head.
+    """
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise StateError(f"the record was written by a newer gateway (version {version}, this one knows {VERSION})")
+    if db.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
+        raise RecordError("the record's file system can't keep a write-ahead log")
+    db.execute("PRAGMA synchronous=FULL")
+    db.execute(f"PRAGMA journal_size_limit={JOURNAL_LIMIT}")
+    if version == 0:
+        _create(db, folder)
+    meta = dict(db.execute("SELECT name, value FROM meta").fetchall())
+    if meta.get("gateway") != folder.gateway_id or meta.get("key") != folder.key_mark:
+        raise StateError(f"the record `{folder.store}` belongs to another gateway")
+    tree = _tree(db)
+    # A write that reaches the disk: a gateway starts only with a record that works.
+    db.execute("UPDATE head SET size = size WHERE one = 1")
+    return tree
+
+
+def _create(db: sqlite3.Connection, folder: StateFolder) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    for statement in TABLES.split(";\n"):
+        db.execute(statement)
+    empty = Tree()
+    db.execute("INSERT INTO head VALUES (1, 0, ?, ?)", (empty.frontier, empty.root()))
+    db.executemany("INSERT INTO meta VALUES (?, ?)", (("gateway", folder.gateway_id), ("key", folder.key_mark)))
+    db.execute(f"PRAGMA user_version={VERSION}")
+    db.execute("COMMIT")
+
+
+def _tree(db: sqlite3.Connection) -> Tree:
+    """The tree of the head, if the end of the record fits it; the whole is checked by `wardgate verify`."""
+    head = db.execute("SELECT size, frontier, root FROM head WHERE one = 1").fetchone()
+    last = db.execute("SELECT seq, body, leaf FROM record ORDER BY seq DESC LIMIT 1").fetchone()
+    try:
+        size, frontier, root = head
+        tree = Tree.restore(size, frontier)
+    except (TypeError, ValueError):
+        raise RecordError("the record has no usable head; `wardgate verify` tells more") from None
+    if tree.root() != root or (last[0] if last else 0) != size or (last and leaf_hash(last[1]) != last[2]):
+        raise RecordError("the record's end does not fit its head; `wardgate verify` tells more")
+    return tree

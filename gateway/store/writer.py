@@ -1,0 +1,258 @@
+"""The one writer of the record: takes what is queued, commits it in groups, tells those who wait.
+
+It never drops a row and never invents one; while it can't write, nothing new is accepted but what tries to write.
+"""
+
+import logging
+import sqlite3
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+
+from gateway.core.merkle import Tree
+from gateway.errors import BusyError, RecordError
+from gateway.store.batch import Batch, Change, Entry, Identity, Operation, identity
+from gateway.store.connection import Connection, cause, connect, create_file, prepare
+from gateway.store.folder import StateFolder, hold
+
+T = TypeVar("T")
+log = logging.getLogger("wardgate.store")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the writer; seconds and counts."""
+
+    queue: int = 10_000  # operations that wait for the disk
+    queue_bytes: int = 64 << 20
+    batch: int = 1_000  # operations in one transaction
+    linger: float = 0.05  # seconds that rows which nobody awaits wait for company
+    crowd: int = 200  # rows that need no more company
+    busy: float = 5.0  # seconds to wait for a lock of another process
+    deadline: float = 10.0  # seconds that one batch may take
+
+
+class Store:
+    """The write side of the record and of the tables beside it; made by `open_store`."""
+
+    def __init__(
+        self, folder: StateFolder, pair: tuple[Connection, Connection], files: Identity, tree: Tree, limits: Limits
+    ) -> None:
+        self.folder = folder
+        self._writer, self._reader = pair
+        self._files, self._tree, self._limits = files, tree, limits
+        self._waiting: deque[Operation] = deque()
+        self._bytes = 0
+        self._broken = ""
+        self._doubt: Batch | None = None
+        self._probe = False
+        self._closing = False
+        self._work, self._urgent, self._committed = anyio.Event(), anyio.Event(), anyio.Event()
+
+    @property
+    def size(self) -> int:
+        """Records on the disk."""
+        return self._tree.size
+
+    @property
+    def broken(self) -> str:
+        """Why nothing can be written now; empty while all is well."""
+        return self._broken
+
+    async def write(self, entries: Sequence[Entry], changes: Sequence[Change] = ()) -> bool:
+        """Make entries and changes durable together; returns when they are on the disk.
+
+        False, with nothing written, if a change that must hit a row hit none. Once begun it isn't interrupted by
+        cancellation. Raises `BusyError` when the queue is full and `RecordError` when the disk doesn't take it.
+        """
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        done = anyio.Event()
+        operation = Operation(entries, changes, done)
+        self._accept(operation)
+        self._probe = self._probe or bool(self._broken)
+        self._urgent.set()
+        with anyio.CancelScope(shield=True):  # the writer has the deadline, and ends every wait
+            await done.wait()
+        if operation.error:
+            raise RecordError(operation.error)
+        return operation.happened
+
+    def queue(self, entry: Entry) -> None:
+        """Hand over a record that nobody waits for; it is written with the next group and never dropped.
+
+        Raises `BusyError` when the queue is full, and `RecordError` while nothing can be written (it is tried again).
+        """
+        if self._broken:
+            self._probe = True
+            self._work.set()
+            raise RecordError(self._broken)
+        self._accept(Operation((entry,)))
+
+    async def flush(self) -> None:
+        """Wait until everything handed over so far is on the disk."""
+        await self.write(())
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Look something up on the read connection."""
+        try:
+            return await self._reader.run(work)
+        except sqlite3.Error as problem:
+            raise RecordError(f"the record can't be read: {cause(problem)}") from None
+
+    async def beyond(self, seq: int) -> int:
+        """Wait until the record is longer than `seq`; returns its length."""
+        while self._tree.size <= seq:
+            await self._committed.wait()
+        return self._tree.size
+
+    def _accept(self, operation: Operation) -> None:
+        if self._closing:
+            raise RecordError("the gateway is stopping")
+        size = operation.size
+        if len(self._waiting) >= self._limits.queue or self._bytes + size > self._limits.queue_bytes:
+            raise BusyError("the queue of the record is full")
+        self._bytes += size
+        self._waiting.append(operation)
+        if len(self._waiting) >= self._limits.crowd:
+            self._urgent.set()
+        self._work.set()
+
+    async def run(self) -> None:
+        """Write until `close` was called and all is written; cancellation does not end it."""
+        with anyio.CancelScope(shield=True):
+            while await self._more():
+                await self._commit(Batch(self._take(), self._tree, self._doubt))
+                if self._closing and self._broken:
+                    break
+        if self._waiting:
+            log.error("%d records could not be written before the gateway stopped", len(self._waiting))
+
+    async def _more(self) -> bool:
+        """Wait for work, and a little longer for company where nobody waits for it; False when all is done.
+
+        While broken, what was kept waits for the next try (`_probe`).
+        """
+        while not (self._probe or (self._waiting and not self._broken)):
+            if self._closing:
+                return bool(self._waiting)
+            self._work = anyio.Event()
+            await self._work.wait()
+        if not self._urgent.is_set():
+            with anyio.move_on_after(self._limits.linger):
+                await self._urgent.wait()
+        return True
+
+    def _take(self) -> list[Operation]:
+        self._probe = False
+        count = min(len(self._waiting), self._limits.batch)
+        taken = [self._waiting.popleft() for _ in range(count)]
+        if not self._waiting and not self._closing:
+            self._urgent = anyio.Event()
+        return taken
+
+    async def _commit(self, batch: Batch) -> None:
+        """Bring one batch to the disk and tell everybody how it went."""
+        error, tree = "", batch.before
+        try:
+            with anyio.fail_after(self._limits.deadline):
+                tree = await self._writer.run(partial(batch.commit, file=self.folder.store, files=self._files))
+        except RecordError as problem:
+            error = f"nothing can be recorded: {problem}"
+        except (sqlite3.Error, OSError) as problem:
+            error = f"nothing can be recorded: {cause(problem)}"
+        except TimeoutError:
+            error = f"nothing can be recorded: the disk did not answer within {self._limits.deadline:g} s"
+        if error:
+            self._failed(batch, error)
+            return
+        if self._broken:
+            log.warning("the record can be written again")
+        self._broken, self._doubt, self._tree = "", None, tree
+        self._bytes -= sum(operation.size for operation in batch.operations)
+        self._committed.set()
+        self._committed = anyio.Event()
+        for position, operation in enumerate(batch.operations):
+            operation.happened = position not in batch.missed
+            _answer(operation, batch.errors.get(position, ""))
+
+    def _failed(self, batch: Batch, error: str) -> None:
+        """Refuse what was awaited, keep what was not, and remember what may be on the disk all the same."""
+        batch.abandoned = True
+        if batch.after is not None:
+            self._doubt = batch
+        if error != self._broken:
+            log.error("%s", error)
+        self._broken = error
+        involved = [*batch.operations, *self._waiting]
+        self._waiting = deque(operation for operation in involved if operation.done is None)
+        self._bytes = sum(operation.size for operation in self._waiting)
+        for operation in involved:
+            _answer(operation, error)
+
+    def close(self) -> None:
+        """Accept nothing more; `run` ends when all is written, or after one try."""
+        self._closing = True
+        self._work.set()
+        self._urgent.set()
+
+
+def _answer(operation: Operation, error: str) -> None:
+    if operation.done is not None:
+        operation.error = error
+        operation.done.set()
+
+
+@asynccontextmanager
+async def open_store(path: Path, limits: Limits | None = None) -> AsyncIterator[Store]:
+    """Hold the state folder at `path`, open its record, and write until the block ends.
+
+    Raises `StateError` if the folder or the store can't be this gateway's, `RecordError` if the record doesn't work.
+    """
+    limits = limits or Limits()
+    failure: Exception | None = None
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(await anyio.to_thread.run_sync(hold, path))
+        store = await _open(stack, folder, limits)
+        async with anyio.create_task_group() as group:
+            group.start_soon(store.run)
+            try:
+                yield store
+            except Exception as broken:  # noqa: BLE001 - raised again below, where no task group wraps it
+                failure = broken
+            finally:
+                store.close()
+    if failure is not None:
+        raise failure
+
+
+async def _open(stack: AsyncExitStack, folder: StateFolder, limits: Limits) -> Store:
+    try:
+        await anyio.to_thread.run_sync(create_file, folder)
+        writer = await _connected(stack, connect(folder.store, write=True, busy=limits.busy), limits)
+        tree = await writer.run(partial(prepare, folder=folder))
+        reader = await _connected(stack, connect(folder.store, write=False, busy=limits.busy), limits)
+        await anyio.to_thread.run_sync(folder.confirm)
+        files = await anyio.to_thread.run_sync(identity, folder.store)
+    except (sqlite3.Error, OSError) as problem:
+        raise RecordError(f"the record `{folder.store}` can't be opened: {cause(problem)}") from None
+    return Store(folder, (writer, reader), files, tree, limits)
+
+
+async def _connected(stack: AsyncExitStack, connection: Connection, limits: Limits) -> Connection:
+    """Open a connection, and close it with the stack whatever is cancelled by then."""
+    _ = await connection
+
+    async def close() -> None:
+        with anyio.move_on_after(limits.deadline, shield=True):
+            await connection.close()
+
+    stack.push_async_callback(close)
+    return connection

@@ -1,0 +1,309 @@
+"""Lines from and bytes to a file descriptor (pipe, socket, terminal, file), with every buffer bounded.
+
+Knows no JSON. Reads and writes never block the event loop; nothing here raises for what the other side does.
+"""
+
+import asyncio
+import contextlib
+import os
+import stat
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+CHUNK = 1 << 18
+BURST = 8  # chunks read before the loop gets its turn
+EDGE = 200  # bytes kept of the head and the tail of a line over the limit
+RUNAWAY = 8  # a line this many times over the limit never ends: the stream is given up
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Overlong:
+    """What is kept of a line over the limit."""
+
+    head: bytes
+    tail: bytes
+    limit: int
+
+    @property
+    def limit_text(self) -> str:
+        """The limit as a person reads it."""
+        return f"{self.limit // MEBIBYTE} MiB" if self.limit >= MEBIBYTE else f"{self.limit} bytes"
+
+
+def can_poll(fd: int) -> bool:
+    """Whether the event loop can watch the descriptor: pipes, sockets and terminals, not files or /dev/null."""
+    mode = os.fstat(fd).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(fd)
+
+
+class LineReader:
+    """Splits what a descriptor brings into lines of at most `limit` bytes; one task may wait at a time.
+
+    The reading stops while `backlog` bytes wait. A longer line is skipped to its end and told by an `Overlong`.
+    """
+
+    def __init__(self, fd: int, limit: int, backlog: int = 4 * MEBIBYTE) -> None:
+        self._fd, self._limit, self._backlog = fd, limit, backlog
+        self._lines: deque[bytes | Overlong] = deque()
+        self._waiting_bytes = 0
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._head = self._tail = b""  # of a line that is being skipped
+        self._skipping = self._ended = self._paused = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._thread_may_read = threading.Event()
+        self.on_end: Callable[[], None] = _nothing
+        if can_poll(fd):
+            os.set_blocking(fd, False)
+            self._pollable = True
+            self._loop.add_reader(fd, self._fill)
+        else:
+            self._pollable = False
+            self._thread_may_read.set()
+            threading.Thread(target=self._read_file, name="wardgate-reader", daemon=True).start()
+
+    async def next(self) -> bytes | Overlong | None:
+        """The next line without its line feed; None at the end."""
+        while not self._lines:
+            if self._ended:
+                return None
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        line = self._lines.popleft()
+        self._waiting_bytes -= len(line) if isinstance(line, bytes) else 2 * EDGE
+        if self._paused and self._waiting_bytes < self._backlog // 2:
+            self._resume()
+        return line
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes as if the descriptor had brought them: what an earlier reader of it had not used."""
+        self._feed(data)
+
+    def take_back(self) -> bytes:
+        """Stop reading, and return what was read and not used: whole lines, and the beginning of one."""
+        self.close()
+        lines = [line for line in self._lines if isinstance(line, bytes)]
+        self._lines.clear()
+        return b"".join(line + b"\n" for line in lines) + b"".join(self._parts)
+
+    def finish(self) -> None:
+        """Take what is there now and end: the other side is gone, whoever still holds its end of the pipe."""
+        if not self._ended and self._pollable:
+            self._drain()
+        self.close()
+
+    def close(self) -> None:
+        """Stop reading. The descriptor stays open: its owner closes it."""
+        self._end()
+
+    def _fill(self) -> None:
+        for _ in range(BURST):
+            data = self._read()
+            if data is None:
+                return
+            if not data:
+                self._end()
+                return
+            self._feed(data)
+            if self._paused or self._ended or len(data) < CHUNK // 4:
+                return
+
+    def _drain(self) -> None:
+        """Read up to one line's limit more, so that a last answer is not lost."""
+        left = self._limit
+        while left > 0 and not self._ended and (data := self._read()):
+            left -= len(data)
+            self._feed(data)
+
+    def _read(self) -> bytes | None:
+        """What is there: None for nothing now, empty at the end or when the descriptor is broken."""
+        try:
+            return os.read(self._fd, CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError:  # a terminal whose other side is gone says EIO, a socket ECONNRESET
+            return b""
+
+    def _read_file(self) -> None:
+        """The reading thread of a descriptor that can't be polled; a daemon, since such a read can't be interrupted."""
+        while self._thread_may_read.wait() and not self._ended:
+            data = self._read()
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                self._thread_may_read.clear()
+                self._loop.call_soon_threadsafe(self._take_from_thread, data or b"")
+            if not data:
+                return
+
+    def _take_from_thread(self, data: bytes) -> None:
+        if not data:
+            self._end()
+            return
+        self._feed(data)
+        if not self._paused:
+            self._thread_may_read.set()
+
+    def _feed(self, data: bytes) -> None:
+        start = 0
+        while (end := data.find(b"\n", start)) >= 0:
+            self._finish_line(data[start:end])
+            start = end + 1
+        if start < len(data):
+            self._keep(data[start:] if start else data)
+        if self._waiting_bytes > self._backlog and not self._paused and not self._ended:
+            self._pause()
+        self._wake()
+
+    def _finish_line(self, piece: bytes) -> None:
+        self._keep(piece)
+        if self._skipping:
+            self._lines.append(Overlong(self._head, self._tail, self._limit))
+            self._waiting_bytes += 2 * EDGE
+        else:
+            line = b"".join(self._parts) if len(self._parts) > 1 else piece
+            if line and not line.isspace():
+                self._lines.append(line)
+                self._waiting_bytes += len(line)
+        self._parts, self._size, self._skipping = [], 0, False
+
+    def _keep(self, piece: bytes) -> None:
+        """Add a piece of the line that is being read, or forget the line once it is over the limit."""
+        self._size += len(piece)
+        if self._skipping:
+            self._tail = (self._tail + piece[-EDGE:])[-EDGE:]
+        else:
+            self._parts.append(piece)
+            if self._size > self._limit:
+                whole = b"".join(self._parts)
+                self._head, self._tail, self._parts, self._skipping = whole[:EDGE], whole[-EDGE:], [], True
+        if self._size > self._limit * RUNAWAY:
+            self._end()
+
+    def _pause(self) -> None:
+        self._paused = True
+        if self._pollable:
+            self._loop.remove_reader(self._fd)
+
+    def _resume(self) -> None:
+        self._paused = False
+        if self._ended:
+            return
+        if self._pollable:
+            self._loop.add_reader(self._fd, self._fill)
+        else:
+            self._thread_may_read.set()
+
+    def _end(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self._thread_may_read.set()
+        if self._pollable and not self._paused:
+            self._loop.remove_reader(self._fd)
+        self._wake()
+        self.on_end()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class LineWriter:
+    """Writes to a descriptor without blocking; once `high` bytes wait, callers are to wait for room.
+
+    A regular file is written at once, as no system has another way to.
+    """
+
+    def __init__(self, fd: int, high: int = MEBIBYTE) -> None:
+        self._fd, self._high = fd, high
+        self._waiting: deque[memoryview] = deque()
+        self.waiting = 0  # bytes
+        self._room: set[asyncio.Future[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self.broken = False
+        if can_poll(fd):
+            os.set_blocking(fd, False)
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits that callers have to wait."""
+        return self.waiting >= self._high
+
+    def write(self, data: bytes) -> None:
+        """Write now what the descriptor takes and keep the rest; does nothing once the other side is gone."""
+        if self.broken:
+            return
+        rest = memoryview(data)
+        if not self._waiting:
+            rest = self._put(rest)
+            if not rest:
+                return
+            if not self.broken:
+                self._loop.add_writer(self._fd, self._flush)
+        if not self.broken:
+            self._waiting.append(rest)
+            self.waiting += len(rest)
+
+    async def wait_for_room(self, empty: bool = False) -> None:
+        """Return once callers may write again (or nothing waits at all), or the other side is gone."""
+        while not self.broken and (self.waiting if empty else self.full):
+            turn = self._loop.create_future()
+            self._room.add(turn)
+            try:
+                await turn
+            finally:
+                self._room.discard(turn)
+
+    def close(self) -> None:
+        """Drop what waits and stop. The descriptor stays open: its owner closes it."""
+        if self._waiting:
+            self._loop.remove_writer(self._fd)
+        self._break()
+
+    def _put(self, data: memoryview) -> memoryview:
+        """Write what fits and return the rest."""
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError:
+            self._break()
+        return data
+
+    def _flush(self) -> None:
+        while self._waiting:
+            rest = self._put(self._waiting[0])
+            if self.broken:
+                self._loop.remove_writer(self._fd)
+                return
+            self.waiting -= len(self._waiting[0]) - len(rest)
+            if rest:
+                self._waiting[0] = rest
+                break
+            self._waiting.popleft()
+        if not self._waiting:
+            self._loop.remove_writer(self._fd)
+        if not self.full:
+            self._wake()
+
+    def _break(self) -> None:
+        self.broken = True
+        self._waiting.clear()
+        self.waiting = 0
+        self._wake()
+
+    def _wake(self) -> None:
+        for turn in self._room:
+            if not turn.done():
+                turn.set_result(None)
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""

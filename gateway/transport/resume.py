@@ -1,0 +1,111 @@
+"""A client's streams with a memory: requests in flight are journalled, and a kept handshake is played again.
+
+Wraps the stream pair of `fd_streams`; changes no message.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
+
+from gateway.transport.journal import Journal
+from gateway.transport.streams import MessageReader, MessageWriter
+
+REPLAY_ID = "wardgate-replayed-handshake"
+
+
+class NotedReader:
+    """The read stream: a replayed handshake first, then the client's messages, each request journalled as it is read."""
+
+    def __init__(
+        self,
+        inner: MessageReader,
+        journal: Journal | None,
+        handshake: Mapping[str, Any] | None,
+        on_handshake: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        """`handshake` are the params of an `initialize` that was answered before; `on_handshake` hears of a new one."""
+        self._inner, self._journal, self._on_handshake = inner, journal, on_handshake
+        self._first: deque[SessionMessage] = deque()
+        if handshake is not None:
+            opening = JSONRPCRequest(jsonrpc="2.0", id=REPLAY_ID, method="initialize", params=dict(handshake))
+            self._first.append(SessionMessage(opening))
+            self._first.append(SessionMessage(JSONRPCNotification(jsonrpc="2.0", method="notifications/initialized")))
+
+    async def receive(self) -> SessionMessage | Exception:
+        """The next message; raises what the inner stream raises."""
+        if self._first:
+            return self._first.popleft()
+        item = await self._inner.receive()
+        if isinstance(item, SessionMessage):
+            message = item.message
+            if isinstance(message, JSONRPCRequest):
+                if self._journal is not None:
+                    self._journal.begin(message.id, message.method)
+                if message.method == "initialize":
+                    self._on_handshake(message.params or {})
+            elif isinstance(message, JSONRPCNotification) and self._journal is not None:
+                self._forget_cancelled(message)
+        return item
+
+    def _forget_cancelled(self, message: JSONRPCNotification) -> None:
+        if message.method == "notifications/cancelled" and self._journal is not None:
+            request_id = (message.params or {}).get("requestId")
+            if isinstance(request_id, str | int):
+                self._journal.end(request_id)
+
+    async def aclose(self) -> None:
+        """Stop reading."""
+        await self._inner.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionMessage | Exception:
+        try:
+            return await self.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class NotedWriter:
+    """The write stream: drops the answer to a replayed handshake, and notes each request as answered once it is written."""
+
+    def __init__(self, inner: MessageWriter, journal: Journal | None) -> None:
+        self._inner, self._journal = inner, journal
+
+    async def send(self, item: SessionMessage, /) -> None:
+        """Write one message; raises what the inner stream raises."""
+        message = item.message
+        if not isinstance(message, JSONRPCResponse | JSONRPCError):
+            await self._inner.send(item)
+            return
+        if message.id == REPLAY_ID:
+            return
+        await self._inner.send(item)
+        if self._journal is not None and message.id is not None:
+            self._journal.end(message.id)
+
+    async def aclose(self) -> None:
+        """Take no more messages."""
+        await self._inner.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

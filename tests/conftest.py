@@ -1,0 +1,76 @@
+"""What every test starts from: nothing of the person who runs it, and an event loop in which nothing may block.
+
+Knows no part of the gateway: parts have their fakes beside their tests.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+FOLDERS = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR")
+
+
+def private(folder: Path) -> Path:
+    """Make a folder that only its owner may use."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def settle(home: Path, cache: Path) -> dict[str, str]:
+    """The variables that put a person's home into `home` and the compiled rules of the scanner into `cache`."""
+    folders = {name: str(private(home / name.lower())) for name in FOLDERS}
+    return {"HOME": str(private(home)), "WARDGATE_CACHE": str(private(cache)), **folders}
+
+
+@pytest.fixture(scope="session")
+def rules_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the scanner's rules are compiled to, once for all tests of a session."""
+    return private(tmp_path_factory.mktemp("wardgate-cache", numbered=True) / "rules")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _away_from_home(tmp_path_factory: pytest.TempPathFactory, rules_cache: Path) -> Iterator[None]:
+    """No test reads or writes the files of the person who runs it, whatever it forgets to ask for."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in tuple(os.environ):
+            if name.startswith("WARDGATE_"):
+                patch.delenv(name)
+        for name, value in settle(tmp_path_factory.mktemp("home"), rules_cache).items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture
+def environment(tmp_path: Path, rules_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
+    """A home of the test's own, set for this process and returned whole for the ones that it starts."""
+    for name, value in settle(tmp_path / "home", rules_cache).items():
+        monkeypatch.setenv(name, value)
+    return dict(os.environ)
+
+
+@pytest.fixture(scope="session")
+def wardgate_command() -> str:
+    """The path of the installed command."""
+    command = Path(sys.executable).with_name("wardgate")
+    if not command.is_file():
+        pytest.fail("the command `wardgate` is not installed beside this Python: run the tests with `make test`")
+    return str(command)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_blocks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A blocking call of the gateway in the event loop fails the test, unless it says `may_block` and why."""
+    marker = request.node.get_closest_marker("may_block")
+    if marker is not None:
+        if not (marker.args or marker.kwargs.get("reason")):
+            pytest.fail("`may_block` needs a reason")
+        yield
+        return
+    with blockbuster_ctx(scanned_modules=["gateway"]) as blockbuster:
+        for function in blockbuster.functions.values():  # else what a test that hangs was doing is not shown
+            function.can_block_in("pytest_timeout.py", {"timeout_sigalrm", "timeout_timer"})
+        yield

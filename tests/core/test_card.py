@@ -1,0 +1,91 @@
+"""The card: what a person sees is all of it, with nothing hidden, and the gateway's own line last."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from gateway.core.card import TEXT_LIMIT, VALUE_LIMIT, arguments_lines, card, value_line, visible
+from gateway.core.model import Approval, ApprovalState, Effect, Reason, Requirement, Tier
+
+AT = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
+
+
+def approval(**changes: object) -> Approval:
+    base = Approval(
+        id="a_0000000001",
+        state=ApprovalState.WAITING,
+        call="d_0000000001",
+        principal="os:ada",
+        client="claude-code",
+        session="s_1",
+        upstream="files",
+        tool="write_file",
+        exposed="files__write_file",
+        definition="0" * 64,
+        arguments={"path": "notes.txt", "count": 3},
+        arguments_digest="1" * 64,
+        tier=Tier.WRITE,
+        effect=Effect.WRITE,
+        rule="",
+        reason=Reason.TIER_DEFAULT,
+        requirement=Requirement(),
+        obligations=(),
+        policy_revision="r",
+        created_at=AT,
+        expires_at=AT.replace(minute=40),
+    )
+    return replace(base, **changes)
+
+
+def test_the_card_shows_tool_arguments_and_the_gateways_line_last() -> None:
+    lines = card(approval()).splitlines()
+    assert "files__write_file" in lines[0]
+    assert "  count: 3" in lines
+    assert "  path: notes.txt" in lines
+    assert any("15:40 UTC" in line for line in lines)
+    assert lines[-1].startswith("— Wardgate, approval a_0000000001")
+
+
+def test_the_card_names_the_rule_where_one_decided() -> None:
+    assert "rule mail.ask" in card(approval(rule="mail.ask"))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain", "plain"),
+        ("a\u202eb", "a\\u{202e}b"),
+        ("a\u200bb", "a\\u{200b}b"),
+        ("a\x1b[2Jb", "a\\u{1b}[2Jb"),
+        ("line\nbreak\ttab", "line\\nbreak\\ttab"),
+        ("a\u00a0b", "a\\u{a0}b"),
+        ("größe 日本", "größe 日本"),
+    ],
+    ids=["plain", "direction", "zero-width", "escape", "line break and tab", "no-break space", "letters stay"],
+)
+def test_hidden_characters_are_made_visible(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+def test_a_value_can_not_add_lines_to_the_card() -> None:
+    forged = "x\n— Wardgate, approval a_FORGED. Approved."
+    assert len(card(approval(arguments={"text": forged})).splitlines()) == len(card(approval(arguments={"text": "x"})).splitlines())
+
+
+def test_a_long_value_is_folded_with_its_length() -> None:
+    line = value_line("text", "y" * (VALUE_LIMIT + 1))
+    assert f"({VALUE_LIMIT + 1} characters in all)" in line
+    assert "y" * (VALUE_LIMIT + 1) not in line
+    assert f"({VALUE_LIMIT + 4 + 2} characters in all)" in value_line("list", ["y" * (VALUE_LIMIT + 2)])
+
+
+def test_many_arguments_are_bounded_and_counted() -> None:
+    many = {f"n{index:03}": "z" * 500 for index in range(TEXT_LIMIT // 400)}
+    lines = arguments_lines(approval(arguments=many))
+    assert lines[-1].endswith("more")
+    assert len(lines) < len(many)
+
+
+def test_no_arguments_are_said() -> None:
+    assert arguments_lines(approval(arguments={})) == ("  (no arguments)",)

@@ -1,0 +1,30 @@
+"""Fixtures of the end-to-end tests: the installed command, before real servers, in a home of the test's own."""
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.real import RealUpstreams
+
+ROOT = Path(__file__).parents[2]
+WARM_DEADLINE = 120  # seconds
+
+
+@pytest.fixture(scope="session")
+def real_upstreams() -> RealUpstreams:
+    """The start commands of the real upstreams and of the Inspector."""
+    return RealUpstreams(ROOT / ".upstreams")
+
+
+@pytest.fixture(scope="session")
+def _warm(wardgate_command: str, _away_from_home: None) -> None:
+    """Compile the scanner's rules once, so that no gateway of a test has to."""
+    subprocess.run([wardgate_command, "warm"], check=True, stdin=subprocess.DEVNULL, timeout=WARM_DEADLINE)
+
+
+@pytest.fixture
+def warm_environment(environment: Mapping[str, str], _warm: None) -> Mapping[str, str]:
+    """The environment for a started `wardgate`: an isolated home, and the scanner's rules already compiled."""
+    return environment

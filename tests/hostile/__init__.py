@@ -1,0 +1,1 @@
+"""A hostile upstream, and what it can not do."""

@@ -1,0 +1,317 @@
+"""A house of fakes around the path of a call: each notes what it was asked to do, in one ordered list of effects."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import anyio
+
+from gateway.core.canon import canonical, digest, keyed_digest
+from gateway.core.model import (
+    Approval,
+    ApprovalState,
+    Call,
+    Client,
+    Context,
+    Decision,
+    Finding,
+    Held,
+    Kind,
+    Labels,
+    Principal,
+    Record,
+    Release,
+    Reply,
+    Result,
+    Resume,
+    Screened,
+    Tool,
+    ToolRef,
+    Vote,
+)
+from gateway.core.policy import Policy, parse
+from gateway.core.risk import classify, labels_for
+from gateway.enforce import Enforcer
+from gateway.errors import GatewayError
+from gateway.ports import House, Progress
+
+KEY = b"k" * 32
+START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+POLICY = """\
+upstream = "up"
+owner = "o@example.com"
+[[tool]]
+match = "read"
+effect = "read"
+[[tool]]
+match = "write"
+effect = "write"
+[[tool]]
+match = "send"
+effect = "egress"
+[[tool]]
+match = "quiet"
+effect = "read"
+record = "digest"
+[[tool]]
+match = ["set", "spin"]
+effect = "write"
+[[rule]]
+id = "up.set"
+tools = "set"
+decide = "allow"
+set = { priority = "low" }
+drop = ["bcc"]
+[[rule]]
+id = "up.blocked"
+tools = "read"
+when = 'has(args.bad)'
+decide = "block"
+"""
+
+
+def policy_of(text: str = POLICY) -> Policy:
+    """A policy of one file, with no problem in it."""
+    policy, problems = parse({"up.toml": text})
+    assert not [problem for problem in problems if problem.severity == "error"], problems
+    return policy
+
+
+class FakeClock:
+    """Time that moves only when a test moves it."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.passed)
+
+    def monotonic(self) -> float:
+        return self.passed
+
+
+@dataclass
+class FakeCatalogue:
+    tools: dict[str, Tool] = field(default_factory=dict)
+
+    def find(self, exposed: str) -> Tool | None:
+        return self.tools.get(exposed)
+
+    def nearest(self, exposed: str) -> str | None:
+        return next(iter(self.tools), None)
+
+
+@dataclass
+class FakeUpstreams:
+    effects: list[str]
+    reply: Reply = field(default_factory=lambda: Result({"content": [{"type": "text", "text": "fine"}]}))
+    up: str = "ready"
+    sent: list[bytes] = field(default_factory=list)
+    hang: anyio.Event | None = None  # set once a forwarded call hangs
+    broken: Exception | None = None
+
+    def state(self, upstream: str) -> tuple[str, str]:
+        return self.up, ""
+
+    def timeout(self, upstream: str) -> float:
+        return 60.0
+
+    async def forward(self, tool: Tool, arguments: bytes, call: Call, progress: Progress | None) -> Reply:
+        self.effects.append("forward")
+        self.sent.append(arguments)
+        if self.broken is not None:
+            raise self.broken
+        if self.hang is not None:
+            self.hang.set()
+            await anyio.sleep_forever()
+        return self.reply
+
+
+@dataclass
+class FakeGuard:
+    path: str = ""
+
+    def reaches(self, arguments: Mapping[str, Any], upstream: str) -> str:
+        return self.path
+
+
+@dataclass
+class FakeScreener:
+    effects: list[str]
+    screened: Screened | None = None  # None: release unchanged
+    unclean: bool = False
+
+    async def screen(self, value: Mapping[str, Any], tool: Tool | None, deadline: float) -> Screened:
+        self.effects.append("screen")
+        return self.screened or Screened(Release.FULL, value)
+
+    async def clean(self, value: Any, deadline: float) -> Any:
+        if self.unclean:
+            raise GatewayError("the scanner fails")
+        return value
+
+    def clean_text(self, text: str) -> str:
+        return text
+
+
+@dataclass
+class FakeRecords:
+    effects: list[str]
+    rows: list[Record] = field(default_factory=list)
+    fails_at: dict[str, Exception] = field(default_factory=dict)  # kind of record -> what is raised
+    usable: set[str] = field(default_factory=set)  # approvals that may be consumed
+
+    async def append(self, record: Record, consume: str = "") -> bool:
+        self._fail(record)
+        if consume and consume not in self.usable:
+            return False
+        self.usable.discard(consume)
+        self.effects.append(f"append {record.kind.value}")
+        self.rows.append(record)
+        return True
+
+    def queue(self, record: Record) -> None:
+        self._fail(record)
+        self.effects.append(f"queue {record.kind.value}")
+        self.rows.append(record)
+
+    def _fail(self, record: Record) -> None:
+        if record.kind.value in self.fails_at:
+            raise self.fails_at[record.kind.value]
+
+    def outcomes(self) -> list[tuple[str, str]]:
+        """Outcome and reason of each call that ended."""
+        return [(row.outcome, row.reason) for row in self.rows if row.kind is Kind.OUTCOME]
+
+
+@dataclass
+class FakeApprovals:
+    effects: list[str]
+    settle: ApprovalState | None = ApprovalState.APPROVED  # None: held
+    resumable: tuple[str, Approval] | None = None
+    given: Approval | None = None
+    note: str = ""
+    on_obtain: Any = None  # called before the answer comes: the world changes meanwhile
+
+    async def resume(self, call: Call) -> tuple[str, Approval] | None:
+        self.effects.append("resume")
+        return self.resumable
+
+    async def obtain(
+        self, call: Call, tool: Tool, decision: Decision, shown: Any, caller: Any, waiting: Approval | None = None
+    ) -> Approval | Held:
+        from gateway.core.approval import open_approval
+
+        self.effects.append("obtain")
+        row = waiting or open_approval("a_0000000001", call, tool, decision, shown, START)
+        if self.on_obtain is not None:
+            self.on_obtain()
+        if self.settle is None:
+            return Held(row)
+        from dataclasses import replace
+
+        self.given = replace(row, state=self.settle, note=self.note)
+        return self.given
+
+    async def expire(self, approval: Approval) -> None:
+        self.effects.append("expire")
+
+
+@dataclass
+class FakeSessions:
+    counted: list[str] = field(default_factory=list)
+
+    def calls_10m(self, session: str, now: datetime) -> int:
+        return 0
+
+    def consequential(self, session: str) -> int:
+        return 0
+
+    def tainted(self, session: str) -> bool:
+        return True
+
+    def used(self, principal: str, now: datetime) -> Mapping[str, int]:
+        return {}
+
+    def saw(self, call: Call, tool: Tool, decision: Decision) -> None:
+        self.counted.append(call.id)
+
+
+class FakeCaller:
+    """A client that can't be asked."""
+
+    asks = "none"
+    budget = 1.0
+
+    async def notice(self, text: str) -> None:
+        pass
+
+    async def progress(self, done: float, total: float | None, message: str | None) -> None:
+        pass
+
+    async def elicit(self, approval: Approval) -> Vote:
+        return Vote.CANCEL
+
+
+class Model:
+    """A whole house of fakes and the enforcer in it."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.effects: list[str] = []
+        self.clock = FakeClock()
+        self.policy = policy or policy_of()
+        self.catalogue = FakeCatalogue({f"up__{name}": self.tool(name) for name in ("read", "write", "send", "quiet", "set", "spin")})
+        self.upstreams = FakeUpstreams(self.effects)
+        self.guard = FakeGuard()
+        self.screener = FakeScreener(self.effects)
+        self.records = FakeRecords(self.effects, usable={"a_0000000001"})
+        self.approvals = FakeApprovals(self.effects)
+        self.sessions = FakeSessions()
+        house = House(
+            self.clock,
+            self.catalogue,
+            self.upstreams,
+            self.guard,
+            self.screener,
+            self.records,
+            self.approvals,
+            self.sessions,
+            lambda: self.policy,
+            KEY,
+        )
+        self.enforcer = Enforcer(house)
+        self.caller = FakeCaller()
+
+    def tool(self, name: str, **definition: Any) -> Tool:
+        """A tool of the upstream `up`, with the labels that the policy gives it."""
+        ref, raw = ToolRef("up", name), {"name": name, "inputSchema": {"type": "object"}, **definition}
+        labels: Labels = labels_for(self.policy, ref)
+        return classify(raw, ref, f"up__{name}", digest(raw), labels, None)
+
+    async def call(self, name: str, resume: Resume | None = None, **arguments: Any) -> Any:
+        """Take one call along the path."""
+        return await self.enforcer.handle(a_call(name, arguments, resume), self.caller)
+
+
+def a_call(name: str, arguments: Mapping[str, Any] | None = None, resume: Resume | None = None) -> Call:
+    """A call of a tool of the upstream `up`."""
+    sealed = canonical(arguments or {})
+    return Call(
+        id="d_0000000001",
+        principal=Principal("os:ada", "os-user"),
+        client=Client("claude-code", "claude-code 2"),
+        exposed=f"up__{name}",
+        arguments=arguments or {},
+        canonical=sealed,
+        digest=keyed_digest(KEY, sealed),
+        at=START,
+        context=Context(session="s_1"),
+        resume=resume,
+    )
+
+
+def found(kind: str = "github-pat") -> Sequence[Finding]:
+    """A finding, as a record holds it."""
+    return (Finding(kind, "content[0].text", "f" * 16),)

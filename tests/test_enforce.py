@@ -1,0 +1,405 @@
+"""The path of one call: the ordered effects of each way through it, and that nothing is forwarded on any way that fails."""
+
+from dataclasses import replace
+
+import anyio
+import pytest
+
+from gateway.core.canon import canonical
+from gateway.core.model import (
+    ApprovalState,
+    Done,
+    Failure,
+    Held,
+    Kind,
+    Lost,
+    Reason,
+    Refused,
+    Release,
+    Result,
+    Resume,
+    Screened,
+    Unsent,
+    Verdict,
+    Vote,
+)
+from gateway.errors import BusyError, RecordError
+from tests.house import POLICY, Model, a_call, found, policy_of
+
+READ = ["queue intent", "forward", "screen", "queue outcome"]
+ASKED = ["obtain", "append intent", "forward", "screen", "append outcome"]
+
+
+async def test_a_read_flows_with_queued_records() -> None:
+    house = Model()
+    answer = await house.call("read", path="x")
+    assert answer == Done({"content": [{"type": "text", "text": "fine"}]})
+    assert house.effects == READ
+    assert house.records.outcomes() == [("ok", "tier-default")]
+    assert house.sessions.counted == ["d_0000000001"]
+
+
+async def test_a_write_asks_and_its_records_are_durable() -> None:
+    house = Model()
+    answer = await house.call("write", path="x")
+    assert isinstance(answer, Done)
+    assert house.effects == ASKED
+    intent, outcome = house.records.rows
+    assert (intent.kind, intent.approval, intent.reason) == (Kind.INTENT, "a_0000000001", "approved")
+    assert (outcome.outcome, outcome.approval) == ("ok", "a_0000000001")
+    assert intent.arguments == {"path": "x"}
+    assert outcome.arguments is None
+    assert len(outcome.result_digest) == 64
+
+
+async def test_what_was_checked_is_what_is_sent() -> None:
+    house = Model()
+    await house.call("read", b=1, a=[2, None, "ü"])
+    assert house.upstreams.sent == [canonical({"a": [2, None, "ü"], "b": 1})]
+
+
+async def test_a_blocked_call_is_not_forwarded() -> None:
+    house = Model()
+    answer = await house.call("read", bad=1)
+    assert isinstance(answer, Refused)
+    assert (answer.verdict, answer.reason) == (Verdict.BLOCK, Reason.RULE)
+    assert house.effects == ["queue outcome"]
+    assert house.records.outcomes() == [("blocked", "rule")]
+    assert house.records.rows[0].arguments == {"bad": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("nothing", lambda house: None, Reason.UNKNOWN_TOOL),
+        ("read", lambda house: setattr(house.upstreams, "up", "failed"), Reason.UPSTREAM_DOWN),
+        ("read", lambda house: setattr(house.guard, "path", "/state"), Reason.SELF_PROTECTION),
+        ("nothing", lambda house: setattr(house.guard, "path", "/state"), Reason.SELF_PROTECTION),
+        ("read", lambda house: setattr(house.screener, "unclean", True), Reason.SCANNER_FAILED),
+    ],
+    ids=["unknown tool", "upstream down", "own files", "own files through an unknown tool", "arguments not screened"],
+)
+async def test_a_fact_that_blocks_is_recorded_and_nothing_is_forwarded(name: str, change: object, reason: Reason) -> None:
+    house = Model()
+    change(house)  # type: ignore[operator]  # a table of lambdas
+    answer = await house.call(name)
+    assert isinstance(answer, Refused)
+    assert answer.reason is reason
+    assert house.upstreams.sent == []
+    assert house.records.outcomes() == [("blocked", reason.value)]
+
+
+async def test_an_error_in_a_rule_blocks() -> None:
+    house = Model(policy_of(POLICY.replace("has(args.bad)", "args.missing == 1")))
+    answer = await house.call("read")
+    assert answer.reason is Reason.RULE_ERROR
+    assert house.upstreams.sent == []
+
+
+async def test_a_held_call_waits_with_no_outcome() -> None:
+    house = Model()
+    house.approvals.settle = None
+    answer = await house.call("write")
+    assert isinstance(answer, Held)
+    assert house.effects == ["obtain"]
+    assert house.records.rows == []
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (ApprovalState.DENIED, "approval-denied"),
+        (ApprovalState.EXPIRED, "approval-expired"),
+        (ApprovalState.WITHDRAWN, "approval-denied"),
+    ],
+)
+async def test_a_call_that_was_not_approved_is_denied(state: ApprovalState, reason: str) -> None:
+    house = Model()
+    house.approvals.settle, house.approvals.note = state, "ask Ada first"
+    answer = await house.call("write")
+    assert isinstance(answer, Refused)
+    assert house.upstreams.sent == []
+    assert house.records.outcomes() == [("denied", reason)]
+    assert answer.approval is not None
+    if state is ApprovalState.DENIED:
+        assert "ask Ada first" in answer.text
+
+
+async def test_an_approval_is_used_once() -> None:
+    house = Model()
+    house.records.usable.clear()
+    answer = await house.call("write")
+    assert answer.reason is Reason.APPROVAL_USED
+    assert house.upstreams.sent == []
+    assert house.records.outcomes() == [("blocked", "approval-used")]
+
+
+async def test_an_approval_is_void_when_the_definition_changed_meanwhile() -> None:
+    house = Model()
+
+    def change() -> None:
+        house.catalogue.tools["up__write"] = house.tool("write", description="now something else")
+
+    house.approvals.on_obtain = change
+    answer = await house.call("write")
+    assert answer.reason is Reason.APPROVAL_VOID
+    assert house.effects == ["obtain", "expire", "append outcome"]
+
+
+async def test_an_approval_is_void_when_the_tool_is_gone_meanwhile() -> None:
+    house = Model()
+    house.approvals.on_obtain = house.catalogue.tools.clear
+    answer = await house.call("write")
+    assert answer.reason is Reason.UNKNOWN_TOOL
+    assert house.upstreams.sent == []
+
+
+async def test_an_approval_is_void_when_policy_asks_for_more_meanwhile() -> None:
+    house = Model()
+    stricter = POLICY + '[[rule]]\nid = "up.two"\ntools = "write"\ndecide = "ask"\napprove = { approvers = 2 }\n'
+
+    def change() -> None:
+        house.policy = policy_of(stricter)
+
+    house.approvals.on_obtain = change
+    answer = await house.call("write")
+    assert answer.reason is Reason.APPROVAL_VOID
+    assert house.upstreams.sent == []
+
+
+async def test_a_second_round_with_a_handle_goes_on_as_the_first_call() -> None:
+    house = Model()
+    house.approvals.settle = None
+    held = await house.call("write")
+    house.approvals.settle = ApprovalState.APPROVED
+    house.approvals.resumable = ("d_first", held.approval)
+    answer = await house.call("write", Resume("handle", Vote.APPROVE))
+    assert isinstance(answer, Done)
+    assert house.effects == ["obtain", "resume", *ASKED]
+    assert {row.id for row in house.records.rows} == {"d_first"}
+
+
+async def test_a_forged_handle_is_refused_even_where_the_call_would_be_allowed() -> None:
+    house = Model()
+    for name in ("write", "read"):
+        answer = await house.call(name, Resume("forged", Vote.APPROVE))
+        assert answer.reason is Reason.HANDLE_INVALID
+    assert house.upstreams.sent == []
+
+
+async def test_policy_sets_and_drops_arguments_and_the_model_is_told() -> None:
+    house = Model()
+    answer = await house.call("set", to="x", bcc="y")
+    assert house.upstreams.sent == [canonical({"priority": "low", "to": "x"})]
+    assert "priority" in answer.value["content"][-1]["text"]
+    assert house.records.rows[0].arguments == {"priority": "low", "to": "x"}
+
+
+async def test_a_policy_that_never_stops_changing_a_call_blocks_it() -> None:
+    spin = """\
+[[rule]]
+id = "up.one"
+tools = "spin"
+when = '!has(args.n)'
+decide = "allow"
+set = { n = 1 }
+[[rule]]
+id = "up.two"
+tools = "spin"
+decide = "allow"
+set = { n = 2 }
+"""
+    house = Model(policy_of(POLICY + spin))
+    answer = await house.call("spin")
+    assert answer.reason is Reason.OBLIGATION_UNMET
+    assert house.upstreams.sent == []
+
+
+async def test_a_change_that_makes_the_call_blocked_blocks_it() -> None:
+    rules = """\
+[[rule]]
+id = "up.one"
+tools = "spin"
+when = '!has(args.n)'
+decide = "allow"
+set = { n = 1 }
+[[rule]]
+id = "up.two"
+tools = "spin"
+when = 'has(args.n)'
+decide = "block"
+"""
+    answer = await Model(policy_of(POLICY + rules)).call("spin")
+    assert answer.reason is Reason.RULE
+
+
+async def test_a_record_by_digest_holds_no_arguments() -> None:
+    house = Model()
+    await house.call("quiet", path="x")
+    assert [row.arguments for row in house.records.rows] == [None, None]
+    assert all(row.arguments_digest for row in house.records.rows)
+
+
+async def test_no_record_no_call() -> None:
+    for name, problem, reason in (
+        ("write", RecordError("full"), Reason.RECORD_FAILED),
+        ("read", RecordError("broken"), Reason.RECORD_FAILED),
+        ("read", BusyError("full"), Reason.BUSY),
+    ):
+        house = Model()
+        house.records.fails_at = {"intent": problem}
+        answer = await house.call(name)
+        assert isinstance(answer, Refused)
+        assert answer.reason is reason
+        assert house.upstreams.sent == []
+        assert house.records.outcomes() == [("blocked", reason.value)]
+
+
+async def test_a_call_is_refused_even_when_nothing_at_all_can_be_recorded() -> None:
+    house = Model()
+    house.records.fails_at = {"intent": RecordError("gone"), "outcome": RecordError("gone")}
+    answer = await house.call("write")
+    assert answer.reason is Reason.RECORD_FAILED
+    assert house.upstreams.sent == []
+
+
+async def test_an_outcome_that_can_not_be_recorded_withholds_the_answer() -> None:
+    house = Model()
+    house.records.fails_at = {"outcome": RecordError("gone")}
+    answer = await house.call("write")
+    assert isinstance(answer, Refused)
+    assert answer.text.startswith("OUTCOME UNKNOWN")
+    assert house.effects == ["obtain", "append intent", "forward", "screen"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome", "reason"),
+    [
+        (Unsent("not connected"), "blocked", "upstream-down"),
+        (Lost(Reason.UPSTREAM_LOST, "gone"), "unknown", "upstream-lost"),
+        (Lost(Reason.UPSTREAM_TIMEOUT, "slow"), "unknown", "upstream-timeout"),
+    ],
+    ids=["unsent", "lost", "timed out"],
+)
+async def test_a_call_without_an_answer_says_what_is_known(reply: object, outcome: str, reason: str) -> None:
+    house = Model()
+    house.upstreams.reply = reply  # type: ignore[assignment]  # a table of replies
+    answer = await house.call("write")
+    assert isinstance(answer, Refused)
+    assert house.records.outcomes() == [(outcome, reason)]
+    assert answer.text.startswith("OUTCOME UNKNOWN" if outcome == "unknown" else "NOT EXECUTED")
+
+
+async def test_a_tool_error_is_an_error_outcome_and_reaches_the_caller() -> None:
+    house = Model()
+    house.upstreams.reply = Result({"content": [], "isError": True})
+    assert await house.call("read") == Done({"content": [], "isError": True})
+    assert house.records.outcomes() == [("error", "tier-default")]
+
+
+async def test_a_protocol_error_is_screened_like_a_result() -> None:
+    house = Model()
+    house.upstreams.reply = Failure(-32000, "secret", {"token": "secret"})
+    house.screener.screened = Screened(Release.REDACTED, {"message": "[R]", "data": {"token": "[R]"}}, tuple(found()))
+    assert await house.call("read") == Done(None, Failure(-32000, "[R]", {"token": "[R]"}))
+    assert house.records.outcomes() == [("error", "upstream-error")]
+    assert house.records.rows[-1].release == "redacted"
+
+
+async def test_what_the_scanner_withholds_does_not_leave_and_keeps_the_upstreams_outcome() -> None:
+    house = Model()
+    house.screener.screened = Screened(Release.WITHHELD, None, (), Reason.SCANNER_FAILED)
+    answer = await house.call("read")
+    assert isinstance(answer, Refused)
+    assert answer.text.startswith("RESULT WITHHELD")
+    assert house.records.outcomes() == [("ok", "scanner-failed")]
+    house.screener.screened = Screened(Release.WITHHELD, None)
+    assert (await house.call("read")).reason is Reason.SCANNER_FAILED
+
+
+async def test_whatever_breaks_before_forwarding_blocks() -> None:
+    house = Model()
+    house.approvals.on_obtain = lambda: 1 / 0
+    answer = await house.call("write")
+    assert answer.reason is Reason.INTERNAL
+    assert house.upstreams.sent == []
+    assert house.records.outcomes() == [("blocked", "internal")]
+    assert house.records.rows[-1].detail == "ZeroDivisionError"
+
+
+async def test_whatever_breaks_after_forwarding_is_unknown() -> None:
+    house = Model()
+    house.upstreams.broken = ZeroDivisionError()
+    answer = await house.call("write")
+    assert answer.text.startswith("OUTCOME UNKNOWN")
+    assert house.records.outcomes() == [("unknown", "internal")]
+
+
+async def test_a_failure_after_the_outcome_was_recorded_adds_no_second_outcome() -> None:
+    house = Model()
+    house.upstreams.reply = Failure(-32000, "m", None)
+    house.screener.screened = Screened(Release.FULL, {})  # no message in it: the answer can't be built
+    answer = await house.call("read")
+    assert answer.reason is Reason.INTERNAL
+    assert len(house.records.outcomes()) == 1
+
+
+async def test_a_client_that_goes_before_forwarding_leaves_a_blocked_call() -> None:
+    house = Model()
+    reached = anyio.Event()
+
+    async def wait(*ignored: object) -> None:
+        reached.set()
+        await anyio.sleep_forever()
+
+    house.approvals.obtain = wait  # type: ignore[method-assign,assignment]  # the fake hangs
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(house.enforcer.handle, a_call("write"), house.caller)
+            await reached.wait()
+            group.cancel_scope.cancel()
+    assert house.upstreams.sent == []
+    assert house.records.outcomes() == [("blocked", "client-gone")]
+
+
+async def test_a_client_that_goes_while_the_intent_is_written_leaves_a_blocked_call() -> None:
+    house = Model()
+    with anyio.CancelScope() as scope:
+        original = house.records.append
+
+        async def append(record: object, consume: str = "") -> bool:
+            scope.cancel()
+            return await original(record, consume)  # type: ignore[arg-type]  # passed through
+
+        house.records.append = append  # type: ignore[method-assign,assignment]  # the fake cancels its caller
+        await house.call("write")
+    assert house.upstreams.sent == []
+    assert house.records.outcomes() == [("blocked", "client-gone")]
+
+
+async def test_a_client_that_goes_after_forwarding_leaves_an_unknown_outcome() -> None:
+    house = Model()
+    house.upstreams.hang = anyio.Event()
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(house.enforcer.handle, a_call("write"), house.caller)
+            await house.upstreams.hang.wait()
+            group.cancel_scope.cancel()
+    assert house.records.outcomes() == [("unknown", "cancelled")]
+
+
+async def test_timings_of_each_step_are_recorded() -> None:
+    house = Model()
+    await house.call("write")
+    assert set(house.records.rows[-1].timings_us) == {"decide", "arguments", "approval", "intent", "upstream", "screen"}
+
+
+def test_the_trail_of_a_call_that_broke_before_it_was_decided_can_be_recorded() -> None:
+    from gateway.core.account import Trail
+    from gateway.core.model import Outcome
+
+    trail = Trail(a_call("read"), lambda: 0.0)
+    record = trail.outcome(replace(a_call("read")).at, Outcome.BLOCKED, Reason.INTERNAL)
+    assert (record.verdict, record.reason, record.tool) == ("", "internal", "up__read")
+    assert trail.durable
+    assert trail.changes() is None
