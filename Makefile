@@ -71,7 +71,7 @@ python:
 	@$(BIN)/python -m pip install --disable-pip-version-check -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/.dev: requirements-dev.lock .venv/.installed
+.venv/.dev: requirements-dev.lock .venv/.runtime | .venv/.installed
 	@echo "adding the tools of requirements-dev.lock"
 	@$(call twice,$(BIN)/python -m pip $(PIP) -r requirements-dev.lock)
 	@touch $@

@@ -87,7 +87,7 @@ class Control:
             os.close(folder)
 
     async def _serve(self, link: anyio.abc.SocketStream) -> None:
-        assert isinstance(link, anyio.abc.UNIXSocketStream)  # noqa: S101 - a Unix listener accepts nothing else
+        assert isinstance(link, anyio.abc.UNIXSocketStream)
         async with link:
             user = peer_user(link)
             if user is None:
@@ -138,7 +138,7 @@ def peer_user(link: anyio.abc.UNIXSocketStream) -> str | None:
     """
     uid = os.getuid()
     if sys.platform.startswith("linux"):
-        raw: socket.socket = link.extra(anyio.abc.SocketAttribute.raw_socket)
+        raw: socket.socket = link.extra(anyio.abc.SocketAttribute.raw_socket)  # noqa: S610 - of anyio
         credentials = raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         uid = struct.unpack("3i", credentials)[1]
         if uid not in (os.getuid(), 0):

@@ -3,8 +3,6 @@
 The only place that forwards. It knows no wire and no SDK type, and no flag skips a step of it.
 """
 
-from dataclasses import replace
-
 import anyio
 import anyio.lowlevel
 
@@ -58,57 +56,20 @@ class Enforcer:
             with anyio.move_on_after(RECORD_DEADLINE, shield=True):
                 await self._break_off(trail, Reason.CANCELLED if trail.forwarded else Reason.CLIENT_GONE)
             raise
-        except BusyError:
-            return await self._break_off(trail, Reason.BUSY)
-        except RecordError:
-            return await self._break_off(trail, Reason.RECORD_FAILED)
+        except RecordError as full:
+            return await self._break_off(trail, Reason.BUSY if isinstance(full, BusyError) else Reason.RECORD_FAILED)
         except Exception as broken:  # noqa: BLE001 - the one broad guard of the path: it blocks and records
             return await self._break_off(trail, Reason.INTERNAL, type(broken).__name__)
 
     async def _path(self, trail: Trail, caller: Caller) -> Answer:
         house = self._house
-        # 1. Facts, and 2. decide. What policy sets or drops is decided again, once.
-        with trail.timed("decide"):
-            decision = self._decide(trail)
-            if decision.verdict is not Verdict.BLOCK and (changed := trail.changes()) is not None:
-                sealed = canonical(changed)
-                digest = keyed_digest(house.key, sealed)
-                trail.call = replace(trail.call, arguments=changed, canonical=sealed, digest=digest)
-                decision = self._decide(trail)
-                if decision.verdict is not Verdict.BLOCK and trail.changes() is not None:
-                    return await self._refuse(trail, Outcome.BLOCKED, Reason.OBLIGATION_UNMET)
-        with trail.timed("arguments"):
-            started = house.clock.monotonic()
-            try:
-                trail.arguments = await house.screener.clean(trail.call.arguments, started + self._timeout(trail))
-            except GatewayError:
-                return await self._refuse(trail, Outcome.BLOCKED, Reason.SCANNER_FAILED)
-        tool = trail.tool
-        if tool is None or decision.verdict is Verdict.BLOCK:
-            return await self._refuse(trail, Outcome.BLOCKED, decision.reason)
-        # ASK: a person decides on exactly this call. Then it is decided again, now.
-        waiting: Approval | None = None
-        if trail.call.resume is not None:
-            resumed = await house.approvals.resume(trail.call)
-            if resumed is None:
-                return await self._refuse(trail, Outcome.BLOCKED, Reason.HANDLE_INVALID)
-            first, waiting = resumed
-            trail.call = replace(trail.call, id=first)
-        if decision.verdict is Verdict.ASK:
-            with trail.timed("approval"):
-                settled = await house.approvals.obtain(trail.call, tool, decision, trail.arguments, caller, waiting)
-            if isinstance(settled, Held):
-                return settled
-            trail.approval = settled.id
-            if settled.state is not ApprovalState.APPROVED:
-                expired = settled.state is ApprovalState.EXPIRED
-                reason = Reason.APPROVAL_EXPIRED if expired else Reason.APPROVAL_DENIED
-                return await self._refuse(trail, Outcome.DENIED, reason, approval=settled)
-            decision = self._decide(trail, settled)
-            if decision.verdict is not Verdict.ALLOW or trail.tool is None:
-                await house.approvals.expire(settled)
-                return await self._refuse(trail, Outcome.BLOCKED, decision.reason, approval=settled)
-            tool = trail.tool
+        # 1. Facts, and 2. decide. ASK: a person decides on exactly this call, and then it is decided again, now.
+        ended: Answer | None = await self._weigh(trail)
+        if ended is None and (trail.asks or trail.call.resume is not None):
+            ended = await self._ask(trail, caller)
+        if ended is not None:
+            return ended
+        tool, decision = trail.allowed()
         # 3. Record the intent: durable before a write or high call is forwarded, queued for a read.
         with trail.timed("intent"):
             if not await self._record(trail, trail.intent(house.clock.now()), consume=trail.approval):
@@ -116,12 +77,59 @@ class Enforcer:
         # 4. Act: what was checked is what is sent.
         await anyio.lowlevel.checkpoint_if_cancelled()
         house.sessions.saw(trail.call, tool, decision)
-        deadline = house.clock.monotonic() + self._timeout(trail)
+        deadline = house.clock.monotonic() + house.upstreams.timeout(tool.ref.upstream)
         trail.forwarded = True
         with trail.timed("upstream"):
             reply = await house.upstreams.forward(tool, trail.call.canonical, trail.call, caller.progress)
         # 5. Screen the result on every surface. 6. Record the outcome. Then answer.
         return await self._conclude(trail, tool, reply, max(deadline, house.clock.monotonic() + GRACE))
+
+    async def _weigh(self, trail: Trail) -> Refused | None:
+        """Decide, apply what policy sets or drops and decide again, once; and redact the arguments for card and
+        record.
+        """
+        house = self._house
+        with trail.timed("decide"):
+            decision = self._decide(trail)
+            if decision.verdict is not Verdict.BLOCK and (changed := trail.changes()) is not None:
+                trail.change(changed, house.key)
+                decision = self._decide(trail)
+                if decision.verdict is not Verdict.BLOCK and trail.changes() is not None:
+                    return await self._refuse(trail, Outcome.BLOCKED, Reason.OBLIGATION_UNMET)
+        with trail.timed("arguments"):
+            patience = house.upstreams.timeout(trail.tool.ref.upstream) if trail.tool else GRACE
+            try:
+                trail.arguments = await house.screener.clean(trail.call.arguments, house.clock.monotonic() + patience)
+            except GatewayError:
+                return await self._refuse(trail, Outcome.BLOCKED, Reason.SCANNER_FAILED)
+        if decision.verdict is Verdict.BLOCK:
+            return await self._refuse(trail, Outcome.BLOCKED, decision.reason)
+        return None
+
+    async def _ask(self, trail: Trail, caller: Caller) -> Held | Refused | None:
+        """Hold the call until a person has decided; None once it may go on."""
+        house, (tool, decision) = self._house, trail.decided()
+        waiting: Approval | None = None
+        if trail.call.resume is not None:
+            resumed = await house.approvals.resume(trail.call)
+            if resumed is None:
+                return await self._refuse(trail, Outcome.BLOCKED, Reason.HANDLE_INVALID)
+            first, waiting = resumed
+            trail.rename(first)
+        if not trail.asks:
+            return None
+        with trail.timed("approval"):
+            settled = await house.approvals.obtain(trail.call, tool, decision, trail.arguments, caller, waiting)
+        if isinstance(settled, Held):
+            return settled
+        trail.approval = settled.id
+        if settled.state is not ApprovalState.APPROVED:
+            return await self._refuse(trail, Outcome.DENIED, words.ending(settled.state), approval=settled)
+        again = self._decide(trail, settled)
+        if again.verdict is not Verdict.ALLOW:
+            await house.approvals.expire(settled)
+            return await self._refuse(trail, Outcome.BLOCKED, again.reason, approval=settled)
+        return None
 
     async def _conclude(self, trail: Trail, tool: Tool, reply: Reply, deadline: float) -> Answer:
         house, call = self._house, trail.call
@@ -150,13 +158,11 @@ class Enforcer:
         house, call = self._house, trail.call
         tool = trail.tool = house.catalogue.find(call.exposed)
         upstream = tool.ref.upstream if tool else ""
-        state, detail = house.upstreams.state(upstream) if tool else ("stopped", "")
         now, session = house.clock.now(), call.context.session
         facts = Facts(
             now=now,
             tool=tool,
-            upstream_state=state,
-            upstream_detail=detail,
+            upstream_state=house.upstreams.state(upstream)[0] if tool else "stopped",
             protected=house.guard.reaches(call.arguments, upstream),
             tainted=house.sessions.tainted(session),
             calls_10m=house.sessions.calls_10m(session, now),
@@ -180,8 +186,8 @@ class Enforcer:
         """Record how the call ended without an answer of the upstream, and say it in words that a model can use."""
         await self._record(trail, trail.outcome(self._house.clock.now(), outcome, reason, detail=detail))
         trail.closed = True
-        verdict = trail.decision.verdict if trail.decision else Verdict.BLOCK
-        return Refused(trail.call.id, verdict, reason, words.refusal(trail.call.id, outcome, reason, approval), approval)
+        text = words.refusal(trail.call.id, outcome, reason, approval)
+        return Refused(trail.call.id, trail.verdict, reason, text, approval)
 
     async def _break_off(self, trail: Trail, reason: Reason, detail: str = "") -> Refused:
         """Close the record of a call that broke off; if even that fails, the sweep at the next start closes it."""
@@ -192,6 +198,3 @@ class Enforcer:
         except RecordError:
             pass
         return Refused(trail.call.id, Verdict.BLOCK, reason, words.refusal(trail.call.id, outcome, reason))
-
-    def _timeout(self, trail: Trail) -> float:
-        return self._house.upstreams.timeout(trail.tool.ref.upstream) if trail.tool else GRACE

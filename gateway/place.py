@@ -1,4 +1,6 @@
-"""Where the configuration, the state folder and the control socket are. Imports next to nothing: the shim starts with it."""
+"""Where the configuration, the state folder and the control socket are. Imports next to nothing: the shim starts
+with it.
+"""
 
 import os
 import sys
@@ -11,7 +13,8 @@ SOCKET_PATH_LIMIT = 100  # bytes that a Unix socket's address may take on every 
 
 
 def config_file(given: str | os.PathLike[str] | None, environ: Mapping[str, str]) -> Path:
-    """The `upstreams.toml` that is used: `--config` (file or folder), else `WARDGATE_CONFIG`, else the platform's folder.
+    """The `upstreams.toml` that is used: `--config` (file or folder), else `WARDGATE_CONFIG`, else the platform's
+    folder.
 
     Nothing is searched from the working directory upwards. The file need not exist.
     """

@@ -52,8 +52,8 @@ class Upstreams(Protocol):
     async def forward(self, tool: Tool, arguments: bytes, call: Call, progress: Progress | None) -> Reply:
         """Send one tools/call and wait for its answer, at most `timeout(upstream)` seconds.
 
-        `arguments` are the canonical bytes that were checked. Never raises for what an upstream does: the reply says it.
-        Cancellation passes through after the upstream was told (`notifications/cancelled`).
+        `arguments` are the canonical bytes that were checked. Never raises for what an upstream does: the reply says
+        it. Cancellation passes through after the upstream was told (`notifications/cancelled`).
         """
 
 
@@ -68,13 +68,16 @@ class Screener(Protocol):
     """Finds secrets and redacts them; every failure withholds."""
 
     async def screen(self, value: Mapping[str, Any], tool: Tool | None, deadline: float) -> Screened:
-        """Screen a tools/call result (or an error as a mapping) on every surface, at the latest by `deadline` (monotonic).
+        """Screen a tools/call result (or an error as a mapping) on every surface, at the latest by `deadline`
+        (monotonic).
 
         The label of `tool` says what a finding leads to; the released value is still valid against its output schema.
         """
 
     async def clean(self, value: Any, deadline: float) -> Any:
-        """A copy of any JSON value with every finding redacted, for records and cards; raises `GatewayError` if it can't."""
+        """A copy of any JSON value with every finding redacted, for records and cards; raises `GatewayError` if it
+        can't.
+        """
 
     def clean_text(self, text: str) -> str:
         """A short text (progress, log notice) with every finding redacted; empty if it can't be screened now."""
@@ -86,12 +89,14 @@ class Records(Protocol):
     async def append(self, record: Record, consume: str = "") -> bool:
         """Make a record durable; returns after it is on disk. Not interrupted by cancellation once it has begun.
 
-        `consume` names an approval that is used up (approved -> used) in the same transaction; False, with nothing written,
-        if it is no longer there to be used. Raises `RecordError` if the record can't be made durable.
+        `consume` names an approval that is used up (approved -> used) in the same transaction; False, with nothing
+        written, if it is no longer there to be used. Raises `RecordError` if the record can't be made durable.
         """
 
     def queue(self, record: Record) -> None:
-        """Hand over a record that need not be awaited. Never drops: raises `BusyError` when full, `RecordError` when broken."""
+        """Hand over a record that need not be awaited. Never drops: raises `BusyError` when full, `RecordError` when
+        broken.
+        """
 
 
 class Caller(Protocol):
@@ -122,9 +127,11 @@ class Approvals(Protocol):
     async def obtain(
         self, call: Call, tool: Tool, decision: Decision, shown: Any, caller: Caller, waiting: Approval | None = None
     ) -> Approval | Held:
-        """Go on with `waiting` (a second round), or open (durable first) or attach to the row for exactly this call, put it on every door, and wait for an answer.
+        """Go on with `waiting` (a second round), or open (durable first) or attach to the row for exactly this call,
+        put it on every door, and wait for an answer.
 
-        Returns the settled row, or Held at the client's budget. Waits are interrupted by cancellation; the row stays decidable.
+        Returns the settled row, or Held at the client's budget. Waits are interrupted by cancellation; the row stays
+        decidable.
         """
 
     async def expire(self, approval: Approval) -> None:

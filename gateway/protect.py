@@ -196,8 +196,6 @@ class _Search:
 
     def _spellings(self, text: str) -> Iterable[str]:
         found = {text: None}
-        if "\0" in text:
-            found = dict.fromkeys((text.replace("\0", ""), text.partition("\0")[0]))
         for sign, change in self._changes():
             for spelled in list(found):
                 if sign in spelled:
@@ -208,6 +206,8 @@ class _Search:
         """What a spelling must contain to have another one, and that other one; in this order, each on all before."""
         yield "%", unquote
         yield "%", unquote
+        yield "\0", lambda text: text.replace("\0", "")
+        yield "\0", lambda text: text.partition("\0")[0]  # where a C string ends
         yield ":", lambda text: _FILE_URL.sub("", text.strip(), count=1)
         yield "\\", lambda text: text.replace("\\", "/")
         yield "\\", lambda text: re.sub(r"\\(.)", r"\1", text)

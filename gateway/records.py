@@ -38,7 +38,7 @@ class Records:
         return await self._store.write((_entry(record),), changes)
 
     def queue(self, record: Record) -> None:
-        """Hand over a record that need not be awaited; never drops: `BusyError` when full, `RecordError` when broken."""
+        """Hand over a record that nobody awaits; never drops: `BusyError` when full, `RecordError` when broken."""
         self._store.queue(_entry(record))
 
     async def flush(self) -> None:
@@ -54,7 +54,7 @@ class Records:
         await self.append(replace(self._own(Kind.STOP, "", about), detail=detail))
 
     async def close_open_intents(self) -> int:
-        """At start: every intent without an outcome gets the outcome `unknown` (`gateway-stopped`). Returns how many."""
+        """At start: give every open intent the outcome `unknown` (`gateway-stopped`). Returns how many there were."""
         closed, size = 0, self._store.size
         begin = await self._store.read(_swept)
         while found := await self._store.read(partial(_open_intents, after=begin, limit=SWEEP_PAGE)):

@@ -1,4 +1,5 @@
-"""Bearer tokens of HTTP clients: printed once, kept as SHA-256, found in constant time. One small file in the state folder.
+"""Bearer tokens of HTTP clients: printed once, kept as SHA-256, found in constant time. One small file in the state
+folder.
 
 A token carries 256 random bits, so a plain hash of it tells nothing; no password hashing is needed.
 """
@@ -58,7 +59,9 @@ class Tokens:
         return found
 
     def add(self, name: str, now: datetime | None = None) -> str:
-        """Make a token for a client and return it: it can't be read again. A name has one token; `ValueError` if it has."""
+        """Make a token for a client and return it: it can't be read again. A name has one token; `ValueError` if it
+        has.
+        """
         if any(kept.name == name for kept in self.all()):
             raise ValueError(f"client `{name}` has a token already; revoke it first")
         token = PREFIX + secrets.token_urlsafe(32)

@@ -262,7 +262,9 @@ class Model:
         self.effects: list[str] = []
         self.clock = FakeClock()
         self.policy = policy or policy_of()
-        self.catalogue = FakeCatalogue({f"up__{name}": self.tool(name) for name in ("read", "write", "send", "quiet", "set", "spin")})
+        self.catalogue = FakeCatalogue(
+            {f"up__{name}": self.tool(name) for name in ("read", "write", "send", "quiet", "set", "spin")}
+        )
         self.upstreams = FakeUpstreams(self.effects)
         self.guard = FakeGuard()
         self.screener = FakeScreener(self.effects)

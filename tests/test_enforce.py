@@ -1,4 +1,6 @@
-"""The path of one call: the ordered effects of each way through it, and that nothing is forwarded on any way that fails."""
+"""The path of one call: the ordered effects of each way through it, and that nothing is forwarded on any way that
+fails.
+"""
 
 from dataclasses import replace
 
@@ -79,7 +81,9 @@ async def test_a_blocked_call_is_not_forwarded() -> None:
     ],
     ids=["unknown tool", "upstream down", "own files", "own files through an unknown tool", "arguments not screened"],
 )
-async def test_a_fact_that_blocks_is_recorded_and_nothing_is_forwarded(name: str, change: object, reason: Reason) -> None:
+async def test_a_fact_that_blocks_is_recorded_and_nothing_is_forwarded(
+    name: str, change: object, reason: Reason
+) -> None:
     house = Model()
     change(house)  # type: ignore[operator]  # a table of lambdas
     answer = await house.call(name)
@@ -403,3 +407,27 @@ def test_the_trail_of_a_call_that_broke_before_it_was_decided_can_be_recorded() 
     assert (record.verdict, record.reason, record.tool) == ("", "internal", "up__read")
     assert trail.durable
     assert trail.changes() is None
+    with pytest.raises(LookupError):
+        trail.decided()
+
+
+async def test_nothing_is_forwarded_that_the_last_decision_does_not_allow() -> None:
+    house = Model()
+
+    async def nothing(*ignored: object) -> None:
+        return None
+
+    house.enforcer._ask = nothing  # type: ignore[method-assign,assignment]  # as if a step had been left out
+    answer = await house.call("write")
+    assert answer.reason is Reason.INTERNAL
+    assert house.upstreams.sent == []
+
+
+async def test_a_second_round_that_needs_no_approval_any_more_goes_on() -> None:
+    house = Model()
+    house.approvals.settle = None
+    held = await house.call("write")
+    house.approvals.resumable = ("d_first", held.approval)
+    house.policy = policy_of(POLICY + '[[rule]]\nid = "up.now"\ntools = "write"\ndecide = "allow"\n')
+    assert isinstance(await house.call("write", Resume("handle", Vote.APPROVE)), Done)
+    assert house.effects == ["obtain", "resume", "append intent", "forward", "screen", "append outcome"]

@@ -63,6 +63,7 @@ SPELLINGS = {
     "leading spaces": "  {home}/cfg/upstreams.toml",
     "other case": "{home}/CFG/Upstreams.TOML",
     "NUL inside": "{home}/cfg/upstreams.toml\0.txt",
+    "encoded NUL inside": "{home}/cfg/upstreams.toml%00.txt",
     "link to the folder": "link/upstreams.toml",
     "link, not there yet": "link/policies/new/x.toml",
     "link to the file": "file-link",
@@ -122,6 +123,12 @@ def test_a_long_value_is_searched_for_protected_paths(home: Path, guard: Guard) 
     filler = "x " * MAX_LENGTH
     assert guard.reaches({"script": f"{filler}{home}/state/record.db"}, "files") == str(home / "state")
     assert not guard.reaches({"script": f"{filler}{home}/state-of-the-art"}, "files")
+
+
+def test_files_outside_the_home_are_protected_too(home: Path, tmp_path: Path) -> None:
+    guard = Guard([tmp_path / "etc"], lambda upstream: [])
+    assert guard.reaches({"path": f"{tmp_path}/etc/x"}, "files") == str(tmp_path / "etc")
+    assert guard.reaches({"script": f"a\ncat {tmp_path}/etc/x"}, "files") == str(tmp_path / "etc")
 
 
 HONEST = {

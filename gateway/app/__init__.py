@@ -1,1 +1,3 @@
-"""The composition root: builds the rooms, joins them, and runs one gateway. The one package that may import everything."""
+"""The composition root: builds the rooms, joins them, and runs one gateway. The one package that may import
+everything.
+"""

@@ -37,6 +37,7 @@ class Attachments:
         self.draining = anyio.Event()
         self.stopping = anyio.Event()
         self.count = 0
+        self._left = anyio.Event()
 
     async def attach(self, shim: Attachment) -> None:
         """Serve one shim. A newer one makes this gateway drain and hand all its connections over."""
@@ -57,6 +58,13 @@ class Attachments:
                 _close(shim.fds)
         finally:
             self.count -= 1
+            self._left.set()
+
+    async def all_left(self) -> None:
+        """Wait until no client is connected."""
+        while self.count:
+            self._left = anyio.Event()
+            await self._left.wait()
 
     async def _pass(self, shim: Attachment) -> None:
         named, known = str(shim.hello.get("connection", "")), None
@@ -79,7 +87,7 @@ class Attachments:
         await self._serve(shim, pipes, peer)
 
     async def _relay(self, shim: Attachment) -> None:
-        raw = shim.link.extra(anyio.abc.SocketAttribute.raw_socket)
+        raw = shim.link.extra(anyio.abc.SocketAttribute.raw_socket)  # noqa: S610 - of anyio, not of Django
         peer = self._gateway.stdio_peer(str(shim.hello.get("client", "")), shim.user)
         await shim.say(ok=True)
         both = os.dup(raw.fileno())

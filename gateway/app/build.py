@@ -18,8 +18,8 @@ from gateway.core.model import Kind, Principal, Record, Tool, ToolRef
 from gateway.core.policy import Policy
 from gateway.core.risk import classify, labels_for
 from gateway.enforce import Enforcer
-from gateway.ids import CALL, ENTRY, new_id
 from gateway.errors import RecordError
+from gateway.ids import CALL, ENTRY, new_id
 from gateway.monitor import Monitor
 from gateway.ports import House
 from gateway.protect import Guard
@@ -54,7 +54,9 @@ class Gateway:
     face: Face
 
     def stdio_peer(self, named: str, user: str, session: str = "", connection: str = "") -> Peer:
-        """The peer on a pair of pipes: the user whose process it is, and the client that was registered by that name."""
+        """The peer on a pair of pipes: the user whose process it is, and the client that was registered by that
+        name.
+        """
         entry = self.settings.clients.get(named)
         return Peer(
             principal=Principal(f"os:{user}", "os-user"),
@@ -104,9 +106,7 @@ def _build(settings: Settings, policy: Policy, clock: SystemClock, store: Store,
     bases = {name: _bases(upstream) for name, upstream in settings.upstreams.items()}
     guard = Guard(_protected(settings), lambda upstream: bases.get(upstream, ()))
     catalogue = upstreams.catalogue
-    house = House(
-        clock, catalogue, upstreams, guard, screener, records, approvals, sessions, lambda: policy, key
-    )
+    house = House(clock, catalogue, upstreams, guard, screener, records, approvals, sessions, lambda: policy, key)
     face = Face(
         Enforcer(house),
         lambda: [tool for tool in catalogue.snapshot.tools.values() if not policy.hides(tool.ref)],
@@ -116,12 +116,16 @@ def _build(settings: Settings, policy: Policy, clock: SystemClock, store: Store,
         partial(new_id, CALL),
         _settled_or_late(upstreams, clock),
     )
-    return Gateway(settings, policy, clock, store, records, approvals, Monitor(store, clock, records.queue), upstreams, face)
+    return Gateway(
+        settings, policy, clock, store, records, approvals, Monitor(store, clock, records.queue), upstreams, face
+    )
 
 
 def _classifier(settings: Settings, policy: Policy) -> Callable[[ToolRef, str, Mapping[str, Any], str], Tool]:
     def classify_tool(ref: ToolRef, exposed: str, definition: Mapping[str, Any], digest: str) -> Tool:
-        return classify(definition, ref, exposed, digest, labels_for(policy, ref), settings.upstreams[ref.upstream].owner)
+        return classify(
+            definition, ref, exposed, digest, labels_for(policy, ref), settings.upstreams[ref.upstream].owner
+        )
 
     return classify_tool
 
@@ -203,4 +207,3 @@ async def _pass_changes_on(gateway: Gateway) -> None:
         except RecordError as problem:
             log.warning("a changed catalogue could not be recorded: %s", problem)
         await gateway.face.tools_changed()
-

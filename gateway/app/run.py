@@ -13,11 +13,12 @@ import msgspec
 
 from gateway import __version__
 from gateway.app.attach import Attachments
-from gateway.app.build import EarlyEngine, Gateway, open_gateway
+from gateway.app.build import Gateway, open_gateway
 from gateway.app.commands import Commands
 from gateway.config import Settings
 from gateway.control import Control, user_name
 from gateway.errors import ConfigurationError, LockedError
+from gateway.screening.early import EarlyEngine
 from gateway.server.peer import Peer
 from gateway.server.pipes import Pipes, serve_pipes
 from gateway.transport.serve import take_stdio
@@ -31,7 +32,9 @@ DRAIN = 10.0  # seconds that running calls get when the gateway is told to stop
 
 def quiet_libraries() -> None:
     """Our own log goes to stderr; libraries stay silent, because they log what they could not parse."""
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s"
+    )
     logging.getLogger("wardgate").setLevel(logging.INFO)
     for name in ("mcp", "client", "httpx", "httpx2", "httpcore", "uvicorn", "asyncio", "anyio", "sse_starlette"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
@@ -52,8 +55,8 @@ async def standalone(settings: Settings, client: str, early: EarlyEngine) -> Non
 async def serve(settings: Settings, early: EarlyEngine, *, on_demand: bool) -> None:
     """Run the gateway of a state folder: control socket and streamable HTTP.
 
-    It ends by a signal (clients are told), by a drain that a newer shim asked for (their pipes are handed over), or, when it
-    was started on demand, after ten idle minutes.
+    It ends by a signal (clients are told), by a drain that a newer shim asked for (their pipes are handed over), or,
+    when it was started on demand, after ten idle minutes.
     """
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listen(settings, on_demand))
@@ -94,7 +97,9 @@ def _listen(settings: Settings, on_demand: bool) -> Iterator[socket.socket]:
             listener.bind((host, port))
         except OSError as problem:
             if not on_demand:
-                raise ConfigurationError(f"can't listen on {host}:{port}: {problem.strerror}; change `listen`") from None
+                raise ConfigurationError(
+                    f"can't listen on {host}:{port}: {problem.strerror}; change `listen`"
+                ) from None
             listener.bind((host, 0))
         yield listener
 
@@ -168,8 +173,7 @@ async def _let_go(attachments: Attachments, gateway: Gateway) -> None:
             await gateway.face.idle()
         attachments.stopping.set()
     with anyio.move_on_after(DRAIN):
-        while attachments.count:
-            await anyio.sleep(0.01)
+        await attachments.all_left()
 
 
 async def _end_on_signal(scope: anyio.CancelScope) -> None:

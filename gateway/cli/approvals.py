@@ -40,6 +40,8 @@ def table(items: Sequence[Mapping[str, Any]]) -> str:
     """The approvals as aligned lines, oldest first."""
     if not items:
         return "nothing waits for a person"
-    rows = [(row["id"], row["state"], f"{row['upstream']}/{row['tool']}", row["tier"], row["expires_at"]) for row in items]
+    rows = [
+        (row["id"], row["state"], f"{row['upstream']}/{row['tool']}", row["tier"], row["expires_at"]) for row in items
+    ]
     widths = [max(len(str(row[column])) for row in rows) for column in range(5)]
     return "\n".join("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)

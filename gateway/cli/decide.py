@@ -8,11 +8,15 @@ from gateway.cli.talk import Unreachable, ask
 
 
 def vote(argv: Sequence[str], *, approve: bool) -> int:
-    """Send one vote; exit codes 0 settled, 1 unknown, expired or settled before (or the person said no), 3 no gateway."""
+    """Send one vote; exit codes 0 settled, 1 unknown, expired or settled before (or the person said no), 3 no
+    gateway.
+    """
     word = "approve" if approve else "deny"
     options = parser(word, f"{word.capitalize()} one waiting call: exactly the one on the card, once.")
     options.add_argument("id", help="an approval's id, or the first characters of it")
-    options.add_argument("--reason", default="", help="words for the model that asked" if not approve else "a note for the record")
+    options.add_argument(
+        "--reason", default="", help="words for the model that asked" if not approve else "a note for the record"
+    )
     options.add_argument("--yes", action="store_true", help="don't ask at the terminal")
     given = options.parse_args(argv)
     try:
@@ -25,15 +29,13 @@ def vote(argv: Sequence[str], *, approve: bool) -> int:
                 print("nothing was decided")
                 return 1
         item = shown["items"][0]
-        answer = ask(
-            given.config, word, id=item["id"], reason=given.reason, arguments_digest=item["arguments_digest"]
-        )
+        settled = ask(given.config, word, id=item["id"], reason=given.reason, arguments_digest=item["arguments_digest"])
     except Unreachable as problem:
         print(f"wardgate: {problem}", file=sys.stderr)
         return problem.code
     if given.json:
-        print_json(answer["items"])
+        print_json(settled["items"])
     else:
-        settled = answer["items"][0]
-        print(f"{settled['state']}: {settled['id']} by {settled['decided_by']}")
+        row = settled["items"][0]
+        print(f"{row['state']}: {row['id']} by {row['decided_by']}")
     return 0

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from gateway.errors import ConfigurationError, RecordError, StateError
 
 if TYPE_CHECKING:
-    from gateway.app.build import EarlyEngine
     from gateway.config import Settings
+    from gateway.screening.early import EarlyEngine
 
 INVALID, UNREACHABLE = 1, 3
 

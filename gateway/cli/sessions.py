@@ -22,5 +22,6 @@ def run(argv: Sequence[str]) -> int:
         print("no session yet")
     for row in items:
         counts = ", ".join(f"{count} {name}" for name, count in sorted(row["outcomes"].items()))
-        print(f"{row['session']}  {row['principal']}  {row['client']}  {row['calls']} calls ({counts})  last {row['last_at']}")
+        who = f"{row['session']}  {row['principal']}  {row['client']}"
+        print(f"{who}  {row['calls']} calls ({counts})  last {row['last_at']}")
     return 0

@@ -1,7 +1,7 @@
 """The shim between a client and the gateway: passes its own pipes over the control socket, and waits.
 
-Keeps no state but the journal, an anonymous file in which the gateway notes the calls in flight, so that a new gateway can
-answer them as outcome unknown after the old one died. Imports the standard library only.
+Keeps no state but the journal, an anonymous file in which the gateway notes the calls in flight, so that a new
+gateway can answer them as outcome unknown after the old one died. Imports the standard library only.
 """
 
 import array
@@ -69,7 +69,7 @@ class Shim:
                 if link is not None:
                     return link
                 raise TimeoutError(f"it ended at once; see {self.state / 'gateway.log'}: {self._last_words()}")
-            time.sleep(POLL)
+            time.sleep(POLL)  # noqa: TID251 - another process is waited for, and nothing else runs here
         raise TimeoutError(f"none answered within {START_DEADLINE:.0f} s; see {self.state / 'gateway.log'}")
 
     def _connect(self) -> socket.socket | None:

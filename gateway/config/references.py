@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gateway.config.trust import distrust
+from gateway.config.trust import read_trusted
 from gateway.errors import ConfigurationError
 
 SCHEMES = ("env", "file", "cmd", "keyring")
@@ -113,15 +113,10 @@ def _from_environment(name: str, environ: Mapping[str, str]) -> str:
 
 
 def _from_file(path: Path) -> str:
-    reasons = distrust(path)
-    if reasons:
-        raise ConfigurationError(f"`file:{path}`: {reasons[0]}")
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_VALUE + 1)
-    except OSError as broken:
-        raise ConfigurationError(f"`file:{path}`: can't be read ({type(broken).__name__})") from None
-    return _value(data, f"file:{path}")
+    text, problems = read_trusted(path, f"file:{path}")
+    if problems:
+        raise ConfigurationError(str(problems[0]))
+    return _value(text.encode("utf-8"), f"file:{path}")
 
 
 def _from_command(rest: str) -> str:

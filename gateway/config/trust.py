@@ -18,7 +18,7 @@ def read_trusted(path: Path, shown: str) -> tuple[str, tuple[Problem, ...]]:
     reasons = list(distrust(path.parent))
     text = ""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_at_once) as file:
             facts = os.fstat(file.fileno())
             reasons += _mode(path, facts)
             reasons += _links(path)
@@ -34,6 +34,11 @@ def read_trusted(path: Path, shown: str) -> tuple[str, tuple[Problem, ...]]:
         reasons.append(f"can't be read: {(broken.strerror or type(broken).__name__).lower()}: `{path}`")
     problems = tuple(Problem(shown, 0, "", "", str(path), reason) for reason in dict.fromkeys(reasons))
     return ("" if problems else text), problems
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting: a pipe in the place of a file must not hold the gateway."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def distrust(path: Path) -> tuple[str, ...]:

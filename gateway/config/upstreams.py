@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.config.nouns import ActsAs, Upstream
-from gateway.config.references import flaw, looks_secret, names_secret, split_reference
+from gateway.config.references import flaw, looks_secret, split_reference
 from gateway.core.policy.read import read_owner
 from gateway.core.section import Section
 
@@ -89,9 +89,8 @@ def _args(section: Section) -> tuple[str, ...]:
         return ()
     before = ""
     for place, arg in enumerate(value, 1):
-        flag, equals, rest = arg.partition("=")
-        named = flag if equals and arg.startswith("-") else before if before.startswith("-") else ""
-        if looks_secret(rest if equals else arg) or (named and names_secret(named) and not arg.startswith("--")):
+        flag, equals, rest = arg.partition("=") if arg.startswith("-") else (before, "=", arg)
+        if _secret_argument(flag, rest):
             section.problem("args", f"argument {place} looks like a secret: hand it over in `env` by a reference")
         elif "\x00" in arg:
             section.problem("args", f"expected no NUL in argument {place}")
@@ -102,8 +101,14 @@ def _args(section: Section) -> tuple[str, ...]:
         for variable in re.findall(r"\$\{([^}]*)\}", arg):
             if variable != "WORKSPACE":
                 section.problem("args", f"unknown variable `${{{variable}}}`", variable, "${WORKSPACE}")
-        before = "" if equals else arg
+        before = "" if equals else flag
     return tuple(value)
+
+
+def _secret_argument(flag: str, value: str) -> bool:
+    """Whether an argument looks like a secret, alone or by the flag that it belongs to; a path is none by its flag."""
+    path = value.startswith(("/", "./", "~", "${"))
+    return looks_secret(value, "" if path else flag)
 
 
 def _values(section: Section, key: str, shape: re.Pattern[str]) -> Mapping[str, str]:

@@ -2,11 +2,24 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from gateway.core.model import Call, Decision, Kind, ObligationKind, Outcome, Reason, Record, Release, Screened, Tool
+from gateway.core.canon import canonical, keyed_digest
+from gateway.core.model import (
+    Call,
+    Decision,
+    Kind,
+    ObligationKind,
+    Outcome,
+    Reason,
+    Record,
+    Release,
+    Screened,
+    Tool,
+    Verdict,
+)
 
 
 @dataclass(slots=True)
@@ -27,6 +40,30 @@ class Trail:
     def durable(self) -> bool:
         """Whether its records are awaited: tier write and high, and whatever a person approved."""
         return self.tool is None or self.tool.tier.value != "read" or bool(self.approval)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The last verdict; block for a call that broke off before there was one."""
+        return self.decision.verdict if self.decision is not None else Verdict.BLOCK
+
+    @property
+    def asks(self) -> bool:
+        """Whether the decision is that a person decides."""
+        return self.verdict is Verdict.ASK
+
+    def decided(self) -> tuple[Tool, Decision]:
+        """The tool and the decision of a call that may go on; raises `LookupError` for any other."""
+        if self.tool is None or self.decision is None or self.decision.verdict is Verdict.BLOCK:
+            raise LookupError("the call is not decided")
+        return self.tool, self.decision
+
+    def allowed(self) -> tuple[Tool, Decision]:
+        """The tool and the decision of a call that is allowed; raises `LookupError` for any other."""
+        tool, decision = self.decided()
+        # INVARIANT: nothing is forwarded that is not allowed by the last decision made.
+        if decision.verdict is not Verdict.ALLOW:
+            raise LookupError("the call is not allowed")
+        return tool, decision
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -79,6 +116,16 @@ class Trail:
             elif duty.kind is ObligationKind.DROP:
                 arguments.pop(duty.name, None)
         return None if arguments == self.call.arguments else arguments
+
+    def change(self, arguments: Mapping[str, Any], key: bytes) -> None:
+        """Go on with other arguments: sealed and digested like the caller's own."""
+        sealed = canonical(arguments)
+        digest = keyed_digest(key, sealed)
+        self.call = replace(self.call, arguments=arguments, canonical=sealed, digest=digest)
+
+    def rename(self, first: str) -> None:
+        """Go on under the id of the call's first round."""
+        self.call = replace(self.call, id=first)
 
     def _record(self, kind: Kind, at: datetime, reason: str | None = None, detail: str = "", **more: Any) -> Record:
         call, tool, decision = self.call, self.tool, self.decision

@@ -1,6 +1,7 @@
 """What a person sees before deciding: one text for elicitation and terminal, made from the same data.
 
-The headline comes from a template and the gateway's own line comes last; what the agent controls is bounded. No I/O here.
+The headline comes from a template and the gateway's own line comes last; what the agent controls is bounded. No I/O
+here.
 """
 
 import unicodedata
@@ -34,10 +35,7 @@ def _visible(char: str) -> str:
 
 def value_line(name: str, value: Any) -> str:
     """One argument on one line: its name, its exact value with hidden characters visible, folded when it is long."""
-    if isinstance(value, str):
-        shown = visible(value)
-    else:
-        shown = visible(msgspec.json.encode(value).decode())
+    shown = visible(value if isinstance(value, str) else msgspec.json.encode(value).decode())
     if len(shown) > VALUE_LIMIT:
         size = len(value) if isinstance(value, str) else len(canonical(value))
         shown = f"{shown[:VALUE_LIMIT]}… ({size} characters in all)"

@@ -6,6 +6,7 @@ The engine is imported when the first condition is compiled (0.3 s): nothing tha
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.core.expressions import read
@@ -71,23 +72,25 @@ def compile_condition(text: str, lists: Mapping[str, ValueList]) -> tuple[Condit
 
 
 def passes_empty(condition: Condition) -> bool:
-    """Whether a condition holds where the lists that it looks through are empty, and not where they hold a stranger."""
+    """Whether a condition that looks values up in lists holds where it finds no values at all, and because of that."""
     if condition.program is None or not read(condition.text, ()).lists:
         return False
-    return _tried(condition, condition.program, []) is True and _tried(condition, condition.program, [""]) is not True
+    nothing = {"args": {name: [] for name in condition.arguments}, "sinks": []}
+    return _tried(condition.program, nothing) is True and _tried(condition.program, {}) is not True
 
 
-def _tried(condition: Condition, program: Program, values: list[str]) -> object:
-    """The result where every list is `values`, and no value is in a list of the policy."""
-    names = {**_QUIET, "args": dict.fromkeys(condition.arguments, values), "sinks": values}
-    return _run(program, _engine().Context(names, {"listed": lambda value, name: False}))
+def _tried(program: Program, values: Mapping[str, Any]) -> object:
+    """The result of a quiet call with these values, none of which is in a list of the policy."""
+    return _run(program, _engine().Context({**_QUIET, **values}, {"listed": lambda value, name: False}))
 
 
 class Scene:
-    """What the conditions of one decision look at; built when the first of them runs."""
+    """What the conditions of one decision look at: built when the first of them runs, no more than they read."""
 
-    def __init__(self, call: Call, facts: Facts, tool: Tool, lists: Mapping[str, ValueList]) -> None:
-        self._call, self._facts, self._tool, self._lists = call, facts, tool, lists
+    def __init__(
+        self, call: Call, facts: Facts, tool: Tool, lists: Mapping[str, ValueList], names: frozenset[str]
+    ) -> None:
+        self._call, self._facts, self._tool, self._lists, self._names = call, facts, tool, lists, names
         self._context: cel.Context | None = None
 
     def holds(self, condition: Condition) -> bool | str:
@@ -95,7 +98,8 @@ class Scene:
         if condition.program is None:
             return "it was not compiled"
         if self._context is None:
-            self._context = _engine().Context(self._names(), {"listed": listing(self._lists)})
+            seen = {name: _VIEWS[name](self._call, self._facts, self._tool) for name in self._names}
+            self._context = _engine().Context(seen, {"listed": listing(self._lists)})
         result = _run(condition.program, self._context)
         if isinstance(result, bool | str):
             return result
@@ -111,33 +115,47 @@ class Scene:
             return f"expected at most {max_nodes} values in the arguments, found {nodes}"
         return "expected integers of at most 64 bits" if _beyond_64_bits(self._call.arguments) else ""
 
-    def _names(self) -> dict[str, Any]:
-        call, facts, tool = self._call, self._facts, self._tool
-        sinks = list(sink_values(tool, call.arguments))
-        return {
-            "args": dict(call.arguments),
-            "sinks": sinks,
-            "tool": {
-                "upstream": tool.ref.upstream,
-                "name": tool.ref.name,
-                "effect": tool.effect.value,
-                "tier": tool.tier.value,
-            },
-            "principal": {
-                "id": call.principal.id,
-                "known_by": call.principal.known_by,
-                "roles": sorted(call.principal.roles),
-            },
-            "client": {"name": call.client.name, "registered": call.client.registered},
-            "session": {
-                "tainted": facts.tainted,
-                "private": facts.private,
-                "calls_10m": facts.calls_10m,
-                "consequential": facts.consequential,
-            },
-            "flow": {"unproven": sinks, "sources": []},  # nothing is proven before flow is followed
-            "now": facts.now,
-        }
+
+def _tool_view(call: Call, facts: Facts, tool: Tool) -> Mapping[str, Any]:
+    return {
+        "upstream": tool.ref.upstream,
+        "name": tool.ref.name,
+        "effect": tool.effect.value,
+        "tier": tool.tier.value,
+    }
+
+
+def _principal_view(call: Call, facts: Facts, tool: Tool) -> Mapping[str, Any]:
+    who = call.principal
+    return {"id": who.id, "known_by": who.known_by, "roles": sorted(who.roles)}
+
+
+def _session_view(call: Call, facts: Facts, tool: Tool) -> Mapping[str, Any]:
+    return {
+        "tainted": facts.tainted,
+        "private": facts.private,
+        "calls_10m": facts.calls_10m,
+        "consequential": facts.consequential,
+    }
+
+
+def _flow_view(call: Call, facts: Facts, tool: Tool) -> Mapping[str, Any]:
+    return {
+        "unproven": list(sink_values(tool, call.arguments)),
+        "sources": [],
+    }  # nothing is proven before flow is followed
+
+
+_VIEWS: Mapping[str, Callable[[Call, Facts, Tool], Any]] = {
+    "args": lambda call, facts, tool: dict(call.arguments),
+    "sinks": lambda call, facts, tool: list(sink_values(tool, call.arguments)),
+    "tool": _tool_view,
+    "principal": _principal_view,
+    "client": lambda call, facts, tool: {"name": call.client.name, "registered": call.client.registered},
+    "session": _session_view,
+    "flow": _flow_view,
+    "now": lambda call, facts, tool: facts.now,
+}
 
 
 def listing(lists: Mapping[str, ValueList]) -> Callable[[object, object], bool]:
@@ -182,8 +200,8 @@ def try_out(
 def _example(schema: object) -> object:
     kind = schema.get("type") if isinstance(schema, Mapping) else None
     first = kind[0] if isinstance(kind, list) and kind else kind
-    examples: dict[object, object] = {"array": [], "object": {}, "integer": 0, "number": 0.0, "boolean": False}
-    return examples.get(first, "")
+    examples: dict[str, object] = {"array": [], "object": {}, "integer": 0, "number": 0.0, "boolean": False}
+    return examples.get(first, "") if isinstance(first, str) else ""
 
 
 def _run(program: Program, context: Any) -> Any:
@@ -216,6 +234,7 @@ def _brief(broken: ValueError) -> str:
     return " ".join(str(broken).partition("ERROR: ")[2].split("\n")[0].split())[:160] or "it can't be parsed"
 
 
+@cache
 def _engine() -> Any:
     """The engine; it logs each failing function with its error, which can hold values of a call, so it is silenced."""
     import logging

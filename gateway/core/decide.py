@@ -90,6 +90,7 @@ def _draw(tool: Tool, client: str, policy: Policy) -> Plan:
     plan = Plan(
         files=tuple(files),
         duties=_duties(tool),
+        names=frozenset(name for condition in conditions for name in condition.names),
         conditional=bool(conditions),
         nested=any(condition.nested for condition in conditions),
     )
@@ -97,7 +98,7 @@ def _draw(tool: Tool, client: str, policy: Policy) -> Plan:
     dated = tool.tier is not Tier.READ and any(file.file.review_by for file in files)
     if varies or dated:
         return plan
-    rulings = [ruling for file in files if (ruling := _first(file))]
+    rulings = [_first(file) for file in files]
     return replace(plan, settled=_combine(rulings, plan.duties, tool, policy))
 
 
@@ -113,11 +114,10 @@ def _duties(tool: Tool) -> frozenset[Obligation]:
     return frozenset(duties)
 
 
-def _first(plan: FilePlan) -> _Ruling | None:
+def _first(plan: FilePlan) -> _Ruling:
     """What a file says where nothing has to be evaluated."""
-    for rule in (*plan.blocks, *plan.others):
-        return _Ruling(_RANKS[rule.decide], rule, _reason(rule))
-    return None
+    rule = (*plan.blocks, *plan.others)[0]
+    return _Ruling(_RANKS[rule.decide], rule, _reason(rule))
 
 
 def _reason(rule: Rule) -> Reason:
@@ -125,7 +125,7 @@ def _reason(rule: Rule) -> Reason:
 
 
 def _weigh(plan: Plan, call: Call, facts: Facts, tool: Tool, policy: Policy) -> Decision:
-    scene = Scene(call, facts, tool, policy.lists)
+    scene = Scene(call, facts, tool, policy.lists, plan.names)
     if plan.conditional:
         excess = scene.too_large(plan.nested)
         if excess:

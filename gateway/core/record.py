@@ -5,6 +5,7 @@ Pure: the sequence number is given by the store, the text of a body is never mad
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -56,15 +57,18 @@ _TEXTS = (
 )
 _LISTS = ("rules", "places", "obligations")
 _MAPPINGS = ("arguments", "timings_us", "extra")
+_FILLED = (*_TEXTS, *_LISTS, "timings_us", "extra")
+_filled = attrgetter(*_FILLED)
+_copied = attrgetter(*COLUMNS[3:])
 _NONE = timedelta(0)
 
 
 def stamp(at: datetime) -> str:
     """A time as records write it: RFC 3339, UTC, always with microseconds, so that text order is time order."""
-    if at.utcoffset() is None:
+    if (offset := at.utcoffset()) is None:
         raise ValueError("a time without its zone can't be recorded")
-    plain = at if at.utcoffset() == _NONE else at.astimezone(UTC)
-    return plain.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    plain = at if offset == _NONE else at.astimezone(UTC)
+    return plain.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def unstamp(text: str) -> datetime:
@@ -77,24 +81,15 @@ def encode(record: Record) -> bytes:
 
     Raises `ValueError` for what JSON can't carry.
     """
-    body: dict[str, Any] = {"kind": record.kind.value, "id": record.id, "at": stamp(record.at)}
-    for name in _TEXTS:
-        if text := getattr(record, name):
-            body[name] = text
-    for name in _LISTS:
-        if items := getattr(record, name):
-            body[name] = items
+    body: dict[str, Any] = {name: part for name, part in zip(_FILLED, _filled(record), strict=True) if part}
+    body["kind"], body["id"], body["at"] = record.kind.value, record.id, stamp(record.at)
+    if record.arguments is not None:
+        body["arguments"] = record.arguments
     if record.findings:
         body["findings"] = [
             {"kind": found.kind, "place": found.place, "fingerprint": found.fingerprint, "exact": found.exact}
             for found in record.findings
         ]
-    if record.arguments is not None:
-        body["arguments"] = record.arguments
-    if record.timings_us:
-        body["timings_us"] = record.timings_us
-    if record.extra:
-        body["extra"] = record.extra
     return canonical(body)
 
 
@@ -105,21 +100,7 @@ def seal(seq: int, encoded: bytes) -> bytes:
 
 def columns(record: Record) -> tuple[str, ...]:
     """The copies that the store searches by, in the order of `COLUMNS`."""
-    return (
-        record.kind.value,
-        record.id,
-        stamp(record.at),
-        record.principal,
-        record.client,
-        record.session,
-        record.upstream,
-        record.tool,
-        record.tier,
-        record.verdict,
-        record.reason,
-        record.outcome,
-        record.approval,
-    )
+    return (record.kind.value, record.id, stamp(record.at), *_copied(record))
 
 
 def read_body(body: bytes) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from gateway.errors import GatewayError
 
 MAX_DEPTH = 128
+MAX_BARE = 1_024  # characters of base64 that may be a secret as they stand
 SEAM = 4_096  # bytes of each text block that are joined to its neighbour's
 _ASCII = bytes(code if 0 < code < 128 else 32 for code in range(256))  # what is no text keeps its length
 _MEDIA = re.compile(r"[A-Za-z0-9+/\s]{64,}={0,2}\s*")
@@ -196,9 +197,12 @@ class _Page:
         return opening
 
     def _blob(self, value: str, path: Path) -> bool:
+        """Render what a blob decodes to; a short one that may be a secret as it stands is rendered so too."""
         data = _decode(value)
         if data:
-            self._leaf(path, Form.BLOB, data)
+            if len(value) <= MAX_BARE:
+                self._leaf(path, Form.TEXT, value.encode("ascii"))
+            self._leaf(path, Form.BLOB, data)  # after the text: where both hold something, the blob stays a blob
             if not _is_utf8(data):
                 self.parts[-2] = data.translate(_ASCII)
         return bool(data)

@@ -4,13 +4,14 @@ No I/O here, and an upstream's annotations never lower anything.
 """
 
 from collections.abc import Mapping
-from typing import Any, assert_never
+from typing import Any
 
 from gateway.core.model import Effect, Labels, Owner, Tier, Tool, ToolRef
 from gateway.core.policy import Policy, ToolEntry
 from gateway.core.policy.check import same_labels
 
 UNLABELLED = Labels()
+_TIERS = {Effect.READ: Tier.READ, Effect.WRITE: Tier.WRITE}
 
 
 def labels_for(policy: Policy, ref: ToolRef) -> Labels:
@@ -34,16 +35,8 @@ def classify(
 
 
 def tier_of(effect: Effect) -> Tier:
-    """The tier that follows from an effect."""
-    match effect:
-        case Effect.READ:
-            return Tier.READ
-        case Effect.WRITE:
-            return Tier.WRITE
-        case Effect.EGRESS | Effect.MONEY | Effect.PRIVILEGE | Effect.CREDENTIAL | Effect.DESTRUCTIVE:
-            return Tier.HIGH
-        case _:
-            assert_never(effect)
+    """The tier that follows from an effect: high, unless it is known to be less."""
+    return _TIERS.get(effect, Tier.HIGH)
 
 
 def raised(effect: Effect, annotations: object) -> Effect:

@@ -123,7 +123,7 @@ def _redact(value: object, rendering: Rendering, hits: Mapping[int, Sequence[Spa
             root.at(leaf.path).text = base64.b64encode(data).decode("ascii")
         else:
             root.at(leaf.path).text = data.decode("utf-8", "replace")
-    value = _rebuild(value, root)
+    value = _rebuild(value, root) if root.below or root.text is not None else value
     return _rename(value, keys) if keys else value
 
 
@@ -135,15 +135,13 @@ def _splice(data: bytes, spans: Sequence[Span], numbers: Numbers) -> bytes:
     return b"".join([*parts, data[done:]])
 
 
-def _rebuild(value: object, edit: _Edit) -> object:
-    """A copy along the edited paths; everything else is the very same object."""
+def _rebuild(value: Any, edit: _Edit) -> object:
+    """A copy along the edited paths, which lead through objects and arrays; everything else is the very same object."""
     if edit.text is not None:
         return edit.text
     if isinstance(value, Mapping):
         return {key: _rebuild(item, edit.below[key]) if key in edit.below else item for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rebuild(item, edit.below[at]) if at in edit.below else item for at, item in enumerate(value)]
-    return value
+    return [_rebuild(item, edit.below[at]) if at in edit.below else item for at, item in enumerate(value)]
 
 
 def _rename(value: object, keys: Mapping[str, str]) -> object:

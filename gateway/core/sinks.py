@@ -52,8 +52,10 @@ class ValueList:
 def canonical_sink(kind: SinkKind, text: str) -> str | None:
     """The one form of a value of this kind, or None if it is not exactly one."""
     text = unicodedata.normalize("NFKC", text).strip()
+    if kind is SinkKind.TEXT:
+        return text or None
     if not text or any(unicodedata.category(char) in ("Cc", "Cf", "Cs") for char in text):
-        return text if kind is SinkKind.TEXT and text else None
+        return None
     return _FORMS[kind](text)
 
 
@@ -173,5 +175,4 @@ _FORMS: Mapping[SinkKind, Callable[[str], str | None]] = {
     SinkKind.ACCOUNT: _account,
     SinkKind.AMOUNT: _amount,
     SinkKind.ID: _id,
-    SinkKind.TEXT: lambda text: text,
 }

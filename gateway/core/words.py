@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.core.model import Approval, Decision, ObligationKind, Outcome, Reason
+from gateway.core.model import Approval, ApprovalState, Decision, ObligationKind, Outcome, Reason
 
 _NO_WAY_ROUND = (
     "Do not attempt the same effect through another tool or a changed wording. "
@@ -18,7 +18,7 @@ _UNTOUCHED = "Nothing has changed."
 
 def refused(decision_id: str, note: str = "") -> str:
     """Policy or a person said no; `note` is the reviewer's reason."""
-    said = f"The reviewer's reason: {' '.join(note.split())} " if note.strip() else ""
+    said = f"The reviewer's reason: {' '.join(note.split()).rstrip('.')}. " if note.strip() else ""
     return (
         f"NOT EXECUTED - refused by policy (decision {decision_id}). The call was well formed; "
         f"sending it again gives the same answer. {said}{_NO_WAY_ROUND}"
@@ -99,6 +99,11 @@ def broken(decision_id: str) -> str:
         f"NOT EXECUTED - the gateway could not check this call (decision {decision_id}). {_UNTOUCHED} "
         "This is not a refusal. Tell the user."
     )
+
+
+def ending(state: ApprovalState) -> Reason:
+    """Why a call ended whose approval was not given."""
+    return Reason.APPROVAL_EXPIRED if state is ApprovalState.EXPIRED else Reason.APPROVAL_DENIED
 
 
 def refusal(decision_id: str, outcome: Outcome, reason: Reason, approval: Approval | None = None) -> str:

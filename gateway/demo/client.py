@@ -1,4 +1,6 @@
-"""A scripted MCP client over real stdio: one JSON object a line to a subprocess, and back. It knows nothing of policies."""
+"""A scripted MCP client over real stdio: one JSON object a line to a subprocess, and back. It knows nothing of
+policies.
+"""
 
 import json
 import queue
@@ -58,7 +60,7 @@ class ScriptedClient:
 
     def close(self) -> int:
         """Close the pipes and wait for the server's exit code."""
-        assert self._server.stdin is not None  # noqa: S101 - it was opened as a pipe
+        assert self._server.stdin is not None
         self._server.stdin.close()
         try:
             return self._server.wait(15)
@@ -67,12 +69,12 @@ class ScriptedClient:
             return self._server.wait()
 
     def _send(self, message: dict[str, Any]) -> None:
-        assert self._server.stdin is not None  # noqa: S101 - it was opened as a pipe
+        assert self._server.stdin is not None
         self._server.stdin.write(json.dumps(message) + "\n")
         self._server.stdin.flush()
 
     def _listen(self) -> None:
-        assert self._server.stdout is not None  # noqa: S101 - it was opened as a pipe
+        assert self._server.stdout is not None
         for line in self._server.stdout:
             self._said.put(json.loads(line))
         self._said.put(None)

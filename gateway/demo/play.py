@@ -1,4 +1,6 @@
-"""The demo's story, told while it happens. Every step looks at the real effect; one that did not happen ends it with 1."""
+"""The demo's story, told while it happens. Every step looks at the real effect; one that did not happen ends it with
+1.
+"""
 
 import json
 import os
@@ -202,7 +204,11 @@ class Story:
     def _command(self, name: str, *arguments: str) -> str:
         config = [] if name == "warm" else self._config
         done = subprocess.run(
-            [*self.wardgate, name, *arguments, *config], env=self.env, capture_output=True, text=True, stdin=subprocess.DEVNULL
+            [*self.wardgate, name, *arguments, *config],
+            env=self.env,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
         )
         check(done.returncode == 0, f"`wardgate {name}` ended with {done.returncode}: {done.stderr.strip()}")
         return done.stdout.strip()

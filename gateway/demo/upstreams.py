@@ -1,4 +1,5 @@
-"""Two small MCP servers with real effects in one folder: files and mail. Run as `python -m gateway.demo.upstreams KIND FOLDER`.
+"""Two small MCP servers with real effects in one folder: files and mail. Run as `python -m gateway.demo.upstreams
+KIND FOLDER`.
 
 Standard library only; they know nothing of the gateway and check nothing themselves.
 """

@@ -23,7 +23,8 @@ FORM: dict[str, Any] = {
     "required": ["approve"],
 }
 
-# Seconds that a client is known to wait for an answer, by the start of the name that it claims: (without, with) a progress
+# Seconds that a client is known to wait for an answer, by the start of the name that it claims: (without, with) a
+# progress
 # token. It only says how long a call is held before it is answered as pending; nothing is decided by it.
 BUDGETS: tuple[tuple[str, float, float], ...] = (("claude-code", 50.0, 240.0), ("", 25.0, 50.0))
 

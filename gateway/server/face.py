@@ -1,7 +1,7 @@
 """The MCP server that clients talk to: one middleware in the SDK's low-level server that answers tools/* itself.
 
-Results leave as dicts from the middleware, because the SDK's handlers sieve vendor fields, nulls and unknown content. The
-handshake, discovery, pings and listen streams stay the SDK's. It decides nothing: `enforce` does.
+Results leave as dicts from the middleware, because the SDK's handlers sieve vendor fields, nulls and unknown
+content. The handshake, discovery, pings and listen streams stay the SDK's. It decides nothing: `enforce` does.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -77,7 +77,12 @@ class Face:
 
         `ready` returns once the upstreams have settled, or their time for it is up: lists and calls wait for it.
         """
-        self._enforcer, self._visible_tools, self._catalogue, self._settings = enforcer, visible_tools, catalogue, settings
+        self._enforcer, self._visible_tools, self._catalogue, self._settings = (
+            enforcer,
+            visible_tools,
+            catalogue,
+            settings,
+        )
         self._clock, self._new_id, self._ready = clock, new_call_id, ready
         self._bus = InMemorySubscriptionBus()
         self._sessions: dict[int, ServerSession] = {}  # legacy sessions that are told of changes
@@ -130,7 +135,7 @@ class Face:
         return await self._call(ctx, modern)
 
     def _remember(self, session: ServerSession) -> None:
-        connection = session._connection  # noqa: SLF001 - the SDK gives no other hook for the end of a connection
+        connection = session._connection
         self._sessions[id(connection)] = session
         connection.exit_stack.callback(self._sessions.pop, id(connection), None)
 

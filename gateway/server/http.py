@@ -34,7 +34,7 @@ class Door:
         if refusal is None:
             peer = self._authenticate(headers)
             if peer is not None:
-                token = AccessToken(token="", client_id=f"{peer.principal.id}/{peer.client}", scopes=[])  # noqa: S106 - the SDK binds sessions to this user; the token itself is not kept
+                token = AccessToken(token="", client_id=f"{peer.principal.id}/{peer.client}", scopes=[])
                 scope = {**scope, "user": AuthenticatedUser(token), PEER_SCOPE: peer}
                 await self._app(scope, receive, send)
                 return

@@ -56,7 +56,9 @@ async def serve_pipes(
 
 
 async def _answer_left(left: tuple[InFlight, ...], writer: MessageWriter, *, modern: bool) -> None:
-    """Answer what the dead gateway left: calls as outcome unknown, everything else with an error that invites a retry."""
+    """Answer what the dead gateway left: calls as outcome unknown, everything else with an error that invites a
+    retry.
+    """
     for request in left:
         if request.method == "tools/call":
             result = {
@@ -70,5 +72,3 @@ async def _answer_left(left: tuple[InFlight, ...], writer: MessageWriter, *, mod
             error = ErrorData(code=CONNECTION_CLOSED, message="the gateway was restarted; send this request again")
             message = JSONRPCError(jsonrpc="2.0", id=request.id, error=error)
         await writer.send(SessionMessage(message))
-
-

@@ -114,7 +114,7 @@ def write_answer(answer: Answer, *, modern: bool, server_info: Mapping[str, Any]
     """The result of a tools/call for an answer; raises `MCPError` where the answer is a protocol error."""
     match answer:
         case Done(value=None, error=error):
-            assert error is not None  # noqa: S101 - Done holds one of both
+            assert error is not None
             raise MCPError(error.code, error.message, error.data)
         case Done(value=value):
             return envelope(dict(value or {}), modern=modern, server_info=server_info)

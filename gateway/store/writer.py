@@ -164,12 +164,12 @@ class Store:
         try:
             with anyio.fail_after(self._limits.deadline):
                 tree = await self._writer.run(partial(batch.commit, file=self.folder.store, files=self._files))
+        except TimeoutError:
+            error = f"nothing can be recorded: the disk did not answer within {self._limits.deadline:g} s"
         except RecordError as problem:
             error = f"nothing can be recorded: {problem}"
         except (sqlite3.Error, OSError) as problem:
             error = f"nothing can be recorded: {cause(problem)}"
-        except TimeoutError:
-            error = f"nothing can be recorded: the disk did not answer within {self._limits.deadline:g} s"
         if error:
             self._failed(batch, error)
             return

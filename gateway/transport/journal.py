@@ -1,6 +1,7 @@
 """The calls in flight on one connection, noted in an anonymous file that outlives the gateway. No decision here.
 
-The shim owns the file; whichever gateway speaks on its pipes writes it. Page cache survives a kill, so nothing is synced.
+The shim owns the file; whichever gateway speaks on its pipes writes it. Page cache survives a kill, so nothing is
+synced.
 """
 
 import base64
@@ -66,7 +67,9 @@ class Journal:
 
 
 def left_open(fd: int) -> tuple[tuple[InFlight, ...], bytes]:
-    """Read the requests that the last gateway left unanswered and the bytes it did not understand; empties the journal."""
+    """Read the requests that the last gateway left unanswered and the bytes it did not understand; empties the
+    journal.
+    """
     data = os.pread(fd, 2 * MAX_SIZE, 0)
     os.ftruncate(fd, 0)
     left: dict[str | int, str] = {}

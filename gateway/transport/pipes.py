@@ -5,6 +5,7 @@ Knows no JSON. Reads and writes never block the event loop; nothing here raises 
 
 import asyncio
 import contextlib
+import itertools
 import os
 import stat
 import threading
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 CHUNK = 1 << 18
 BURST = 8  # chunks read before the loop gets its turn
+GATHERED = 64  # messages written with one call
 EDGE = 200  # bytes kept of the head and the tail of a line over the limit
 RUNAWAY = 8  # a line this many times over the limit never ends: the stream is given up
 MEBIBYTE = 1 << 20
@@ -224,6 +226,7 @@ class LineWriter:
         self._fd, self._high = fd, high
         self._waiting: deque[memoryview] = deque()
         self.waiting = 0  # bytes
+        self._corked = self._watching = False
         self._room: set[asyncio.Future[None]] = set()
         self._loop = asyncio.get_running_loop()
         self.broken = False
@@ -236,19 +239,18 @@ class LineWriter:
         return self.waiting >= self._high
 
     def write(self, data: bytes) -> None:
-        """Write now what the descriptor takes and keep the rest; does nothing once the other side is gone."""
+        """Write now what the descriptor takes and keep the rest; does nothing once the other side is gone.
+
+        Of several writes in one turn of the loop the first goes out at once and the others together at its end.
+        """
         if self.broken:
             return
-        rest = memoryview(data)
-        if not self._waiting:
-            rest = self._put(rest)
-            if not rest:
-                return
-            if not self.broken:
-                self._loop.add_writer(self._fd, self._flush)
-        if not self.broken:
-            self._waiting.append(rest)
-            self.waiting += len(rest)
+        self._waiting.append(memoryview(data))
+        self.waiting += len(data)
+        if not self._corked and not self._watching:
+            self._corked = True
+            self._loop.call_soon(self._uncork)
+            self._flush()
 
     async def wait_for_room(self, empty: bool = False) -> None:
         """Return once callers may write again (or nothing waits at all), or the other side is gone."""
@@ -262,39 +264,51 @@ class LineWriter:
 
     def close(self) -> None:
         """Drop what waits and stop. The descriptor stays open: its owner closes it."""
-        if self._waiting:
-            self._loop.remove_writer(self._fd)
         self._break()
 
-    def _put(self, data: memoryview) -> memoryview:
-        """Write what fits and return the rest."""
-        try:
-            while data:
-                data = data[os.write(self._fd, data) :]
-        except (BlockingIOError, InterruptedError):
-            pass
-        except OSError:
-            self._break()
-        return data
+    def _uncork(self) -> None:
+        self._corked = False
+        if self._waiting and not self._watching:
+            self._flush()
 
     def _flush(self) -> None:
-        while self._waiting:
-            rest = self._put(self._waiting[0])
-            if self.broken:
-                self._loop.remove_writer(self._fd)
-                return
-            self.waiting -= len(self._waiting[0]) - len(rest)
-            if rest:
-                self._waiting[0] = rest
-                break
-            self._waiting.popleft()
-        if not self._waiting:
-            self._loop.remove_writer(self._fd)
+        """Write what the descriptor takes; have the loop call again while something is left."""
+        try:
+            while self._waiting:
+                if len(self._waiting) == 1:
+                    self._forget(os.write(self._fd, self._waiting[0]))
+                else:
+                    self._forget(os.writev(self._fd, [*itertools.islice(self._waiting, GATHERED)]))
+        except (BlockingIOError, InterruptedError):
+            if not self._watching:
+                self._watching = True
+                self._loop.add_writer(self._fd, self._flush)
+        except OSError:
+            self._break()
+        else:
+            self._stop_watching()
         if not self.full:
             self._wake()
 
+    def _forget(self, written: int) -> None:
+        """Take what was written off the front."""
+        self.waiting -= written
+        while written:
+            first = self._waiting[0]
+            if written < len(first):
+                self._waiting[0] = first[written:]
+                return
+            written -= len(first)
+            self._waiting.popleft()
+
+    def _stop_watching(self) -> None:
+        if self._watching:
+            self._watching = False
+            self._loop.remove_writer(self._fd)
+
     def _break(self) -> None:
         self.broken = True
+        self._stop_watching()
         self._waiting.clear()
         self.waiting = 0
         self._wake()

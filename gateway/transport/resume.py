@@ -19,7 +19,9 @@ REPLAY_ID = "wardgate-replayed-handshake"
 
 
 class NotedReader:
-    """The read stream: a replayed handshake first, then the client's messages, each request journalled as it is read."""
+    """The read stream: a replayed handshake first, then the client's messages, each request journalled as it is
+    read.
+    """
 
     def __init__(
         self,
@@ -81,7 +83,9 @@ class NotedReader:
 
 
 class NotedWriter:
-    """The write stream: drops the answer to a replayed handshake, and notes each request as answered once it is written."""
+    """The write stream: drops the answer to a replayed handshake, and notes each request as answered once it is
+    written.
+    """
 
     def __init__(self, inner: MessageWriter, journal: Journal | None) -> None:
         self._inner, self._journal = inner, journal

@@ -5,6 +5,6 @@ Nothing here decides on a call, and nothing here repeats one.
 
 from gateway.upstreams.catalogue import Catalogue, Classify
 from gateway.upstreams.fleet import Upstreams
-from gateway.upstreams.spec import UpstreamSpec
+from gateway.upstreams.spec import UpstreamSpec, spec_of
 
-__all__ = ["Catalogue", "Classify", "UpstreamSpec", "Upstreams"]
+__all__ = ["Catalogue", "Classify", "UpstreamSpec", "Upstreams", "spec_of"]

@@ -13,7 +13,6 @@ from mcp.shared.inbound import find_invalid_x_mcp_header
 from gateway.core.canon import canonical, digest
 from gateway.upstreams.names import is_legal
 
-MOST_TOOLS = 2_000
 LARGEST = 256 * 1024  # bytes of one definition
 LARGEST_LIST = 16 * 1024 * 1024  # bytes of all of them
 DEEPEST = 64
@@ -47,13 +46,13 @@ class Listing:
         return f"{len(self.left_out)} tools left out: {shown}"
 
 
-def read_listing(items: Sequence[Any]) -> Listing:
-    """Check what `tools/list` brought, all pages together."""
+def read_listing(items: Sequence[Any], largest: int = LARGEST) -> Listing:
+    """Check what `tools/list` brought, all pages together; `largest` bytes are allowed for one definition."""
     names = Counter(item["name"] for item in items if isinstance(item, dict) and isinstance(item.get("name"), str))
     kept: list[Definition] = []
     left_out: list[str] = []
     for item in items:
-        fault = _fault(item, names)
+        fault = _fault(item, names, largest)
         if fault:
             left_out.append(f"{_shown_name(item)} ({fault})")
         else:
@@ -61,15 +60,7 @@ def read_listing(items: Sequence[Any]) -> Listing:
     return Listing(tuple(sorted(kept, key=lambda one: one.name)), tuple(dict.fromkeys(left_out)))
 
 
-def size_of(item: Any) -> int:
-    """Bytes of a definition; one that is no JSON counts as too large."""
-    try:
-        return len(canonical(item))
-    except ValueError:
-        return LARGEST + 1
-
-
-def _fault(item: Any, names: Counter[str]) -> str:
+def _fault(item: Any, names: Counter[str], largest: int) -> str:
     """Why a definition can't be offered; empty if it can."""
     if not isinstance(item, dict):
         return "no object"
@@ -84,8 +75,12 @@ def _fault(item: Any, names: Counter[str]) -> str:
         return "wrong types"
     if _depth(item) > DEEPEST:
         return f"nested deeper than {DEEPEST}"
-    if size_of(item) > LARGEST:
-        return f"over {LARGEST // 1024} KiB"
+    try:
+        size = len(canonical(item))
+    except ValueError:
+        return "can't be encoded"
+    if size > largest:
+        return f"over {largest // 1024} KiB"
     return "invalid x-mcp-header" if find_invalid_x_mcp_header(schema) is not None else ""
 
 

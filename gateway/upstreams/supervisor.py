@@ -21,7 +21,7 @@ from gateway.core.model import Lost, Reason, Reply, Unsent
 from gateway.errors import ConfigurationError, UpstreamError, WardgateError
 from gateway.ports import Progress
 from gateway.transport.process import visible
-from gateway.upstreams.definitions import LARGEST_LIST, MOST_TOOLS, Listing, read_listing
+from gateway.upstreams.definitions import LARGEST_LIST, Listing, read_listing
 from gateway.upstreams.intake import Intake
 from gateway.upstreams.link import Link, connect
 from gateway.upstreams.relay import relay
@@ -162,7 +162,8 @@ class Supervisor:
             tasks.cancel_scope.cancel()
 
     async def _list(self, link: Link) -> None:
-        listing = read_listing(await link.list_tools(MOST_TOOLS, LARGEST_LIST))
+        items = await link.list_tools(self.spec.most_tools, LARGEST_LIST)
+        listing = read_listing(items, self.spec.largest_definition)
         self._offer(listing)
         self._link = link
         self._become(State.READY, listing.note)

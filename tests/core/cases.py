@@ -71,7 +71,7 @@ def facts_of(tool: Tool | None, call: Call | None = None, **more: Any) -> Facts:
     return Facts(now=NOW, tool=tool, nodes=count_nodes(call.arguments) if call else 0, **more)
 
 
-def approval_of(tool: Tool, requirement: Requirement | None = None, **more: Any) -> Approval:
+def approval_of(of: Tool, asked: Requirement | None = None, **more: Any) -> Approval:
     """An approval of the call of `call_of` for a tool, as it was given."""
     given = Approval(
         id="a_1",
@@ -80,17 +80,17 @@ def approval_of(tool: Tool, requirement: Requirement | None = None, **more: Any)
         principal="os:alice",
         client="claude-code",
         session="s_1",
-        upstream=tool.ref.upstream,
-        tool=tool.ref.name,
-        exposed=tool.exposed_as,
-        definition=tool.digest,
+        upstream=of.ref.upstream,
+        tool=of.ref.name,
+        exposed=of.exposed_as,
+        definition=of.digest,
         arguments={},
         arguments_digest="digest",
-        tier=tool.tier,
-        effect=tool.effect,
+        tier=of.tier,
+        effect=of.effect,
         rule="",
         reason=Reason.TIER_DEFAULT,
-        requirement=requirement or Requirement(),
+        requirement=asked or Requirement(),
         obligations=("redact",),
         policy_revision="",
         created_at=NOW,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import pytest
 import tomli
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,13 +84,9 @@ def paths_of(value: object, path: Path = ()) -> Iterator[Path]:
         yield from paths_of(child, (*path, key))
 
 
-LINES = st.lists(
-    st.sampled_from(
-        ["[a]", "[[b]]", "[b.c]", "[a.d]", "k = 1", "a.b = 'x'", '"q" = "]"', "l = [1, [2, 'x'], {y = 1}]", "m = [", "1,", "]"]
-        + ["t = {a.b = 1, c = []}", 's = """', "x = 1", '"""', "# k = [", "", "d = 2027-01-01 10:00:00", "[[b.e]]"]
-    ),
-    max_size=8,
-)
+PIECES = ["[a]", "[[b]]", "[b.c]", "[a.d]", "k = 1", "a.b = 'x'", '"q" = "]"', "l = [1, [2, 'x'], {y = 1}]", "m = ["]
+PIECES += ["1,", "]", "t = {a.b = 1, c = []}", 's = """', "x = 1", '"""', "# k = [", "", "d = 2027-01-01 10:00:00"]
+LINES = st.lists(st.sampled_from([*PIECES, "[[b.e]]"]), max_size=8)
 
 
 @given(LINES)
@@ -102,3 +99,8 @@ def test_every_key_of_any_text_is_found(lines: list[str]) -> None:
     found = locate(text)
     assert set(paths_of(data)) <= set(found)
     assert all(1 <= line <= len(lines) + 1 for line in found.values())
+
+
+@pytest.mark.parametrize("text", ["]", "k = {]}", "a. = 1", "[", "[[a", 'k = "open'])
+def test_what_is_no_toml_is_scanned_to_its_end(text: str) -> None:
+    assert locate(text)[()] == 1

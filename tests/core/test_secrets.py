@@ -2,6 +2,7 @@
 
 import base64
 import json
+from itertools import pairwise
 from urllib.parse import quote
 
 import pytest
@@ -36,7 +37,7 @@ spans = st.builds(
 @given(st.lists(spans, max_size=12))
 def test_merged_spans_are_in_order_apart_and_cover_the_same_bytes(found: list[Span]) -> None:
     merged = merge(found)
-    assert all(first.end <= second.start for first, second in zip(merged, merged[1:], strict=False))
+    assert all(first.end <= second.start for first, second in pairwise(merged))
     assert {at for span in merged for at in range(span.start, span.end)} == {
         at for span in found for at in range(span.start, span.end)
     }

@@ -150,6 +150,7 @@ def test_the_first_thing_that_is_wrong_is_told() -> None:
 def test_a_store_that_can_not_be_read_to_its_end_is_not_whole() -> None:
     rows, _ = stored(2)
     walk = Inspection()
-    walk.row(*rows[0][:3], rows[0][3:])
+    seq, body, leaf, *copies = rows[0]
+    walk.row(seq, body, leaf, copies)
     found = walk.unreadable("damaged")
     assert (found.ok, found.size, found.first_bad, found.detail) == (False, 1, 2, "damaged")

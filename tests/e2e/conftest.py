@@ -1,11 +1,12 @@
 """Fixtures of the end-to-end tests: the installed command, before real servers, in a home of the test's own."""
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.kit import House
 from tests.e2e.real import RealUpstreams
 
 ROOT = Path(__file__).parents[2]
@@ -28,3 +29,11 @@ def _warm(wardgate_command: str, _away_from_home: None) -> None:
 def warm_environment(environment: Mapping[str, str], _warm: None) -> Mapping[str, str]:
     """The environment for a started `wardgate`: an isolated home, and the scanner's rules already compiled."""
     return environment
+
+
+@pytest.fixture
+def house(tmp_path: Path, warm_environment: Mapping[str, str], wardgate_command: str) -> Iterator[House]:
+    """A configuration folder with the ledger behind it; every gateway that was started for it ends with the test."""
+    made = House(tmp_path, dict(warm_environment), wardgate_command)
+    yield made.configure()
+    made.close()

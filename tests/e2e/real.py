@@ -104,8 +104,10 @@ class RealUpstreams:
         if isinstance(server, str):
             where = ["--transport", "http", "--server-url", server]
             where += ["--header", f"Authorization: Bearer {token}"] if token else []
-        else:
-            where = ["--", *server]
+        else:  # it passes on no more than HOME, PATH and the like by itself
+            named = [name for name in environment if name.startswith(("WARDGATE_", "XDG_"))]
+            where = [word for name in named for word in ("-e", f"{name}={environment[name]}")]
+            where += ["--", *server]
         with anyio.fail_after(INSPECTOR_DEADLINE):
             done = await anyio.run_process(
                 [inspector.command, *inspector.args, *options, *where],

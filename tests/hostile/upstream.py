@@ -17,11 +17,42 @@ FAULTS = set(sys.argv[1:])
 OUT = sys.stdout.buffer
 VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 DEEP = b'{"a":' * 1_000 + b"1" + b"}" * 1_000
-CALLS = (
-    "never unknown_id string_id float_id neither null_result list_result both_null line_60mb endless bad_utf8 nul surrogate "
-    "duplicate_keys nan huge_number deep null_block no_content bad_kind twice late progress_flood unknown_progress stderr_flood "
-    "garbage exit close_stdout stop_reading ask_client error_object error_text orphan guess"
-).split()
+CALLS = [
+    "never",
+    "unknown_id",
+    "string_id",
+    "float_id",
+    "neither",
+    "null_result",
+    "list_result",
+    "both_null",
+    "line_60mb",
+    "endless",
+    "bad_utf8",
+    "nul",
+    "surrogate",
+    "duplicate_keys",
+    "nan",
+    "huge_number",
+    "deep",
+    "null_block",
+    "no_content",
+    "bad_kind",
+    "twice",
+    "late",
+    "progress_flood",
+    "unknown_progress",
+    "stderr_flood",
+    "garbage",
+    "exit",
+    "close_stdout",
+    "stop_reading",
+    "ask_client",
+    "error_object",
+    "error_text",
+    "orphan",
+    "guess",
+]
 
 
 def put(data):
@@ -103,7 +134,9 @@ def fault_progress_flood(id, meta):
 
 def fault_unknown_progress(id, meta):
     for token in (None, True, "no", 12345, {}):
-        send({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": "x"}})
+        send(
+            {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": "x"}}
+        )
     send({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": 7}})
     send({"jsonrpc": "2.0", "method": "notifications/unheard_of", "params": [1]})
     send(text(id))

@@ -48,7 +48,10 @@ def test_absent_arguments_are_an_empty_object() -> None:
 
 
 def test_equal_arguments_in_another_order_have_one_digest() -> None:
-    assert read({"name": "t", "arguments": {"a": 1, "b": 2}}).digest == read({"name": "t", "arguments": {"b": 2, "a": 1}}).digest
+    assert (
+        read({"name": "t", "arguments": {"a": 1, "b": 2}}).digest
+        == read({"name": "t", "arguments": {"b": 2, "a": 1}}).digest
+    )
 
 
 def test_per_hop_meta_is_stripped_and_the_rest_passes() -> None:
@@ -141,7 +144,11 @@ def test_a_pending_call_says_so_and_carries_its_approval() -> None:
 
 
 def test_vendor_fields_pass_and_claude_keys_do_not() -> None:
-    value = {"content": [], "vendor": {"x": None}, "_meta": {"anthropic/x": 1, "v/y": 2, SERVER_INFO_META_KEY: {"name": "liar"}}}
+    value = {
+        "content": [],
+        "vendor": {"x": None},
+        "_meta": {"anthropic/x": 1, "v/y": 2, SERVER_INFO_META_KEY: {"name": "liar"}},
+    }
     result = write_answer(Done(value), modern=True, server_info=INFO)
     assert result["vendor"] == {"x": None}
     assert result["_meta"] == {"v/y": 2, SERVER_INFO_META_KEY: INFO}

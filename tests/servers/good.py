@@ -21,7 +21,11 @@ CAPABILITIES = {"tools": {"listChanged": True}}
 
 
 def tool(name, required=(), /, **properties):
-    schema = {"type": "object", "properties": {k: {"type": v} for k, v in properties.items()}, "required": list(required)}
+    schema = {
+        "type": "object",
+        "properties": {k: {"type": v} for k, v in properties.items()},
+        "required": list(required),
+    }
     return {"name": name, "description": f"The tool {name}.", "inputSchema": schema}
 
 
@@ -104,7 +108,12 @@ class Server:
         elif name == "progress":
             token = params.get("_meta", {}).get("progressToken")
             for step in range(arguments["steps"]):
-                note = {"progressToken": token, "progress": step + 1, "total": arguments["steps"], "message": f"step {step}"}
+                note = {
+                    "progressToken": token,
+                    "progress": step + 1,
+                    "total": arguments["steps"],
+                    "message": f"step {step}",
+                }
                 send({"jsonrpc": "2.0", "method": "notifications/progress", "params": note})
             text("done")
         elif name == "big":
@@ -175,6 +184,9 @@ def serve_http(server):
             pass
 
     http.server.ThreadingHTTPServer.daemon_threads = True
+    http.server.ThreadingHTTPServer.request_queue_size = (
+        128  # with the default of 5 the system itself resets connections
+    )
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
         print(listening.server_address[1], flush=True)
         listening.serve_forever()

@@ -46,6 +46,8 @@ def call(arguments: Mapping[str, Any], meta: Mapping[str, Any] | None = None) ->
 class Quick(Pace):
     """Restarts after a moment; remembers the pauses that were asked for."""
 
+    pauses: list[float]
+
     def __init__(self) -> None:
         pauses: list[float] = []
 

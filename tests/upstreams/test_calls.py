@@ -79,7 +79,9 @@ async def test_progress_is_passed_on(upstream: UpstreamSpec) -> None:
 async def test_meta_is_stamped_for_this_hop_and_the_rest_passes(kind: str) -> None:
     with made(kind) as upstream:
         async with running(upstream) as upstreams:
-            meta = json_of(await ask(upstreams, "up__meta", {"region": "Øst"}, meta={"traceparent": "t", "vendor/x": 1}))
+            meta = json_of(
+                await ask(upstreams, "up__meta", {"region": "Øst"}, meta={"traceparent": "t", "vendor/x": 1})
+            )
     assert meta["traceparent"] == "t"
     assert meta["vendor/x"] == 1
     own = {key: value for key, value in meta.items() if key.startswith("io.modelcontextprotocol/")}

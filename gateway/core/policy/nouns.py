@@ -79,10 +79,6 @@ class ToolEntry:
     patterns: tuple[str, ...]
     labels: Labels
 
-    def speaks_of(self, ref: ToolRef) -> bool:
-        """Whether the entry labels a tool."""
-        return matches_any(self.patterns, str(ref))
-
 
 @dataclass(frozen=True, slots=True)
 class SurfaceEntry:
@@ -157,8 +153,9 @@ class Plan:
 
     files: tuple[FilePlan, ...]
     duties: frozenset[Obligation]
-    conditional: bool
-    nested: bool
+    names: frozenset[str] = frozenset()  # what the conditions read
+    conditional: bool = False
+    nested: bool = False
     settled: Decision | None = None
 
 

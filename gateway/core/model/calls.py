@@ -1,0 +1,154 @@
+"""Who calls what: principals, tools with their labels, and the call itself. Values only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from gateway.core.model.vocabulary import Effect, SecretAction, SinkKind, Tier, Trust, Vote
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands in a file of the user's."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls, and how that is known (`known_by`: os-user | token | jwt)."""
+
+    id: str
+    known_by: str
+    roles: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The program that calls: its registered name (or `unknown`) and what it claims for itself, which proves
+    nothing.
+    """
+
+    name: str = "unknown"
+    claimed: str = ""
+
+    @property
+    def registered(self) -> bool:
+        """Whether the user registered this client in `upstreams.toml`."""
+        return self.name != "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRef:
+    """A tool by its upstream's key in `upstreams.toml` and the upstream's own name for it."""
+
+    upstream: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.upstream}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLabel:
+    """What an output is: believed how far, private or not, and what a found secret leads to."""
+
+    trust: Trust = Trust.UNTRUSTED
+    private: bool = True
+    secrets: SecretAction = SecretAction.REDACT
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A read that shows what a call would change: tool name, and its argument <- argument of the call."""
+
+    tool: str
+    args: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What the upstream's owner says of a tool in `policies/` (one `[[tool]]` entry, whole)."""
+
+    effect: Effect = Effect.DESTRUCTIVE
+    sinks: Mapping[str, SinkKind] | None = None  # None: every argument leaf is a sink
+    payload: tuple[str, ...] = ()
+    inert: tuple[str, ...] = ()
+    known: Mapping[str, str] = field(default_factory=dict)  # argument -> list name
+    output: OutputLabel = OutputLabel()
+    preview: Preview | None = None
+    record: str = "full"  # full | digest
+    fetches: bool = False
+    at: Place | None = None  # None: nobody labelled it
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who answers for something."""
+
+    business: str
+    technical: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool as it is exposed: the upstream's definition, its digest, and what the labels make of it."""
+
+    ref: ToolRef
+    exposed_as: str
+    definition: Mapping[str, Any]
+    digest: str  # sha256 hex of the canonical definition
+    effect: Effect
+    tier: Tier
+    labels: Labels
+    owner: Owner | None = None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether somebody wrote a label for it."""
+        return self.labels.at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where a call comes from: session, transport, era, and the trace that it belongs to."""
+
+    session: str
+    transport: str = "stdio"  # stdio | http
+    era: str = "modern"  # modern | legacy
+    trace: str = ""  # traceparent, as sent
+    connection: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)  # `_meta` that may pass on to the upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """The second round of a modern call: the handle that the gateway gave, and what the user answered (None: call
+    again).
+    """
+
+    handle: str
+    vote: Vote | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request for one tool. `canonical` is what is checked, hashed and sent; `digest` is keyed (HMAC-SHA256
+    hex).
+    """
+
+    id: str
+    principal: Principal
+    client: Client
+    exposed: str
+    arguments: Mapping[str, Any]
+    canonical: bytes
+    digest: str
+    at: datetime
+    context: Context
+    resume: Resume | None = None

@@ -1,0 +1,191 @@
+"""The closed vocabularies: what may be said, and nothing else. Values only."""
+
+from enum import Enum, IntEnum
+
+
+class Effect(str, Enum):
+    """What a call does to the world (`policy.md`)."""
+
+    READ = "read"
+    WRITE = "write"
+    EGRESS = "egress"
+    MONEY = "money"
+    PRIVILEGE = "privilege"
+    CREDENTIAL = "credential"
+    DESTRUCTIVE = "destructive"
+
+
+class Tier(str, Enum):
+    """How strictly a call is checked; it follows from the effect."""
+
+    READ = "read"
+    WRITE = "write"
+    HIGH = "high"
+
+
+class Verdict(IntEnum):
+    """What is decided; verdicts combine by `max`."""
+
+    ALLOW = 0
+    ASK = 1
+    BLOCK = 2
+
+    @property
+    def word(self) -> str:
+        """The verdict as it stands in records."""
+        return self.name.lower()
+
+
+class Proof(IntEnum):
+    """How an approver is known, weakest first (`approvals.md`)."""
+
+    CLIENT = 0
+    LOCAL = 1
+    SIGNED = 2
+
+    @property
+    def word(self) -> str:
+        """The proof as it stands in policies and records."""
+        return self.name.lower()
+
+
+class Outcome(str, Enum):
+    """How a call ended: exactly one per call."""
+
+    OK = "ok"
+    ERROR = "error"
+    BLOCKED = "blocked"
+    DENIED = "denied"
+    UNKNOWN = "unknown"
+
+
+class Release(str, Enum):
+    """What of a result reached the caller."""
+
+    FULL = "full"
+    REDACTED = "redacted"
+    WITHHELD = "withheld"
+
+
+class Reason(str, Enum):
+    """Why a decision or an outcome is what it is. Closed vocabulary: every member is documented in
+    docs/reference.md.
+    """
+
+    # decided by policy
+    RULE = "rule"  # a rule matched and decided
+    TIER_DEFAULT = "tier-default"  # no rule spoke, the tier's default applies
+    RULE_ERROR = "rule-error"  # a condition could not be evaluated
+    RATE_EXCEEDED = "rate-exceeded"  # an allow rule's rate is used up: a person is asked
+    REVIEW_OVERDUE = "review-overdue"  # the file's review_by has passed: an allow above tier read became ask
+    UNPROVEN = "unproven"  # ask-unless-proven, and not proven
+    ARGUMENTS_TOO_LARGE = "arguments-too-large"  # over the limits under which a condition can be evaluated
+    OBLIGATION_UNMET = "obligation-unmet"  # an obligation that the gateway can't discharge
+    # decided by fact
+    SELF_PROTECTION = "self-protection"  # the call reaches the gateway's own files
+    UNKNOWN_TOOL = "unknown-tool"  # no such tool in the catalogue
+    UPSTREAM_DOWN = "upstream-down"  # its upstream is not connected: nothing was forwarded
+    INVALID_ARGUMENTS = "invalid-arguments"  # arguments that are no JSON object, or can't be canonicalised
+    # approvals
+    APPROVED = "approved"  # a person approved exactly this call
+    APPROVAL_DENIED = "approval-denied"
+    APPROVAL_EXPIRED = "approval-expired"
+    APPROVAL_PENDING = "approval-pending"  # nobody has answered yet; the row stays open
+    APPROVAL_VOID = "approval-void"  # deciding again asked for more than was given, or the definition changed
+    APPROVAL_USED = "approval-used"  # it was consumed by another call
+    HANDLE_INVALID = "handle-invalid"  # a requestState that is unknown, used, expired or bound to another call
+    # what broke
+    BUSY = "busy"  # a limit or a queue is full
+    RECORD_FAILED = "record-failed"  # the intent could not be recorded
+    CLIENT_GONE = "client-gone"  # cancelled or disconnected before anything was forwarded
+    SCANNER_FAILED = "scanner-failed"  # the output could not be screened and was withheld
+    SECRET_FOUND = "secret-found"  # noqa: S105 - a reason code; the label says block, and a secret was found
+    EXACT_SECRET = "exact-secret"  # noqa: S105 - a reason code; a secret of the gateway itself was in the output
+    RESULT_INVALID = "result-invalid"  # the upstream's answer is no valid result, or can't stay valid once redacted
+    UPSTREAM_ERROR = "upstream-error"  # the upstream answered with a protocol error
+    UPSTREAM_LOST = "upstream-lost"  # sent, then lost: the outcome is unknown
+    UPSTREAM_TIMEOUT = "upstream-timeout"  # sent, and not answered before the deadline: the outcome is unknown
+    CANCELLED = "cancelled"  # the caller cancelled after it was forwarded: the outcome is unknown
+    GATEWAY_STOPPED = "gateway-stopped"  # an intent left open by a crash, closed at the next start
+    INTERNAL = "internal"  # the broad guard: something of ours broke
+
+
+class SinkKind(str, Enum):
+    """What kind of value an argument is, where the effect lands."""
+
+    EMAIL = "email"
+    URL = "url"
+    HOST = "host"
+    PATH = "path"
+    ACCOUNT = "account"
+    AMOUNT = "amount"
+    ID = "id"
+    TEXT = "text"
+
+
+class Trust(str, Enum):
+    """How far an output can be believed."""
+
+    UNTRUSTED = "untrusted"
+    NEUTRAL = "neutral"
+    TRUSTED = "trusted"
+
+
+class SecretAction(str, Enum):
+    """What a label asks for when a secret is found in an output."""
+
+    REDACT = "redact"
+    ASK = "ask"
+    BLOCK = "block"
+    ALLOW = "allow"
+
+
+class Decide(str, Enum):
+    """What a rule decides."""
+
+    ALLOW = "allow"
+    ASK_UNLESS_PROVEN = "ask-unless-proven"
+    ASK = "ask"
+    BLOCK = "block"
+
+
+class Vote(str, Enum):
+    """What a client brought back from a question put to its user."""
+
+    APPROVE = "approve"
+    DENY = "deny"
+    CANCEL = "cancel"  # dismissed without an answer: the row stays open
+
+
+class ObligationKind(str, Enum):
+    """What an allowed call owes."""
+
+    REDACT = "redact"
+    BLOCK_SECRETS = "block-secrets"
+    RECORD_DIGEST = "record-digest"
+    SET = "set"
+    DROP = "drop"
+
+
+class ApprovalState(str, Enum):
+    """The life of an approval; the transitions are in `core/approval.py`."""
+
+    WAITING = "waiting"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
+    USED = "used"
+    WITHDRAWN = "withdrawn"
+
+
+class Kind(str, Enum):
+    """What a record is of."""
+
+    START = "start"
+    STOP = "stop"
+    POLICY = "policy"
+    CATALOGUE = "catalogue"
+    INTENT = "intent"  # a call is about to be forwarded
+    OUTCOME = "outcome"  # a call ended
+    APPROVAL = "approval"  # an approval was opened or settled
+    SIGNAL = "signal"

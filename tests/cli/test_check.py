@@ -1,0 +1,73 @@
+"""`wardgate check`, as a command would run it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.check import run
+
+GOOD = 'schema = 1\n[upstreams.files]\ncommand = "run"\nowner = "alice@example.com"\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "policies").mkdir(mode=0o700)
+    tmp_path.chmod(0o700)
+    return tmp_path
+
+
+def write(folder: Path, text: str) -> list[str]:
+    config = folder / "upstreams.toml"
+    config.write_text(text, encoding="utf-8")
+    config.chmod(0o600)
+    return ["--config", str(folder)]
+
+
+def test_a_good_configuration_is_fine(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(write(folder, GOOD)) == 0
+    assert capsys.readouterr().out == "no problems found\n"
+
+
+def test_an_error_is_told_and_is_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(write(folder, GOOD + 'comand = "x"\nelicit = "form"\n')) == 1
+    first, second, last = capsys.readouterr().out.splitlines()
+    assert first == "error: upstreams.toml:5 [upstreams.files] `comand`: unknown key; did you mean `command`?"
+    assert second.startswith("warning: upstreams.toml:6 ")
+    assert last == "1 error, 1 warning"
+
+
+def test_warnings_alone_are_fine(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(write(folder, GOOD + "[clients.a]\n[clients.b]\n")) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "2 warnings"
+
+
+def test_json_is_one_object(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*write(folder, GOOD + 'comand = "x"\n[clients.a]'), "--json"]) == 1
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["schema"], printed["next"]) == (1, None)
+    assert [set(item) for item in printed["items"]] == [{"what", "where", "found", "do", "severity"}] * 2
+    assert printed["items"][0]["where"] == "upstreams.toml:5"
+    assert printed["items"][0]["severity"] == "error"
+
+
+def test_a_configuration_that_is_not_there_is_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--config", str(folder)]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "1 error"
+
+
+def test_a_wrong_option_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(["--confg", "x"])
+    assert caught.value.code == 2
+
+
+def test_it_loads_neither_the_sdk_nor_an_engine_that_no_condition_needs(folder: Path) -> None:
+    write(folder, GOOD)
+    code = (
+        "import sys; from gateway.cli.check import run; code = run(['--config', sys.argv[1]]);"
+        "sys.exit(code or any(name in sys.modules for name in ('mcp', 'cel', 'anyio', 'pydantic')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(folder)], check=False, capture_output=True).returncode == 0

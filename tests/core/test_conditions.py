@@ -1,0 +1,173 @@
+"""Conditions as they are run: what holds, what errs, and limits."""
+
+import logging
+from typing import Any
+
+import pytest
+
+from gateway.core.conditions import (
+    MAX_BYTES,
+    MAX_NODES,
+    NESTED_NODES,
+    Condition,
+    Scene,
+    compile_condition,
+    listing,
+    passes_empty,
+    preload,
+    try_out,
+)
+from gateway.core.expressions import FIELDS
+from gateway.core.model import Effect, SinkKind
+from gateway.core.sinks import ValueList
+from tests.core.cases import call_of, facts_of, tool_of
+
+LISTS = {"colleagues": ValueList.of(["*@corp.example"])}
+TOOL = tool_of(Effect.EGRESS, sinks={"to": SinkKind.EMAIL})
+
+
+def compiled(text: str) -> Condition:
+    condition, problems = compile_condition(text, LISTS)
+    assert problems == []
+    return condition
+
+
+def scene_of(arguments: dict[str, Any], **facts: Any) -> Scene:
+    call = call_of(arguments)
+    return Scene(call, facts_of(TOOL, call, **facts), TOOL, LISTS, frozenset(FIELDS))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("size(args.to) > 1", True),
+        ('size(sinks) > 0 && sinks.all(s, listed(s, "colleagues"))', False),
+        ('sinks.exists(s, listed(s, "colleagues"))', True),
+        ('tool.upstream == "mail" && tool.name == "send" && tool.effect == "egress" && tool.tier == "high"', True),
+        ('principal.id == "os:alice" && principal.known_by == "os-user" && principal.roles == []', True),
+        ('client.name == "claude-code" && client.registered', True),
+        ("session.tainted && session.private && session.calls_10m == 3 && session.consequential == 1", True),
+        ("flow.unproven == sinks && flow.sources == []", True),
+        ('now > timestamp("2026-11-22T11:59:59Z")', True),
+        ("args.nothing == 1 || true", True),
+        ("args.nothing == 1 && false", False),
+        ('listed(args.to, "colleagues") || true', True),
+    ],
+)
+def test_a_condition_holds_or_not(text: str, expected: bool) -> None:
+    scene = scene_of({"to": ["A@corp.example", "b@evil.example"]}, calls_10m=3, consequential=1)
+    assert scene.holds(compiled(text)) is expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "args.nothing == 1",
+        "args.to > 1",
+        'listed(args.to, "colleagues")',
+        "1 / size([]) == 1",
+        "args.to[9] == 1",
+        "size(sinks)",
+        "args.to",
+        "args.word",
+        "9223372036854775807 + 1 > 0",
+    ],
+)
+def test_what_errs_is_told_without_a_value_of_the_call(text: str) -> None:
+    result = scene_of({"to": ["hidden"], "word": "hidden"}).holds(compiled(text))
+    assert isinstance(result, str)
+    assert "hidden" not in result
+
+
+def test_the_engine_tells_nobody_of_a_failing_list(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        assert isinstance(scene_of({"to": ["hidden"]}).holds(compiled('listed(args.to, "colleagues")')), str)
+    assert [record for record in caplog.records if record.name == "cel"] == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_was_not_compiled_errs() -> None:
+    assert isinstance(scene_of({}).holds(Condition("true")), str)
+    assert try_out(Condition("true"), {}, TOOL, LISTS) == ("it was not compiled",)
+    assert passes_empty(Condition("true")) is False
+
+
+@pytest.mark.parametrize("text", ["1 +", "a b", "'"])
+def test_what_is_no_condition_is_a_problem(text: str) -> None:
+    condition, problems = compile_condition(text, LISTS)
+    assert problems
+    assert condition.program is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "nested", "large"),
+    [
+        pytest.param({"n": 2**63}, False, True, id="above 64 bits"),
+        pytest.param({"n": [{"m": -(2**63) - 1}]}, False, True, id="below 64 bits"),
+        pytest.param({"n": [2**63 - 1, -(2**63), True, 1.5, "9" * 30]}, False, False, id="64 bits"),
+        pytest.param({"n": "x" * (MAX_BYTES - 8)}, False, False, id="bytes at the limit"),
+        pytest.param({"n": "x" * (MAX_BYTES - 7)}, False, True, id="bytes over the limit"),
+        pytest.param({"n": [0] * (MAX_NODES - 2)}, False, False, id="values at the limit"),
+        pytest.param({"n": [0] * (MAX_NODES - 1)}, False, True, id="values over the limit"),
+        pytest.param({"n": [0] * (NESTED_NODES - 1)}, True, True, id="values over the limit for nested macros"),
+        pytest.param({"n": "x" * 70_000}, True, True, id="bytes over the limit for nested macros"),
+    ],
+)
+def test_arguments_have_limits(arguments: dict[str, Any], nested: bool, large: bool) -> None:
+    assert bool(scene_of(arguments).too_large(nested)) is large
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('size(sinks) > 0 && sinks.all(s, listed(s, "colleagues"))', False),
+        ('size(sinks) > 0 || sinks.all(s, listed(s, "colleagues"))', True),
+        ('!sinks.exists(s, !listed(s, "colleagues"))', True),
+        ('!args.to.exists(s, !listed(s, "colleagues"))', True),
+        ('listed(principal.id, "colleagues")', False),
+        ('session.calls_10m < 9 || sinks.exists(s, listed(s, "colleagues"))', False),
+        ("session.calls_10m < 9", False),
+    ],
+)
+def test_a_list_condition_that_an_empty_list_passes_is_found(text: str, expected: bool) -> None:
+    assert passes_empty(compiled(text)) is expected
+
+
+SCHEMA = {
+    "properties": {
+        "to": {"type": "array"}, "n": {"type": ["integer", "null"]}, "flag": {"type": "boolean"}, "any": True,
+        "share": {"type": "number"}, "table": {"type": "object"}, "none": {"type": []},
+    },
+    "required": ["to"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "schema", "problems"),
+    [
+        ("size(args.to) > 1", SCHEMA, 0),
+        ("args.n > 1", SCHEMA, 1),
+        ('has(args.flag) && args.flag && args.any == "" && args.share > 0.0', SCHEMA, 0),
+        ("args.to", SCHEMA, 2),
+        ("args.to == 1", {"properties": 1, "required": 1}, 2),
+        ("size(sinks) == 0", {}, 0),
+        ("args.any", SCHEMA, 2),
+    ],
+)
+def test_a_condition_is_tried_on_two_calls_made_from_the_schema(
+    text: str, schema: dict[str, Any], problems: int
+) -> None:
+    assert len(try_out(compiled(text), schema, TOOL, LISTS)) == problems
+
+
+@pytest.mark.parametrize(("value", "name"), [(1, "colleagues"), ("a", "strangers"), ("a", 1), (None, "colleagues")])
+def test_listed_takes_a_string_and_the_name_of_a_list(value: object, name: object) -> None:
+    with pytest.raises(ValueError):
+        listing(LISTS)(value, name)
+
+
+def test_the_engine_can_be_loaded_ahead() -> None:
+    preload()
+    assert listing(LISTS)("a@corp.example", "colleagues")

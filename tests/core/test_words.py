@@ -1,0 +1,122 @@
+"""The words for the model are those of `approvals.md`, and there are words for every reason."""
+
+from dataclasses import replace
+from datetime import timedelta, timezone
+
+import pytest
+
+from gateway.core import words
+from gateway.core.approval import open_approval
+from gateway.core.model import ApprovalState, Decision, Obligation, ObligationKind, Outcome, Reason, Verdict
+from tests.fakes import NOON, a_call, a_tool, an_ask
+
+ROW = open_approval("a_7F3K000000", a_call(), a_tool(), an_ask(), {}, NOON)
+
+
+def test_refused() -> None:
+    assert words.refused("d_7F3K") == (
+        "NOT EXECUTED - refused by policy (decision d_7F3K). The call was well formed; sending it again gives the same "
+        "answer. Do not attempt the same effect through another tool or a changed wording. Continue without it and "
+        "tell the user it was refused."
+    )
+
+
+def test_a_reviewers_reason_is_read_by_the_model_on_one_line() -> None:
+    assert "The reviewer's reason: not on\n".replace("\n", " ") in words.refused("d_7F3K", " not\non ")
+
+
+def test_pending() -> None:
+    expires = (NOON + timedelta(hours=3, minutes=42)).astimezone(timezone(timedelta(hours=5)))
+    assert words.pending("a_7F3K", expires) == (
+        "NOT EXECUTED YET - waiting for a person (approval a_7F3K, expires 15:42 UTC). Nothing has changed. Tell the "
+        "user; when they say it is approved, send exactly the same call once."
+    )
+
+
+def test_nobody_answered() -> None:
+    expected = "NOT EXECUTED - nobody answered within 10 min. This is not a refusal. Ask the user."
+    assert words.nobody(10) == expected
+    assert words.refusal("d_1", Outcome.DENIED, Reason.APPROVAL_EXPIRED, ROW) == expected
+
+
+def test_unknown() -> None:
+    assert words.unknown() == (
+        "OUTCOME UNKNOWN - the upstream was lost after the call was sent. It may have happened. "
+        "Check before repeating it."
+    )
+
+
+@pytest.mark.parametrize("outcome", [Outcome.BLOCKED, Outcome.DENIED], ids=lambda outcome: outcome.value)
+@pytest.mark.parametrize("approval", [None, ROW], ids=["alone", "approval"])
+@pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.value)
+def test_what_was_not_executed_says_so_first(reason: Reason, outcome: Outcome, approval: object) -> None:
+    said = words.refusal("d_1", outcome, reason, approval)  # type: ignore[arg-type]  # a row or nothing
+    assert said.startswith("NOT EXECUTED")
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.value)
+def test_an_unknown_outcome_is_never_called_a_refusal(reason: Reason) -> None:
+    assert words.refusal("d_1", Outcome.UNKNOWN, reason) == words.unknown()
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        Reason.BUSY,
+        Reason.RECORD_FAILED,
+        Reason.UPSTREAM_DOWN,
+        Reason.INTERNAL,
+        Reason.APPROVAL_VOID,
+        Reason.UNKNOWN_TOOL,
+    ],
+)
+def test_what_broke_is_not_called_a_refusal_by_policy(reason: Reason) -> None:
+    assert "refused by policy" not in words.refusal("d_1", Outcome.BLOCKED, reason)
+
+
+def test_invalid_arguments_are_not_called_well_formed() -> None:
+    assert "well formed" not in words.refusal("d_1", Outcome.BLOCKED, Reason.INVALID_ARGUMENTS)
+
+
+def test_a_denial_carries_the_reviewers_reason() -> None:
+    denied = replace(ROW, state=ApprovalState.DENIED, note="wrong folder")
+    assert "wrong folder" in words.refusal("d_1", Outcome.DENIED, Reason.APPROVAL_DENIED, denied)
+
+
+def test_a_withheld_result_says_that_the_call_ran() -> None:
+    assert words.withheld("d_1").startswith("RESULT WITHHELD - the call was executed")
+
+
+def decision(*duties: Obligation) -> Decision:
+    return Decision(Verdict.ALLOW, Reason.RULE, obligations=frozenset(duties))
+
+
+SET = Obligation(ObligationKind.SET, "priority", "low")
+DROP = Obligation(ObligationKind.DROP, "bcc")
+REDACT = Obligation(ObligationKind.REDACT)
+
+
+@pytest.mark.parametrize(
+    ("duties", "said"),
+    [
+        ((SET,), "[Wardgate: policy set `priority` before the call was sent.]"),
+        ((DROP, REDACT), "[Wardgate: policy dropped `bcc` before the call was sent.]"),
+        ((DROP, SET), "[Wardgate: policy set `priority` and dropped `bcc` before the call was sent.]"),
+    ],
+    ids=["set", "drop", "both"],
+)
+def test_the_model_is_told_what_policy_changed(duties: tuple[Obligation, ...], said: str) -> None:
+    fine = {"type": "text", "text": "fine"}
+    told = words.tell({"content": [fine], "structuredContent": {"ok": True}}, decision(*duties))
+    assert told == {"content": [fine, {"type": "text", "text": said}], "structuredContent": {"ok": True}}
+
+
+@pytest.mark.parametrize("made", [None, decision(), decision(REDACT)], ids=["none", "no-duty", "other-duty"])
+def test_a_result_of_an_unchanged_call_is_left_alone(made: Decision | None) -> None:
+    value: dict[str, object] = {"content": []}
+    assert words.tell(value, made) is value
+
+
+def test_a_result_without_content_gets_some() -> None:
+    assert len(words.tell({}, decision(SET))["content"]) == 1

@@ -1,0 +1,343 @@
+"""The kit of the end-to-end tests: a house of the test's own, the installed command, and clients of both eras at
+each door.
+
+Knows nothing of the gateway's inside: it speaks to it as people and clients do. Whatever it starts, it stops by its id.
+"""
+
+import inspect
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+import anyio
+from mcp.client.client import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared._httpx_utils import create_mcp_http_client
+from mcp_types import CallToolResult, TextContent
+
+MODES = {"legacy": "legacy", "modern": "auto"}  # era -> the mode of the SDK's client
+ERAS, DOORS = tuple(MODES), ("shim", "standalone", "http")
+DEADLINE = 60.0  # seconds that one conversation with a client may take
+PATIENCE = 20.0  # seconds until something that is awaited must have happened
+POLL = 0.02
+LEDGER = Path(__file__).parents[1] / "servers" / "ledger.py"
+
+LABELS = """\
+upstream = "ledger"
+owner = "alice@example.com"
+[[tool]]
+match = ["look", "fail", "grow", "flood", "reveal"]
+effect = "read"
+[[tool]]
+match = ["note", "stall", "die"]
+effect = "write"
+inert = ["text"]
+[[tool]]
+match = "wipe"
+effect = "destructive"
+inert = ["text"]
+[[rule]]
+id = "ledger.free"
+tools = ["stall", "die"]
+decide = "allow"
+"""
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+async def until(claim: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """Poll until `claim` (it may be a coroutine function) gives something true, and return that."""
+    with anyio.fail_after(patience):
+        while True:
+            found = claim()
+            if inspect.isawaitable(found):
+                found = await found
+            if found:
+                return found
+            await anyio.sleep(POLL)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def text(result: CallToolResult) -> str:
+    """The text of a result, as the model reads it."""
+    return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
+
+
+def reason(result: CallToolResult) -> str:
+    """Why the gateway refused, from the result's `_meta`; empty for a result of the upstream's."""
+    return str((result.meta or {}).get("dev.wardgate/decision", {}).get("reason", ""))
+
+
+def asked(result: CallToolResult) -> str:
+    """The id of the approval that a result speaks of."""
+    return str((result.meta or {})["dev.wardgate/approval"]["id"])
+
+
+def upstream_table(name: str, command: Sequence[str], **more: Any) -> str:
+    """One `[upstreams.NAME]`; texts, lists and tables of texts are the same in JSON and TOML but for the tables."""
+    values: dict[str, Any] = {"command": command[0], "args": list(command[1:]), "owner": "alice@example.com", **more}
+    lines = [f"{key} = {_toml(value)}" for key, value in values.items()]
+    return "\n".join([f"[upstreams.{name}]", *lines, ""])
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {json.dumps(part)}" for key, part in value.items()) + " }"
+    return json.dumps(value)
+
+
+@dataclass
+class House:
+    """One configuration folder, its gateways and its ledger."""
+
+    place: Path
+    environment: dict[str, str]
+    command: str
+    port: int = field(default_factory=free_port)
+
+    def __post_init__(self) -> None:
+        for folder in (self.folder, self.folder / "policies", self.world):
+            folder.mkdir(mode=0o700)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds upstreams.toml."""
+        return self.place / "config"
+
+    @property
+    def state(self) -> Path:
+        """The gateway's own folder."""
+        return self.folder / "state"
+
+    @property
+    def world(self) -> Path:
+        """What the upstreams may change."""
+        return self.place / "world"
+
+    @property
+    def forwarded(self) -> list[str]:
+        """The calls that really reached the ledger, in order."""
+        ledger = self.world / "ledger.txt"
+        return ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else []
+
+    def ledger(self, *options: str, **more: Any) -> str:
+        """The table of the upstream that keeps a ledger."""
+        command = [sys.executable, str(LEDGER), str(self.world / "ledger.txt"), *options]
+        return upstream_table("ledger", command, **more)
+
+    def configure(self, *upstreams: str, policies: Mapping[str, str] | None = None, limits: str = "") -> "House":
+        """Write upstreams.toml (the ledger alone where none is given) and the policies, and return the house."""
+        tables = upstreams or (self.ledger(),)
+        gateway = f'schema = 1\n[gateway]\nlisten = "127.0.0.1:{self.port}"\nstate = "state"\n'
+        clients = "".join(f'[clients.{name}]\nowner = "alice@example.com"\n' for name in ("tester", "other"))
+        self.write("upstreams.toml", "\n".join([gateway, f"[limits]\n{limits}", clients, *tables]))
+        for old in (self.folder / "policies").glob("*.toml"):
+            old.unlink()
+        for name, policy in (policies if policies is not None else {"ledger": LABELS}).items():
+            self.write(f"policies/{name}.toml", policy)
+        return self
+
+    def write(self, name: str, content: str) -> Path:
+        """Write one file of the configuration, for its owner only."""
+        path = self.folder / name
+        path.write_text(content, encoding="utf-8")
+        path.chmod(0o600)
+        return path
+
+    async def run(self, *words: str) -> Ended:
+        """Run one command to its end."""
+        with anyio.fail_after(DEADLINE):
+            done = await anyio.run_process(
+                [self.command, *words, "--config", str(self.folder)],
+                stdin=subprocess.DEVNULL,
+                check=False,
+                env=self.environment,
+            )
+        return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    async def items(self, *words: str) -> list[dict[str, Any]]:
+        """The rows that a command prints with `--json`; it must end well."""
+        ended = await self.run(*words, "--json")
+        assert ended.code == 0, ended
+        printed = json.loads(ended.out)
+        assert printed["schema"] == 1
+        assert "next" in printed
+        return list(printed["items"])
+
+    async def waiting(self) -> str:
+        """The id of the one call that waits for a person, once there is one."""
+        (row,) = await until(lambda: self.items("approvals"))
+        return str(row["id"])
+
+    async def outcomes(self, tool: str) -> list[tuple[str, str]]:
+        """How the calls of a tool ended, oldest first: (outcome, reason)."""
+        rows = await self.items("log", "--kind", "outcome", "--tool", tool)
+        return [(row["outcome"], row["reason"]) for row in reversed(rows)]
+
+    def stdio(self, *options: str, client: str = "tester") -> list[str]:
+        """The command that a client registers."""
+        return [self.command, "stdio", "--config", str(self.folder), "--client", client, *options]
+
+    async def token(self, name: str = "tester") -> str:
+        """A new bearer token."""
+        added = await self.run("client", "add", name)
+        assert added.code == 0, added
+        return added.out.strip()
+
+    @property
+    def url(self) -> str:
+        """Where `serve` speaks HTTP."""
+        return f"http://127.0.0.1:{self.port}/mcp"
+
+    def log(self) -> TextIO:
+        """A file for what is said on stderr."""
+        return (self.place / "stderr.log").open("a", encoding="utf-8")
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[anyio.abc.Process]:
+        """`wardgate serve`, from when it takes connections until the block ends."""
+        words = [self.command, "serve", "--config", str(self.folder)]
+        with self.log() as log:
+            process = await anyio.open_process(
+                words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment
+            )
+            try:
+                await until(lambda: process.returncode is not None or self._listens())
+                yield process
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await stop(process)
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    @asynccontextmanager
+    async def client(self, door: str, era: str, *, name: str = "tester", **options: Any) -> AsyncIterator[Client]:
+        """A client of the SDK behind a door; at `http` it has a `wardgate serve` and a token of its own."""
+        if door == "http":
+            async with self.serving(), self.http_client(era, await self.token(name), **options) as client:
+                yield client
+            return
+        words = self.stdio(*(["--standalone"] if door == "standalone" else []), client=name)
+        parameters = StdioServerParameters(command=words[0], args=words[1:], env=self.environment)
+        with self.log() as log, anyio.fail_after(DEADLINE):
+            async with Client(stdio_client(parameters, log), mode=MODES[era], cache=None, **options) as client:
+                yield client
+
+    @asynccontextmanager
+    async def http_client(self, era: str, token: str, **options: Any) -> AsyncIterator[Client]:
+        """A client of the SDK before a `serve` that runs."""
+        with anyio.fail_after(DEADLINE):
+            async with create_mcp_http_client({"Authorization": f"Bearer {token}"}) as http:
+                transport = streamable_http_client(self.url, http_client=http)
+                async with Client(transport, mode=MODES[era], cache=None, **options) as client:
+                    yield client
+
+    def gateway(self) -> int:
+        """The process id of the gateway that was announced last."""
+        return int(json.loads((self.state / "gateway.json").read_text(encoding="utf-8"))["pid"])
+
+    def close(self) -> None:
+        """End every gateway that was started on demand for this folder."""
+        for pid in self._gateways():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + PATIENCE
+        while left := self._gateways():
+            if time.monotonic() > deadline:
+                for pid in left:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                raise AssertionError("a gateway did not end when it was told to")
+            threading.Event().wait(POLL)
+
+    def _gateways(self) -> list[int]:
+        """The processes that serve this folder; one that ended and was not reaped yet has no command line any more."""
+        mark = f"\0--config\0{self.folder}".encode()
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                words = (entry / "cmdline").read_bytes()
+                if mark in words and b"\0serve\0" in words:
+                    found.append(int(entry.name))
+        return found
+
+
+async def stop(process: anyio.abc.Process) -> None:
+    """End a process that the test started."""
+    if process.returncode is None:
+        process.terminate()
+        with anyio.move_on_after(PATIENCE):
+            await process.wait()
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+    await process.aclose()
+
+
+class Wire:
+    """A client that writes lines as they are: for what no SDK would send."""
+
+    def __init__(self, process: anyio.abc.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.process, self._stdin, self._stdout, self._rest = process, process.stdin, process.stdout, b""
+
+    async def put(self, line: bytes | Mapping[str, Any]) -> None:
+        """Write one line."""
+        data = line if isinstance(line, bytes) else json.dumps(line).encode()
+        await self._stdin.send(data + b"\n")
+
+    async def take(self) -> dict[str, Any]:
+        """The next message that is no notice."""
+        with anyio.fail_after(PATIENCE):
+            while True:
+                while b"\n" not in self._rest:
+                    self._rest += await self._stdout.receive()
+                line, self._rest = self._rest.split(b"\n", 1)
+                message = json.loads(line)
+                if "id" in message:
+                    return dict(message)
+
+    async def ask(self, method: str, params: Mapping[str, Any], id: int | str = 1) -> dict[str, Any]:
+        """Send one request and return its answer, which must be the next message."""
+        await self.put({"jsonrpc": "2.0", "id": id, "method": method, "params": dict(params)})
+        answer = await self.take()
+        assert answer["id"] == id, answer
+        return answer
+
+
+@asynccontextmanager
+async def wire(house: House, *options: str) -> AsyncIterator[Wire]:
+    """The pipes of `wardgate stdio`."""
+    with house.log() as log:
+        process = await anyio.open_process(house.stdio(*options), stderr=log, env=house.environment)
+        try:
+            yield Wire(process)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await stop(process)

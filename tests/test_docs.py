@@ -1,0 +1,59 @@
+"""The docs can't lie about the code: what they list is what there is."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.main import COMMANDS
+from gateway.config import Limits
+from gateway.core.model import Outcome, Reason
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LIMIT_KEYS = {"calls_per_client": "calls_in_flight.client", "calls_per_upstream": "calls_in_flight.upstream"}
+
+
+def section(name: str) -> str:
+    """The text below one heading of the reference."""
+    return REFERENCE.split(f"\n## {name}\n")[1].split("\n## ")[0]
+
+
+def test_every_reason_is_documented_and_no_other() -> None:
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", section("Reasons"), re.M)) == {reason.value for reason in Reason}
+
+
+@pytest.mark.parametrize("outcome", list(Outcome), ids=lambda outcome: outcome.value)
+def test_every_outcome_is_documented(outcome: Outcome) -> None:
+    assert f"`{outcome.value}`" in section("Outcomes")
+
+
+def test_every_limit_is_documented_and_no_other() -> None:
+    named = {LIMIT_KEYS.get(limit.name, limit.name) for limit in fields(Limits)}
+    assert set(re.findall(r"^\| `([a-z_.]+)` \|", section("Limits"), re.M)) == named
+
+
+def test_every_command_is_documented_and_no_other() -> None:
+    assert set(re.findall(r"^\| `wardgate ([a-z]+)` \|", section("Commands"), re.M)) == set(COMMANDS)
+
+
+def test_links_of_the_documents_lead_somewhere() -> None:
+    for document in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_the_samples_of_the_readme_are_a_configuration_that_works(tmp_path: Path) -> None:
+    from gateway.config import check
+    from gateway.core.problems import Severity
+
+    blocks = re.findall(r"```toml\n(.*?)```", README, re.S)
+    (tmp_path / "policies").mkdir(mode=0o700)
+    (tmp_path / "upstreams.toml").write_text(blocks[0], encoding="utf-8")
+    (tmp_path / "policies" / "files.toml").write_text(blocks[1], encoding="utf-8")
+    for path in (tmp_path / "upstreams.toml", tmp_path / "policies" / "files.toml"):
+        path.chmod(0o600)
+    problems = [problem for problem in check(tmp_path, {}) if problem.severity is Severity.ERROR]
+    assert problems == []

@@ -1,0 +1,368 @@
+"""The screener: whatever fails withholds, what is released is valid and holds no secret, and nothing waits for ever."""
+
+import base64
+import json
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.core.canon import canonical
+from gateway.core.model import (
+    Effect,
+    Labels,
+    OutputLabel,
+    Reason,
+    Release,
+    Screened,
+    SecretAction,
+    Tier,
+    Tool,
+    ToolRef,
+)
+from gateway.core.secrets import Span
+from gateway.errors import GatewayError
+from gateway.screening.exact import KnownSecrets
+from gateway.screening.schema import stays_valid
+from gateway.screening.screener import INLINE, LIMIT, SHORT, Screener
+from tests.made import token
+
+KEY = b"k" * 32
+SECRET = token(7)
+BIG = "x " * INLINE
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 11, 22, tzinfo=UTC)
+
+    def monotonic(self) -> float:
+        return self.time
+
+
+class Engine:
+    """A scanner that knows one secret, and can fail, hang or be slow to load."""
+
+    def __init__(self, secret: str = SECRET, problem: BaseException | None = None) -> None:
+        self.secret, self.problem = secret.encode(), problem
+        self.loaded, self.settled = True, anyio.Event()
+        self.hang: threading.Event | None = None
+        self.timeouts: list[float] = []
+
+    async def ready(self) -> None:
+        await self.settled.wait()
+        if not self.loaded:
+            raise GatewayError("not loaded")
+
+    def scan(self, data: bytes, timeout: float) -> list[Span]:
+        self.timeouts.append(timeout)
+        if self.hang is not None:
+            self.hang.wait(30)
+        if self.problem is not None:
+            raise self.problem
+        at = data.find(self.secret)
+        return [Span(at, at + len(self.secret), "fake", self.secret)] if at >= 0 else []
+
+
+def make(engine: Engine | None = None) -> Screener:
+    return Screener(engine or Engine(), Clock(), KEY)
+
+
+def tool(action: SecretAction = SecretAction.REDACT, schema: Mapping[str, Any] | None = None) -> Tool:
+    definition = {"name": "t", "inputSchema": {}, **({} if schema is None else {"outputSchema": schema})}
+    labels = Labels(Effect.READ, output=OutputLabel(secrets=action))
+    return Tool(ToolRef("u", "t"), "u__t", definition, "0" * 64, Effect.READ, Tier.READ, labels)
+
+
+def result(text: str, **more: object) -> dict[str, Any]:
+    return {"content": [{"type": "text", "text": text}], **more}
+
+
+DEADLINE = 1005.0
+
+
+async def test_a_clean_result_is_released_as_the_same_object() -> None:
+    value = result("fine")
+    screened = await make().screen(value, tool(), DEADLINE)
+    assert screened.value is value
+    assert screened == Screened(Release.FULL, value)
+
+
+@pytest.mark.parametrize("padding", ["", BIG], ids=["on the loop", "in a thread"])
+async def test_a_secret_is_redacted_and_told_by_a_keyed_fingerprint(padding: str) -> None:
+    screened = await make().screen(result(f"{padding}a {SECRET} b"), None, DEADLINE)
+    assert screened.release is Release.REDACTED
+    assert screened.value == result(f"{padding}a [REDACTED:fake:1] b")
+    [finding] = screened.findings
+    assert (finding.kind, finding.place, finding.exact) == ("fake", "content[0].text", False)
+    assert len(finding.fingerprint) == 16
+    other = await Screener(Engine(), Clock(), b"other").screen(result(SECRET), None, DEADLINE)
+    assert other.findings[0].fingerprint != finding.fingerprint
+    assert SECRET not in repr(screened)
+
+
+@pytest.mark.parametrize("action", [SecretAction.BLOCK, SecretAction.ASK])
+async def test_where_the_label_does_not_redact_a_finding_withholds(action: SecretAction) -> None:
+    screened = await make().screen(result(SECRET), tool(action), DEADLINE)
+    assert (screened.release, screened.value, screened.reason) == (Release.WITHHELD, None, Reason.SECRET_FOUND)
+    assert screened.findings
+    assert (await make().screen(result("fine"), tool(action), DEADLINE)).release is Release.FULL
+
+
+async def test_where_the_label_allows_secrets_they_are_told_and_the_gateways_own_is_redacted() -> None:
+    screener, own = make(), token(8)
+    screener.know("up.TOKEN", own)
+    value = result(f"a {SECRET}")
+    screened = await screener.screen(value, tool(SecretAction.ALLOW), DEADLINE)
+    assert screened.value is value
+    assert screened.release is Release.FULL
+    assert [finding.kind for finding in screened.findings] == ["fake"]
+    screened = await screener.screen(result(f"{SECRET} {own}"), tool(SecretAction.ALLOW), DEADLINE)
+    assert screened.value == result(f"{SECRET} [REDACTED:gateway-secret:1]")
+    assert [finding.exact for finding in screened.findings] == [False, True]
+
+
+ENCODINGS = {
+    "plain": lambda secret: secret,
+    "JSON": lambda secret: json.dumps({"k": secret}),
+    "hex": lambda secret: secret.encode().hex(),
+    "base64": lambda secret: base64.b64encode(f"user:{secret}!".encode()).decode(),
+    "header": lambda secret: f"Authorization: Bearer {secret}",
+}
+
+
+@pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS.keys())
+async def test_a_secret_of_the_gateway_itself_is_redacted_in_its_encodings(encode: Any) -> None:
+    screener = make(Engine("no such thing"))
+    own = token(9)
+    screener.know("up.AUTH", f"Bearer {own}")
+    screened = await screener.screen(result(f"x {encode(own)} y"), tool(), DEADLINE)
+    assert screened.release is Release.REDACTED
+    assert "[REDACTED:gateway-secret:1]" in str(screened.value)
+    assert all(finding.exact for finding in screened.findings)
+    assert own[4:-4] not in str(screened.value)
+    assert own.encode().hex()[8:-8] not in str(screened.value)
+
+
+async def test_weak_secrets_are_left_out_and_named() -> None:
+    screener = make()
+    screener.know("up.MODE", "production")
+    screener.know("up.PIN", "1234")
+    screener.know("up.TOKEN", token(8))
+    assert screener.left_out == {"up.MODE": "only words", "up.PIN": "shorter than 8 characters"}
+    assert (await screener.screen(result("production"), tool(), DEADLINE)).release is Release.FULL
+
+
+def test_known_secrets_do_not_show_in_a_repr() -> None:
+    known = KnownSecrets()
+    known.know("up.TOKEN", SECRET)
+    known.find(b"compiled now")
+    assert repr(known) == "KnownSecrets(1 known, 0 left out)"
+    known.know("again", SECRET)
+    assert [(span.start, span.exact) for span in known.find(f"a {SECRET}".encode())] == [(2, True)]
+
+
+@pytest.mark.parametrize("padding", ["", BIG], ids=["on the loop", "in a thread"])
+@pytest.mark.parametrize("problem", [GatewayError("x"), TimeoutError(), ValueError(SECRET), MemoryError()], ids=repr)
+async def test_a_scanner_that_fails_withholds(problem: Exception, padding: str) -> None:
+    screener = make(Engine(problem=problem))
+    screened = await screener.screen(result(padding), tool(), DEADLINE)
+    assert screened == Screened(Release.WITHHELD, None, (), Reason.SCANNER_FAILED)
+    with pytest.raises(GatewayError) as told:
+        await screener.clean({"a": padding}, DEADLINE)
+    assert SECRET not in str(told.value)
+    assert screener.clean_text("short") == ""
+
+
+async def test_a_scan_that_hangs_is_left_alone_at_the_deadline() -> None:
+    engine = Engine()
+    engine.hang = threading.Event()
+    with anyio.fail_after(5):
+        screened = await make(engine).screen(result(BIG), tool(), 1000.05)
+    engine.hang.set()
+    assert screened.reason is Reason.SCANNER_FAILED
+
+
+async def test_after_the_deadline_nothing_is_scanned_and_nothing_released() -> None:
+    engine = Engine()
+    screened = await make(engine).screen(result("fine"), tool(), 1000.0)
+    assert screened.reason is Reason.SCANNER_FAILED
+    assert engine.timeouts == []
+
+
+async def test_the_scanner_is_given_what_is_left_of_the_deadline() -> None:
+    engine = Engine()
+    await make(engine).screen(result(BIG), tool(), 1002.0)
+    await make(engine).screen(result("short"), tool(), 1002.0)
+    assert engine.timeouts[0] == 2.0
+    assert engine.timeouts[1] < 1.0
+
+
+async def test_while_it_loads_a_result_waits_and_is_then_released() -> None:
+    engine = Engine()
+    engine.loaded = False
+    screener, answers = make(engine), list[Screened]()
+
+    async def ask() -> None:
+        answers.append(await screener.screen(result(SECRET), tool(), DEADLINE))
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            assert answers == []
+            assert screener.clean_text("short") == ""
+            engine.loaded = True
+            engine.settled.set()
+    assert answers[0].release is Release.REDACTED
+
+
+async def test_what_is_not_loaded_at_the_deadline_or_could_not_be_withholds() -> None:
+    engine = Engine()
+    engine.loaded = False
+    with anyio.fail_after(5):
+        screened = await make(engine).screen(result("fine"), tool(), 1000.02)
+        assert screened.reason is Reason.SCANNER_FAILED
+        engine.settled.set()
+        screened = await make(engine).screen(result("fine"), tool(), DEADLINE)
+    assert screened.reason is Reason.SCANNER_FAILED
+
+
+async def test_cancellation_is_not_swallowed() -> None:
+    engine = Engine()
+    engine.loaded = False
+    with anyio.move_on_after(0.01) as scope:
+        await make(engine).screen(result("fine"), tool(), DEADLINE)
+    assert scope.cancelled_caught
+
+
+async def test_more_than_the_limit_is_withheld() -> None:
+    engine = Engine()
+    screened = await make(engine).screen(result("x" * LIMIT), tool(), DEADLINE)
+    assert screened.reason is Reason.SCANNER_FAILED
+    assert engine.timeouts == []
+    assert (await make(engine).screen(result("x" * (LIMIT - 1)), tool(), DEADLINE)).release is Release.FULL
+
+
+class Stubborn(Engine):
+    """Finds something wherever it looks."""
+
+    def scan(self, data: bytes, timeout: float) -> list[Span]:
+        return [Span(0, len(data), "x", data)]
+
+
+@pytest.mark.parametrize("action", [SecretAction.REDACT, SecretAction.BLOCK])
+async def test_what_can_not_be_proven_clean_is_withheld(action: SecretAction) -> None:
+    screener = make(Stubborn())
+    assert (await screener.screen(result("x"), tool(action), DEADLINE)).reason is Reason.SECRET_FOUND
+    with pytest.raises(GatewayError):
+        await screener.clean("x", DEADLINE)
+    assert screener.clean_text("x") == ""
+
+
+async def test_a_secret_of_its_own_that_stays_is_told_as_one() -> None:
+    screener = make(Stubborn())
+    own = token(8)
+    screener.know("up.TOKEN", own)
+    assert (await screener.screen(result(own), tool(), DEADLINE)).reason is Reason.EXACT_SECRET
+
+
+async def test_clean_redacts_any_value_and_image_data_too() -> None:
+    screener = make(Engine("QUJDREVG" * 10))
+    image = {"type": "image", "data": "QUJDREVG" * 10}
+    assert await screener.clean({"content": [image]}, DEADLINE) == {
+        "content": [{"type": "image", "data": "[REDACTED:fake:1]"}]
+    }
+    assert await make().clean([SECRET, 1, None], DEADLINE) == ["[REDACTED:fake:1]", 1, None]
+    assert await make().clean(f"{BIG}{SECRET}", DEADLINE) == f"{BIG}[REDACTED:fake:1]"
+    assert (await screener.screen({"content": [image]}, tool(), DEADLINE)).release is Release.FULL
+
+
+def test_clean_text_redacts_and_cuts_before_what_may_be_half_a_secret() -> None:
+    screener = make()
+    assert screener.clean_text(f"a {SECRET} b") == "a [REDACTED:fake:1] b"
+    assert screener.clean_text("") == ""
+    start = "x" * (SHORT - 10)
+    assert SECRET[:5] not in screener.clean_text(start + SECRET)
+    assert screener.clean_text(start + SECRET).startswith("x" * 1000)
+    assert screener.clean_text("é\udc80") == "é?"
+
+
+OBJECT = {"type": "object", "properties": {"k": {"type": "string"}}, "required": ["k"]}
+
+
+async def test_a_redacted_result_is_released_if_it_is_still_valid() -> None:
+    value = result(SECRET, structuredContent={"k": SECRET})
+    screened = await make().screen(value, tool(schema=OBJECT), DEADLINE)
+    assert screened.release is Release.REDACTED
+    assert screened.value == result("[REDACTED:fake:1]", structuredContent={"k": "[REDACTED:fake:1]"})
+
+
+BAD_SCHEMAS: dict[str, Any] = {
+    "too short": {"properties": {"k": {"maxLength": 5}}},
+    "a value of a list": {"properties": {"k": {"enum": [SECRET]}}},
+    "a pattern": {"properties": {"k": {"pattern": "^gh"}}},
+    "a pattern that the engine doesn't take": {"properties": {"k": {"pattern": "(?=x)"}}},
+    "no schema": {"type": "nonsense"},
+    "not even an object": 5,
+    "one from elsewhere": {"$ref": "https://example.com/schema.json"},
+    "one of itself": {"$ref": "#"},
+    "patterns of keys": {"patternProperties": {"(a+)+$": {}}},
+    "endless": {"items": [{}] * 30_000},
+}
+
+
+@pytest.mark.parametrize("schema", BAD_SCHEMAS.values(), ids=BAD_SCHEMAS.keys())
+async def test_a_redacted_result_that_is_not_valid_any_more_is_withheld(schema: Any) -> None:
+    screened = await make().screen(result("x", structuredContent={"k": SECRET}), tool(schema=schema), DEADLINE)
+    assert (screened.release, screened.reason) == (Release.WITHHELD, Reason.RESULT_INVALID)
+    assert screened.findings
+
+
+async def test_the_schema_is_asked_only_where_structured_content_was_changed() -> None:
+    never = {"not": {}}
+    screened = await make().screen(result(SECRET, structuredContent={"k": "x"}), tool(schema=never), DEADLINE)
+    assert screened.release is Release.REDACTED
+    value = result("x", structuredContent={"k": SECRET}, isError=True)
+    assert (await make().screen(value, tool(schema=never), DEADLINE)).release is Release.REDACTED
+
+
+def test_patterns_are_matched_in_linear_time() -> None:
+    assert stays_valid({"k": "a" * 50 + "!"}, {"properties": {"k": {"pattern": "(a+)+!$"}}})
+    assert not stays_valid({"k": "a" * 50 + "?"}, {"properties": {"k": {"pattern": "(a+)+!$"}}})
+    assert stays_valid({"k": 5}, {"properties": {"k": {"pattern": "x"}}})
+
+
+scalars = st.one_of(st.integers(), st.booleans(), st.text(max_size=8), st.just(SECRET), st.just(f"a {SECRET}"))
+schemas = st.fixed_dictionaries(
+    {"type": st.just("object")},
+    optional={
+        "maxProperties": st.integers(0, 3),
+        "additionalProperties": st.fixed_dictionaries(
+            {}, optional={"type": st.sampled_from(["string", "integer"]), "maxLength": st.integers(0, 40)}
+        ),
+        "propertyNames": st.fixed_dictionaries({}, optional={"maxLength": st.integers(0, 20)}),
+    },
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(value=st.dictionaries(st.sampled_from(["a", "b", SECRET]), scalars, max_size=3), schema=schemas)
+def test_what_is_released_is_valid_or_withheld_and_holds_no_secret(value: dict[str, Any], schema: Any) -> None:
+    answer = result("x", structuredContent=value)
+    screened = anyio.run(lambda: make().screen(answer, tool(schema=schema), DEADLINE))
+    if screened.value is None:
+        assert screened.reason is Reason.RESULT_INVALID
+    else:
+        assert SECRET.encode() not in canonical(screened.value)
+        assert screened.value is answer or stays_valid(screened.value["structuredContent"], schema)
