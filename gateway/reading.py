@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway import ids
-from gateway.core.model import Kind, Record
+from gateway.core.model import Record
 from gateway.core.record import COLUMNS, decode, stamp
 from gateway.core.verify import Inspection, Verification
 from gateway.errors import StateError
@@ -100,13 +100,12 @@ def find_call(db: sqlite3.Connection, prefix: str) -> list[str]:
 
 
 def story(db: sqlite3.Connection, call: str) -> Story:
-    """Everything that the record says of one call: its own records and those of its approvals."""
+    """Everything that the record says of one call: its own records, those of its approvals and of the call that used one."""
     own = db.execute("SELECT seq, body, approval FROM record WHERE id = ? ORDER BY seq", (call,)).fetchall()
     asked = db.execute("SELECT id FROM approval WHERE call = ?", (call,)).fetchall()
     bodies = {seq: body for seq, body, _ in own}
     for approval in {row[0] for row in asked} | {row[2] for row in own if row[2]}:
-        query = "SELECT seq, body FROM record WHERE approval = ? AND kind = ?"
-        bodies.update(db.execute(query, (approval, Kind.APPROVAL.value)))
+        bodies.update(db.execute("SELECT seq, body FROM record WHERE approval = ?", (approval,)))
     size, root = db.execute("SELECT size, root FROM head WHERE one = 1").fetchone()
     return Story(call, tuple(Row(*decode(bodies[seq])) for seq in sorted(bodies)), size, root.hex())
 

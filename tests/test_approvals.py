@@ -722,3 +722,84 @@ async def test_a_row_is_read_back_as_it_was_opened(tmp_path: Path) -> None:
         told = await desk.told(decision=asked)
         assert replace(told, told=False) == opened[0]
         assert told.requirement == asked.requirement
+
+
+async def test_many_deciders_at_the_same_moment_all_count(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        row = await desk.told(decision=an_ask(Proof.LOCAL, approvers=8))
+        async with anyio.create_task_group() as tasks:
+            for number in range(8):
+                tasks.start_soon(desk.approve, row, f"os:user{number}")
+        assert (await only_row(desk)).state is ApprovalState.APPROVED
+
+
+async def test_two_who_look_at_a_row_whose_time_is_over_expire_it_once(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        await desk.told()
+        desk.clock.advance(600)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(desk.approvals.list)
+            tasks.start_soon(desk.approvals.list)
+        assert desk.history() == ["waiting", "expired"]
+
+
+async def test_a_row_that_nobody_knows_can_not_be_expired(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        row = await desk.told()
+        with pytest.raises(ApprovalError):
+            await desk.approvals.expire(replace(row, id="a_ZZZZZZZZZZ"))
+
+
+async def test_two_calls_that_wait_at_one_row_both_hear_of_its_end(tmp_path: Path) -> None:
+    """A start tells every open row, so a round and a new call can meet at one; only one of them can use it."""
+    async with a_desk(tmp_path) as desk:
+        handle, row = await desk.handed_out()
+        await desk.approvals.recover()
+        resumed = await desk.approvals.resume(again(handle, None))
+        assert resumed is not None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(first := Answer(desk, one := FakeCaller(), call=a_call(2)))
+            await one.noticed.wait()
+            tasks.start_soon(second := Answer(desk, two := FakeCaller(), waiting=resumed[1]))
+            await two.noticed.wait()
+            settled = await desk.approve(row)
+        assert (first.value, second.value) == (settled, settled)
+        records = Records(desk.store, desk.clock)
+        assert await records.append(a_record(2), consume=row.id)
+        assert not await records.append(a_record(1), consume=row.id)
+
+
+async def test_a_row_that_is_settled_before_anybody_watches_is_seen(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        answered: list[Approval] = []
+
+        def at_once(row: Approval) -> None:
+            """What happens between the row's first commit and the wait: it is settled in the store."""
+            answered.append(row)
+
+        desk.approvals.on_change.append(at_once)
+        opened = desk.approvals._open
+
+        async def open_and_settle(row: Approval) -> None:
+            await opened(row)
+            await desk.approvals.vote(row.id, False, BY, Proof.LOCAL)
+
+        desk.approvals._open = open_and_settle  # type: ignore[method-assign]  # the moment can't be met otherwise
+        settled = await desk.obtain(caller=(caller := FakeCaller(budget=25)))
+        assert isinstance(settled, Approval)
+        assert (settled.state, caller.notices, len(answered)) == (ApprovalState.DENIED, [], 2)
+
+
+async def test_an_answer_between_the_budget_and_the_telling_is_not_lost(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        hold = desk.approvals._hold
+
+        async def hold_and_settle(row: Approval, caller: FakeCaller, *, ask: bool) -> Approval:
+            found = await hold(row, caller, ask=ask)
+            await desk.approve(row)
+            return found
+
+        desk.approvals._hold = hold_and_settle  # type: ignore[method-assign,assignment]  # as above
+        settled = await desk.obtain()
+        assert isinstance(settled, Approval)
+        assert settled.state is ApprovalState.APPROVED

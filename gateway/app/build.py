@@ -13,7 +13,7 @@ import anyio
 
 from gateway.approvals import Approvals
 from gateway.clock import SystemClock
-from gateway.config import Settings, Upstream, load_policy, resolve
+from gateway.config import Settings, Upstream, load_policy
 from gateway.core.model import Kind, Principal, Record, Tool, ToolRef
 from gateway.core.policy import Policy
 from gateway.core.risk import classify, labels_for
@@ -31,7 +31,8 @@ from gateway.server.face import Face, FaceSettings
 from gateway.server.peer import Peer
 from gateway.sessions import Sessions
 from gateway.store import Limits, Store, open_store
-from gateway.upstreams import Upstreams, UpstreamSpec
+from gateway.upstreams import Upstreams
+from gateway.upstreams.spec import Learn, spec_of
 
 log = logging.getLogger("wardgate")
 
@@ -100,8 +101,10 @@ def _build(settings: Settings, policy: Policy, clock: SystemClock, store: Store,
     records = Records(store, clock)
     approvals = Approvals(store, clock, prompts_per_hour=settings.limits.prompts_per_hour)
     sessions = Sessions(policy.rates())
+    learn = _learner(screener)
     upstreams = Upstreams(
-        [_spec(upstream, settings, screener) for upstream in settings.upstreams.values()], _classifier(settings, policy)
+        [spec_of(upstream, settings.limits, os.environ, learn) for upstream in settings.upstreams.values()],
+        _classifier(settings, policy),
     )
     bases = {name: _bases(upstream) for name, upstream in settings.upstreams.items()}
     guard = Guard(_protected(settings), lambda upstream: bases.get(upstream, ()))
@@ -130,34 +133,14 @@ def _classifier(settings: Settings, policy: Policy) -> Callable[[ToolRef, str, M
     return classify_tool
 
 
-def _spec(upstream: Upstream, settings: Settings, screener: Screener) -> UpstreamSpec:
-    def resolved(values: Mapping[str, str]) -> dict[str, str]:
-        found = {}
+def _learner(screener: Screener) -> Learn:
+    """Whatever is handed to an upstream from a reference is a secret of the gateway's own."""
+
+    def learn(upstream: str, values: Mapping[str, str]) -> None:
         for name, value in values.items():
-            found[name] = resolve(value, upstream.base)
-            if found[name] != value:  # it came from a reference: a secret of the gateway's own
-                screener.know(f"{upstream.name}.{name}", found[name])
-        return found
+            screener.know(f"{upstream}.{name}", value)
 
-    def environment() -> Mapping[str, str]:
-        inherited = {name: os.environ[name] for name in upstream.inherit_env if name in os.environ}
-        return {**inherited, **resolved(upstream.env)}
-
-    return UpstreamSpec(
-        name=upstream.name,
-        command=upstream.command,
-        args=upstream.args,
-        url=upstream.url,
-        cwd=str(upstream.cwd) if upstream.cwd else None,
-        environment=environment,
-        headers=lambda: resolved(upstream.headers),
-        era=upstream.era,
-        bare=upstream.expose == "bare",
-        timeout=upstream.timeout,
-        start_timeout=settings.limits.start,
-        calls_in_flight=settings.limits.calls_per_upstream,
-        line_limit=settings.limits.line,
-    )
+    return learn
 
 
 def _protected(settings: Settings) -> Sequence[Path]:

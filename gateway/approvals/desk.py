@@ -20,7 +20,6 @@ from gateway.errors import ApprovalError, BusyError
 from gateway.store import Change, Entry, Store, rows
 
 LIST_LIMIT = 1_000
-ATTEMPTS = 5  # of a vote that others outran; each of them either adds a person or settles
 
 _SAYINGS = {
     Objection.UNKNOWN: "unknown approval `{0}`",
@@ -80,7 +79,7 @@ class Desk:
         can't be recorded.
         """
         row = await self.show(prefix)
-        for _ in range(ATTEMPTS):
+        while True:  # each vote that outran this one added a person or settled the row
             given = await self._store.read(partial(rows.find_ballots, approval_id=row.id))
             ballot = Ballot(by, proof, approve, self._clock.now(), note)
             if wrong := objection(row, given, ballot, roles):
@@ -89,7 +88,6 @@ class Desk:
             if await self._move(row, after, given, (*given, ballot)):
                 return after
             row = await self._look(row.id)
-        raise _refused(Objection.SETTLED, row.id, row)
 
     async def expire(self, approval: Approval) -> None:
         """End a row that can't be used any more: expired if its time is over, else withdrawn. A settled one stays."""

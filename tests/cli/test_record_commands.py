@@ -45,10 +45,9 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
             await records.append(
                 a_record(2, Kind.OUTCOME, timings_us={"decide": 12}, findings=(finding,), detail="why", **denied)
             )
-            for number in (8, 7):
-                call = a_call(number, path=str(number))
-                held = await approvals.obtain(call, a_tool(), an_ask(), {}, FakeCaller(budget=0))
-                assert isinstance(held, Held)
+            await approvals.obtain(a_call(8, path="8"), a_tool(), an_ask(), {}, FakeCaller(budget=0))
+            held = await approvals.obtain(a_call(7, path="7"), a_tool(), an_ask(), {}, FakeCaller(budget=0))
+            assert isinstance(held, Held)
             row = await approvals.vote(held.approval.id, True, "os:bob", Proof.LOCAL, "fine")
             await records.append(a_record(7, approval=row.id, arguments={"path": "7"}), consume=row.id)
             timings = {"approval": 5, "upstream": 7, "screen": 3, "intent": 1}

@@ -22,7 +22,7 @@ def test_refused() -> None:
 
 
 def test_a_reviewers_reason_is_read_by_the_model_on_one_line() -> None:
-    assert "The reviewer's reason: not on\n".replace("\n", " ") in words.refused("d_7F3K", " not\non ")
+    assert " The reviewer's reason: not on. Do not " in words.refused("d_7F3K", " not\non. ")
 
 
 def test_pending() -> None:
@@ -82,6 +82,12 @@ def test_invalid_arguments_are_not_called_well_formed() -> None:
 def test_a_denial_carries_the_reviewers_reason() -> None:
     denied = replace(ROW, state=ApprovalState.DENIED, note="wrong folder")
     assert "wrong folder" in words.refusal("d_1", Outcome.DENIED, Reason.APPROVAL_DENIED, denied)
+
+
+@pytest.mark.parametrize("state", ApprovalState, ids=lambda state: state.value)
+def test_only_an_approval_that_expired_ends_as_expired(state: ApprovalState) -> None:
+    expired = state is ApprovalState.EXPIRED
+    assert words.ending(state) is (Reason.APPROVAL_EXPIRED if expired else Reason.APPROVAL_DENIED)
 
 
 def test_a_withheld_result_says_that_the_call_ran() -> None:

@@ -154,3 +154,18 @@ def test_hidden_and_direction_changing_characters_are_made_visible() -> None:
 def test_a_secret_in_the_environment_is_not_in_the_repr() -> None:
     secret = "s" + "ecret-value"
     assert secret not in repr(Command("x", environment={"TOKEN": secret}))
+
+
+async def test_prints_and_children_of_ours_cannot_corrupt_the_protocol() -> None:
+    code = (
+        "import os,subprocess\nfrom gateway.transport.serve import take_stdio\n_, out = take_stdio()\n"
+        "print('a print', flush=True); subprocess.run(['echo', 'a child'])\n"
+        "assert os.read(0, 10) == b''\n"
+        'os.write(out, b\'{"jsonrpc":"2.0","id":7,"method":"m"}\\n\')'
+    )
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.getcwd()}
+    with anyio.fail_after(20):
+        async with running(python(code, environment=environment)) as (read, _, process):
+            assert await pid_from(read) == 7
+            await process.watch()
+        assert process.stderr_tail == "a print\na child\n"
