@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -63,7 +64,7 @@ _SPLIT = re.compile(r"[\s\"'`=:;,|&<>(){}\[\]]+")
 _FILE_URL = re.compile(r"(?i)file:(?://(?:localhost)?(?=/))?")
 _CWD = re.compile(r"/proc/(?:self|thread-self|[0-9]+)/cwd(?=/|$)")
 _HOME = re.compile(r"\$HOME\b|\$\{HOME\}")
-_PLAIN = re.compile(r"[\w +@#!-]*")  # no path but a single name
+_LEADS = re.compile(r"[/~\\%$:*?\[\0]")  # without one of these a text is no path but a single name
 _ENDS = tuple("/" + name for name in CLIENT_SETTINGS)
 
 
@@ -82,12 +83,13 @@ class Guard:
         own = list(_with_targets(str(path) for path in protected))
         self._paths = {_fold(path): path for path in [*_with_targets(settings), *own]}
         self._openings = tuple(f"{path}/" for path in self._paths)
+        self._names: dict[str, dict[str, str]] = {}  # base folder -> what a bare name in it reaches
         self._spelled = tuple({*self._paths, *(_fold(text) for path in own for text in self._from_home(path))})
         self._mentions = AhoCorasick(self._spelled)
 
     def reaches(self, arguments: Mapping[str, Any], upstream: str) -> str:
         """The protected path that a value or key of the arguments resolves to, `too many values`, or nothing."""
-        bases = [os.path.abspath(base) for base in self._bases(upstream)]  # noqa: PTH100 - text throughout
+        bases = [_normal(str(base)) for base in self._bases(upstream)]
         search = _Search(self, bases)
         try:
             for count, text in enumerate(_strings(arguments), 1):
@@ -115,6 +117,18 @@ class Guard:
         if folded.endswith(_ENDS):
             return path
         return self._globbed(folded) if any(sign in folded for sign in "*?[") else ""
+
+    def named(self, base: str, name: str) -> str:
+        """The protected path that a bare name (no slash in it) in a base folder is; a table look-up, for prose."""
+        names = self._names.get(base)
+        if names is None:
+            inside = self.holds(base)
+            folder = _fold(base)
+            parted = ((own.rpartition("/"), path) for own, path in self._paths.items())
+            names = self._names[base] = {"": inside, **{at[2]: path for at, path in parted if at[0] == folder}}
+        if names[""]:
+            return names[""]
+        return names.get(_fold(name), "") or names.get(_fold(_step(name)), "")
 
     def expand(self, text: str) -> str:
         """`~`, `$HOME` and our own `~name`, written out."""
@@ -158,7 +172,7 @@ class _Search:
         self._characters += len(text)
         if self._characters > MAX_CHARACTERS:
             raise _ExhaustedError
-        if _PLAIN.fullmatch(text):
+        if _LEADS.search(text) is None:
             return self._word(text)
         if hit := self._path(text):
             return hit
@@ -177,20 +191,20 @@ class _Search:
         return ""
 
     def _word(self, text: str) -> str:
-        """A plain word or phrase: a name in one of the base folders, or nothing at all."""
+        """A word or phrase without a slash: a name in one of the base folders, or nothing at all."""
         if not text:
             return ""
         if hit := self._named(text):
             return hit
         if any(self._exists(f"{base}/{text}") for base in self._bases):
             return self._path(text)
-        words = dict.fromkeys(text.split())
+        words = dict.fromkeys(_SPLIT.split(text))
         return next(filter(None, map(self._named, words)), "") if len(words) > 1 else ""
 
     def _named(self, token: str) -> str:
         """A bare word as a name in one of the base folders; only by its name, prose is full of words."""
         for base in self._bases:
-            if (hit := self._guard.holds(f"{base}/{token}")) and not f"{base}/{token}".endswith(_ENDS):
+            if hit := self._guard.named(base, token):
                 return hit
         return ""
 
@@ -227,6 +241,8 @@ class _Search:
             if start and ".." not in spelled and not self._exists(start + normal[len(start) :].partition("/")[0]):
                 yield self._base(start) + normal[len(start) - 1 :]
                 continue
+            if not start and ".." not in spelled and not self._exists("/" + normal.lstrip("/").partition("/")[0]):
+                continue  # nothing there to resolve: a URL's host, say
             self._spend()
             yield _real(whole)
             if ".." in spelled:
@@ -260,6 +276,11 @@ def _strings(arguments: Mapping[str, Any]) -> Iterator[str]:
         elif isinstance(item, list | tuple):
             yield ""
             todo.extend(item)
+
+
+@lru_cache(maxsize=1024)
+def _normal(base: str) -> str:
+    return os.path.abspath(base)  # noqa: PTH100 - text throughout
 
 
 def _with_targets(paths: Iterable[str]) -> Iterator[str]:

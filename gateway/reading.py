@@ -100,12 +100,13 @@ def find_call(db: sqlite3.Connection, prefix: str) -> list[str]:
 
 
 def story(db: sqlite3.Connection, call: str) -> Story:
-    """Everything that the record says of one call: its own records, those of its approvals and of the call that used one."""
+    """Everything that the record says of one call: its own records, and all that name one of its approvals."""
     own = db.execute("SELECT seq, body, approval FROM record WHERE id = ? ORDER BY seq", (call,)).fetchall()
     asked = db.execute("SELECT id FROM approval WHERE call = ?", (call,)).fetchall()
     bodies = {seq: body for seq, body, _ in own}
     for approval in {row[0] for row in asked} | {row[2] for row in own if row[2]}:
-        bodies.update(db.execute("SELECT seq, body FROM record WHERE approval = ?", (approval,)))
+        query = "SELECT seq, body FROM record WHERE approval = ? AND approval <> ''"  # as its index says
+        bodies.update(db.execute(query, (approval,)))
     size, root = db.execute("SELECT size, root FROM head WHERE one = 1").fetchone()
     return Story(call, tuple(Row(*decode(bodies[seq])) for seq in sorted(bodies)), size, root.hex())
 

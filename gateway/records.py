@@ -5,10 +5,11 @@ It writes through the store and decides nothing; what is handed over is redacted
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
+
+from msgspec.structs import replace
 
 from gateway import __version__, ids
 from gateway.clock import Sleeper

@@ -1,11 +1,11 @@
 """Small fakes and real values that several tests share. Nothing here decides anything."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
+from msgspec import structs
 
 from gateway.core.canon import canonical, digest, keyed_digest
 from gateway.core.model import (
@@ -147,4 +147,4 @@ def a_record(number: int = 1, kind: Kind = Kind.INTENT, **more: Any) -> Record:
         reason="rule",
         arguments_digest="00" * 32,
     )
-    return replace(record, **more)
+    return structs.replace(record, **more)

@@ -13,7 +13,8 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 def canonical(value: Any) -> bytes:
     """Encode a JSON value with sorted keys, UTF-8, no spaces and exact integers.
 
-    Raises `ValueError` for what JSON can't carry: lone surrogates, NaN, infinities, other types.
+    Raises `ValueError` for what JSON can't carry: lone surrogates and other types. NaN and infinities, which no message
+    can bring in, become null.
     """
     try:
         encoded = _ENCODER.encode(value)
@@ -29,7 +30,7 @@ def digest(value: Any) -> str:
 
 def keyed_digest(key: bytes, data: bytes) -> str:
     """HMAC-SHA256 (hex) of canonical bytes; for arguments and results, whose values may be guessable."""
-    return hmac.new(key, data, hashlib.sha256).hexdigest()
+    return hmac.digest(key, data, "sha256").hex()
 
 
 def count_nodes(value: Any, limit: int = 100_000) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from gateway.core.canon import canonical
-from gateway.core.model import Finding, Kind, Record
+from gateway.core.model import Record
 
 COLUMNS = (
     "kind",
@@ -30,37 +30,17 @@ COLUMNS = (
 )
 """The parts of a body of which the store keeps copies to search by."""
 
-_TEXTS = (
-    "principal",
-    "known_by",
-    "client",
-    "claimed",
-    "session",
-    "transport",
-    "era",
-    "trace",
-    "upstream",
-    "tool",
-    "definition",
-    "owner",
-    "tier",
-    "effect",
-    "verdict",
-    "reason",
-    "policy_revision",
-    "approval",
-    "outcome",
-    "release",
-    "arguments_digest",
-    "result_digest",
-    "detail",
-)
-_LISTS = ("rules", "places", "obligations")
-_MAPPINGS = ("arguments", "timings_us", "extra")
-_FILLED = (*_TEXTS, *_LISTS, "timings_us", "extra")
-_filled = attrgetter(*_FILLED)
 _copied = attrgetter(*COLUMNS[3:])
 _NONE = timedelta(0)
+
+
+class _Place(msgspec.Struct):
+    """Where a body stands."""
+
+    seq: int
+
+
+_PLACES, _RECORDS = msgspec.json.Decoder(_Place), msgspec.json.Decoder(Record)
 
 
 def stamp(at: datetime) -> str:
@@ -81,16 +61,14 @@ def encode(record: Record) -> bytes:
 
     Raises `ValueError` for what JSON can't carry.
     """
-    body: dict[str, Any] = {name: part for name, part in zip(_FILLED, _filled(record), strict=True) if part}
-    body["kind"], body["id"], body["at"] = record.kind.value, record.id, stamp(record.at)
-    if record.arguments is not None:
-        body["arguments"] = record.arguments
-    if record.findings:
-        body["findings"] = [
-            {"kind": found.kind, "place": found.place, "fingerprint": found.fingerprint, "exact": found.exact}
-            for found in record.findings
-        ]
-    return canonical(body)
+    at = stamp(record.at)
+    if record.at.microsecond and record.at.utcoffset() == _NONE:
+        return canonical(record)
+    # INVARIANT: a body holds its time exactly as `stamp` writes it, with microseconds even where they are zero.
+    try:
+        return canonical({**msgspec.to_builtins(record), "at": at})
+    except TypeError as problem:
+        raise ValueError(f"a record that is no JSON: {problem}") from None
 
 
 def seal(seq: int, encoded: bytes) -> bytes:
@@ -116,12 +94,7 @@ def read_body(body: bytes) -> Mapping[str, Any]:
 
 def decode(body: bytes) -> tuple[int, Record]:
     """The sequence number and the record of a stored body; raises `ValueError` if it is none."""
-    members = read_body(body)
     try:
-        known: dict[str, Any] = {name: members[name] for name in (*_TEXTS, *_MAPPINGS) if name in members}
-        known.update({name: tuple(members[name]) for name in _LISTS if name in members})
-        findings = tuple(Finding(**found) for found in members.get("findings", ()))
-        kind, at = Kind(members["kind"]), unstamp(members["at"])
-        return members["seq"], Record(kind=kind, id=members["id"], at=at, findings=findings, **known)
-    except (KeyError, TypeError) as problem:
-        raise ValueError(f"a body that is no record: {problem!r}") from None
+        return _PLACES.decode(body).seq, _RECORDS.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+        raise ValueError(f"a body that is no record: {type(problem).__name__}") from None

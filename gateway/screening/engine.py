@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kingfisher_sdk import Scanner
 
 RULES = Path(__file__).parent.parent / "rules" / "wardgate.yml"
+UNTIMED = 256 * 1024  # bytes up to which a scan takes some 2 ms and isn't timed: a timed one takes half as long again
 RETRY = (1.0, 5.0, 30.0, 60.0)  # seconds until the rules are loaded again after a failure; the last one stays
 # What the catalogue finds only to complete a pair, and is no secret: names, ids, hosts. Everything else that it
 # marks as not visible (the AWS secret half is one) is redacted.
@@ -114,7 +115,7 @@ class Kingfisher:
         if self._scanner is None:
             raise GatewayError("the secret scanner is not loaded")
         try:
-            found = self._scanner.scan(data, timeout=timeout)
+            found = self._scanner.scan(data, timeout=timeout if len(data) > UNTIMED else None)
         except (TimeoutError, RuntimeError, ValueError) as problem:
             raise GatewayError(f"the secret scanner failed: {type(problem).__name__}") from None
         except BaseException as problem:

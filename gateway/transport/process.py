@@ -5,7 +5,6 @@ Knows no protocol beyond lines of messages. What the program writes to stderr is
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
@@ -16,8 +15,8 @@ import anyio
 from mcp_types import JSONRPCMessage
 
 from gateway.errors import ConfigurationError
-from gateway.transport.pipes import CHUNK, MEBIBYTE, LineReader, LineWriter
-from gateway.transport.serve import LINE_LIMIT
+from gateway.transport.pipes import CHUNK, LineReader, LineWriter
+from gateway.transport.serve import LINE_LIMIT, widen
 from gateway.transport.streams import MessageReader, MessageWriter, Role
 
 TAIL = 4096  # bytes of stderr that are kept
@@ -156,9 +155,8 @@ async def _pipes(command: Command) -> AsyncIterator[tuple["subprocess.Popen[byte
     stderr, child_err = os.pipe()
     started: list[subprocess.Popen[bytes]] = []
     try:
-        with contextlib.suppress(AttributeError, OSError):  # fewer wake-ups for large messages; only Linux has it
-            fcntl.fcntl(from_child, fcntl.F_SETPIPE_SZ, MEBIBYTE)
-            fcntl.fcntl(to_child, fcntl.F_SETPIPE_SZ, MEBIBYTE)
+        widen(from_child)
+        widen(to_child)
         await anyio.to_thread.run_sync(lambda: started.append(_start(command, child_in, child_out, child_err)))
     except BaseException:
         for descriptor in (to_child, from_child, stderr):

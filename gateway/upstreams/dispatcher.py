@@ -17,7 +17,6 @@ from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.message import SessionMessage
 from mcp_types import CONNECTION_CLOSED, ErrorData, JSONRPCRequest, RequestId
 
-
 LAST_WORD = 5.0  # seconds that telling an upstream of a cancelled call may take
 
 
@@ -45,7 +44,7 @@ class _Waiter:
     async def outcome(self) -> dict[str, Any] | ErrorData:
         """Wait for the answer, or for the end of the connection."""
         await self._event.wait()
-        assert self._outcome is not None  # noqa: S101 - the event is set with it
+        assert self._outcome is not None
         return self._outcome
 
 

@@ -226,6 +226,7 @@ class House:
             )
             try:
                 await until(lambda: process.returncode is not None or self._listens())
+                assert process.returncode is None, Path(log.name).read_text(encoding="utf-8")
                 yield process
             finally:
                 with anyio.CancelScope(shield=True):
@@ -263,11 +264,11 @@ class House:
 
     def close(self) -> None:
         """End every gateway that was started on demand for this folder."""
-        for pid in self._gateways():
+        for pid in self.processes("serve"):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + PATIENCE
-        while left := self._gateways():
+        while left := self.processes("serve"):
             if time.monotonic() > deadline:
                 for pid in left:
                     with suppress(ProcessLookupError):
@@ -275,14 +276,13 @@ class House:
                 raise AssertionError("a gateway did not end when it was told to")
             threading.Event().wait(POLL)
 
-    def _gateways(self) -> list[int]:
-        """The processes that serve this folder; one that ended and was not reaped yet has no command line any more."""
-        mark = f"\0--config\0{self.folder}".encode()
+    def processes(self, word: str) -> list[int]:
+        """The running commands for this folder that hold this word; one that ended has no command line any more."""
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                words = (entry / "cmdline").read_bytes()
-                if mark in words and b"\0serve\0" in words:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                if str(self.folder).encode() in words and word.encode() in words:
                     found.append(int(entry.name))
         return found
 

@@ -147,7 +147,9 @@ async def test_a_request_state_counts_once_and_only_for_its_own_call(house: Hous
 @pytest.mark.slow
 @pytest.mark.parametrize("era", ERAS)
 async def test_an_approval_that_nobody_gives_expires_as_denied(era: str, house: House) -> None:
-    rule = '[[rule]]\nid = "ledger.soon"\ntools = "note"\ndecide = "ask"\napprove = { proof = "local", timeout = "1s" }\n'
+    rule = (
+        '[[rule]]\nid = "ledger.soon"\ntools = "note"\ndecide = "ask"\napprove = { proof = "local", timeout = "1s" }\n'
+    )
     house.configure(policies={"ledger": LABELS + rule})
     async with house.client("shim", era) as client:
         late = await client.call_tool("ledger__note", {"text": "one"})

@@ -67,7 +67,9 @@ async def test_json_has_the_shapes_that_are_promised(house: House) -> None:
         assert session["client"] == "tester"
 
 
-@pytest.mark.parametrize("words", [("approve", "a_0000000000"), ("deny", "a_0000000000"), ("approvals",), ("sessions",)])
+@pytest.mark.parametrize(
+    "words", [("approve", "a_0000000000"), ("deny", "a_0000000000"), ("approvals",), ("sessions",)]
+)
 async def test_a_command_that_needs_a_gateway_ends_with_3_where_none_runs(words: tuple[str, ...], house: House) -> None:
     ended = await house.run(*words)
     assert ended.code == 3

@@ -253,7 +253,7 @@ def test_a_client_that_reads_nothing_is_given_up_and_memory_stays_bounded(on_loo
     async def body() -> None:
         incoming, feed = os.pipe()
         out, theirs = os.pipe()
-        answer = SessionMessage(JSONRPCResponse(jsonrpc="2.0", id=1, result={"x": "y" * 500_000}))
+        answer = SessionMessage(JSONRPCResponse(jsonrpc="2.0", id=1, result={"x": "y" * 1_000_000}))
         notice = SessionMessage(JSONRPCNotification(jsonrpc="2.0", method="notifications/progress", params={}))
         async with fd_streams(incoming, theirs, stall=0.2) as (read, write):
             await write.send(notice)

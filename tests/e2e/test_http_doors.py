@@ -1,0 +1,157 @@
+"""The doors of streamable HTTP, spoken to by hand: who gets in, and what a session is to somebody else."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+
+from tests.e2e.kit import DEADLINE, ERAS, House, asked, reason
+
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}},
+}
+LIST = {"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}}
+ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+
+
+@asynccontextmanager
+async def raw(house: House) -> AsyncIterator[httpx2.AsyncClient]:
+    """An HTTP client that knows nothing of MCP, before a gateway that serves."""
+    with anyio.fail_after(DEADLINE):
+        async with house.serving(), httpx2.AsyncClient(headers=ACCEPT) as http:
+            yield http
+
+
+def bearer(token: str, **more: str) -> dict[str, str]:
+    """The header that names a client."""
+    return {"Authorization": f"Bearer {token}", **more}
+
+
+async def post(http: httpx2.AsyncClient, house: House, body: Any, headers: Mapping[str, str]) -> httpx2.Response:
+    """Send one message."""
+    return await http.post(house.url, content=json.dumps(body), headers=dict(headers))
+
+
+@pytest.mark.slow
+async def test_only_a_valid_token_opens_the_door(house: House) -> None:
+    async with raw(house) as http:
+        token = await house.token()
+        for headers in ({}, bearer("wrong"), {"Authorization": "Bearer"}, bearer(token[:-1]), {"Authorization": f"Basic {token}"}):
+            refused = await post(http, house, INITIALIZE, headers)
+            assert refused.status_code == 401, headers
+            assert refused.headers["WWW-Authenticate"].startswith("Bearer")
+            assert "mcp-session-id" not in refused.headers
+        for method in ("GET", "DELETE", "PUT", "OPTIONS"):
+            assert (await http.request(method, house.url)).status_code == 401
+        assert (await post(http, house, INITIALIZE, bearer(token))).status_code == 200
+    for path in house.state.rglob("*"):
+        assert not path.is_file() or token.encode() not in path.read_bytes()
+
+
+@pytest.mark.slow
+async def test_a_revoked_token_is_refused_at_once(house: House) -> None:
+    async with raw(house) as http:
+        token = await house.token()
+        opened = await post(http, house, INITIALIZE, bearer(token))
+        session = {"mcp-session-id": opened.headers["mcp-session-id"]}
+        assert (await house.run("client", "revoke", "tester")).code == 0
+        for headers in (bearer(token), bearer(token, **session)):
+            assert (await post(http, house, LIST, headers)).status_code == 401
+        fresh = await house.token()
+        assert fresh != token
+        assert (await post(http, house, INITIALIZE, bearer(fresh))).status_code == 200
+
+
+@pytest.mark.slow
+async def test_a_foreign_host_or_origin_is_refused_even_with_a_token(house: House) -> None:
+    async with raw(house) as http:
+        token = await house.token()
+        own = f"127.0.0.1:{house.port}"
+        foreign = [
+            {"Host": "wardgate.example.com"},
+            {"Host": f"attacker.example:{house.port}"},
+            {"Host": "127.0.0.1"},
+            {"Origin": "https://attacker.example"},
+            {"Origin": "null"},
+            {"Origin": f"https://{own}"},
+            {"Origin": "http://127.0.0.1:1"},
+        ]
+        for headers in foreign:
+            refused = await post(http, house, INITIALIZE, bearer(token, **headers))
+            assert refused.status_code == 403, headers
+        ours = [{"Origin": f"http://{own}"}, {"Host": f"localhost:{house.port}"}]
+        for headers in ours:
+            assert (await post(http, house, INITIALIZE, bearer(token, **headers))).status_code == 200, headers
+
+
+@pytest.mark.slow
+async def test_a_body_over_the_limit_is_refused_and_the_next_one_is_served(house: House) -> None:
+    house.configure(limits='line = "64KiB"')
+    async with raw(house) as http:
+        token = await house.token()
+        large = {**INITIALIZE, "params": {**INITIALIZE["params"], "_meta": {"x": "x" * (64 << 10)}}}  # type: ignore[dict-item]  # one level of a literal
+        refused = await post(http, house, large, bearer(token))
+        assert refused.status_code == 413
+
+        async def endless() -> AsyncIterator[bytes]:
+            for _ in range(64):
+                yield b" " * (4 << 10)
+
+        chunked = await http.post(house.url, content=endless(), headers=bearer(token))
+        assert chunked.status_code == 413
+        assert (await post(http, house, INITIALIZE, bearer(token))).status_code == 200
+
+
+@pytest.mark.slow
+async def test_a_session_belongs_to_the_token_that_opened_it(house: House) -> None:
+    async with raw(house) as http:
+        mine, theirs = await house.token("tester"), await house.token("other")
+        opened = await post(http, house, INITIALIZE, bearer(mine))
+        session = {"mcp-session-id": opened.headers["mcp-session-id"], "mcp-protocol-version": "2025-11-25"}
+        ready = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+        assert (await post(http, house, ready, bearer(mine, **session))).status_code == 202
+        assert (await post(http, house, LIST, bearer(theirs, **session))).status_code == 404
+        assert (await http.request("DELETE", house.url, headers=bearer(theirs, **session))).status_code == 404
+        assert (await post(http, house, LIST, bearer(mine, **session))).status_code == 200
+        assert (await http.request("DELETE", house.url, headers=bearer(mine, **session))).status_code == 200
+        assert (await post(http, house, LIST, bearer(mine, **session))).status_code == 404
+
+
+@pytest.mark.slow
+async def test_other_methods_paths_and_types_get_a_clear_status(house: House) -> None:
+    async with raw(house) as http:
+        token = await house.token()
+        assert (await http.get(house.url, headers=bearer(token))).status_code in (400, 405)
+        assert (await http.request("PUT", house.url, headers=bearer(token))).status_code == 405
+        assert (await http.get(house.url.replace("/mcp", "/other"), headers=bearer(token))).status_code == 404
+        malformed = await http.post(house.url, content=b"{not json", headers=bearer(token))
+        assert malformed.status_code == 400
+        assert malformed.json()["error"]["code"] == -32700
+        plain = await http.post(house.url, content=b"{}", headers=bearer(token, **{"Content-Type": "text/plain"}))
+        assert plain.status_code in (400, 415)
+        assert (await post(http, house, INITIALIZE, bearer(token))).status_code == 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_approval_of_one_principal_is_no_use_to_another(era: str, house: House) -> None:
+    house.configure(limits='hold = "100ms"')
+    async with house.serving():
+        mine, theirs = await house.token("tester"), await house.token("other")
+        async with house.http_client(era, mine) as client, house.http_client(era, theirs) as other:
+            held = await client.call_tool("ledger__note", {"text": "one"})
+            assert (await house.run("approve", asked(held))).code == 0
+            foreign = await other.call_tool("ledger__note", {"text": "one"})
+            assert reason(foreign) == "approval-pending"
+            assert house.forwarded == []
+            assert not (await client.call_tool("ledger__note", {"text": "one"})).is_error
+        rows = await house.items("approvals", "--state", "all")
+        assert {row["principal"] for row in rows} == {"client:tester", "client:other"}
+    assert house.forwarded == ["note one"]
