@@ -102,7 +102,7 @@ class Records(Protocol):
 class Caller(Protocol):
     """The client face of one call, as far as the path needs it."""
 
-    asks: str  # none | elicit (legacy server request) | input (modern InputRequiredResult)
+    asks: str  # none | elicit (legacy server request) | input (InputRequiredResult) | input-silent (call again)
     budget: float  # seconds that this client waits for an answer before it gives up
 
     async def notice(self, text: str) -> None:

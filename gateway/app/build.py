@@ -16,6 +16,7 @@ from gateway.clock import SystemClock
 from gateway.config import Settings, Upstream, load_policy
 from gateway.core.model import Kind, Principal, Record, Tool, ToolRef
 from gateway.core.policy import Policy
+from gateway.core.record import stamp
 from gateway.core.risk import classify, labels_for
 from gateway.enforce import Enforcer
 from gateway.errors import RecordError
@@ -23,13 +24,14 @@ from gateway.ids import CALL, ENTRY, new_id
 from gateway.monitor import Monitor
 from gateway.ports import House
 from gateway.protect import Guard
+from gateway.reading import intents_since
 from gateway.records import Records
 from gateway.screening.early import EarlyEngine
 from gateway.screening.engine import Kingfisher, cache_folder
 from gateway.screening.screener import Screener
 from gateway.server.face import Face, FaceSettings
 from gateway.server.peer import Peer
-from gateway.sessions import Sessions
+from gateway.sessions import TEN_MINUTES, Sessions
 from gateway.store import Limits, Store, open_store
 from gateway.upstreams import Upstreams
 from gateway.upstreams.spec import Learn, spec_of
@@ -50,6 +52,8 @@ class Gateway:
     store: Store
     records: Records
     approvals: Approvals
+    sessions: Sessions
+    screener: Screener
     monitor: Monitor
     upstreams: Upstreams
     face: Face
@@ -79,6 +83,7 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
     clock = SystemClock()
     async with open_store(settings.gateway.state, Limits()) as store:
         gateway = _build(settings, policy, clock, store, early.engine)
+        await _recall(gateway)
         await gateway.records.close_open_intents()
         await gateway.approvals.recover()
         await gateway.records.started(policy.revision, isolation_level=0)
@@ -119,9 +124,16 @@ def _build(settings: Settings, policy: Policy, clock: SystemClock, store: Store,
         partial(new_id, CALL),
         _settled_or_late(upstreams, clock),
     )
-    return Gateway(
-        settings, policy, clock, store, records, approvals, Monitor(store, clock, records.queue), upstreams, face
-    )
+    monitor = Monitor(store, clock, records.queue)
+    return Gateway(settings, policy, clock, store, records, approvals, sessions, screener, monitor, upstreams, face)
+
+
+async def _recall(gateway: Gateway) -> None:
+    """Count what was forwarded before the start: a restart empties no rate's window."""
+    longest = max([TEN_MINUTES, *gateway.sessions.rates.values()])
+    since = stamp(gateway.clock.now() - longest)
+    for intent in await gateway.store.read(partial(intents_since, at=since)):
+        gateway.sessions.recall(intent)
 
 
 def _classifier(settings: Settings, policy: Policy) -> Callable[[ToolRef, str, Mapping[str, Any], str], Tool]:

@@ -9,9 +9,11 @@ from gateway.control import Handler, Refusal, Request
 from gateway.core.approval import item
 from gateway.core.card import card
 from gateway.core.model import Approval, ApprovalState, Proof
-from gateway.errors import ApprovalError, RecordError
+from gateway.errors import ApprovalError, GatewayError, RecordError
 
-UNREACHABLE = 3
+USAGE, UNREACHABLE = 2, 3
+NOTE_LIMIT = 1000  # characters of a reviewer's reason
+PATIENCE = 10.0  # seconds for screening it
 
 
 class Commands:
@@ -34,8 +36,13 @@ class Commands:
     async def approvals(self, request: Request, user: str) -> dict[str, Any]:
         """Rows in one state, or in any (`all`)."""
         wanted = str(request.get("state", "waiting"))
+        if wanted not in (*(state.value for state in ApprovalState), "all"):
+            raise Refusal(f"unknown state `{wanted}`", USAGE)
         state = None if wanted == "all" else ApprovalState(wanted)
-        return {"items": [item(row) for row in await self._gateway.approvals.list(state)]}
+        try:
+            return {"items": [item(row) for row in await self._gateway.approvals.list(state)]}
+        except RecordError as problem:
+            raise Refusal(str(problem), UNREACHABLE) from None
 
     async def approval(self, request: Request, user: str) -> dict[str, Any]:
         """One row and its card."""
@@ -75,16 +82,23 @@ class Commands:
             raise Refusal(f"approval `{row.id}` is not of the call that was shown")
         entry = self._gateway.settings.approvers.get(user)
         try:
+            note = await self._note(request)
             after = await self._gateway.approvals.vote(
                 row.id,
                 approve,
                 f"os:{user}",
                 Proof.LOCAL,
-                str(request.get("reason", ""))[:1000],
+                note,
                 entry.roles if entry else frozenset(),
             )
         except ApprovalError as problem:
             raise Refusal(str(problem)) from None
-        except RecordError as problem:
+        except GatewayError as problem:
             raise Refusal(str(problem), UNREACHABLE) from None
         return {"items": [item(after)]}
+
+    async def _note(self, request: Request) -> str:
+        """The reviewer's reason without secrets: the model reads it, and it is recorded."""
+        text = str(request.get("reason", ""))[:NOTE_LIMIT]
+        deadline = self._gateway.clock.monotonic() + PATIENCE
+        return str(await self._gateway.screener.clean(text, deadline)) if text else ""

@@ -59,11 +59,12 @@ def arguments_lines(approval: Approval) -> tuple[str, ...]:
 def card(approval: Approval) -> str:
     """The whole card as plain text; the last line is the gateway's own."""
     who = f"{approval.principal} with {approval.client}, session {approval.session}"
-    why = f"rule {approval.rule}" if approval.rule else f"{approval.reason.value}, tier {approval.tier.value}"
+    asks = f"no rule allows it, and effect {approval.effect.value} asks"
+    why = f"rule {approval.rule} ({approval.reason.value})" if approval.rule else asks
     lines = (
-        f"Allow `{visible(approval.exposed)}` once? It is a call of effect {approval.effect.value}.",
-        f"Asked by {visible(who)}.",
-        f"Stopped by {visible(why)}.",
+        f"Allow `{visible(approval.exposed)}` once? Its effect: {approval.effect.value} (tier {approval.tier.value}).",
+        f"Asked by: {visible(who)}",
+        f"Stopped because: {visible(why)}",
         "Arguments:",
         *arguments_lines(approval),
         f"Without an answer by {approval.expires_at:%H:%M} UTC it is not executed.",

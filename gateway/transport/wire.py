@@ -53,6 +53,10 @@ _HEAD = re.compile(
     rb"\s*\{\s*(?:" + _VERSION + rb',\s*)?"id"\s*:\s*(\d{1,18})\s*,\s*(?:' + _VERSION + rb',\s*)?"(?:result|error)"'
 )
 _TAIL = re.compile(_VERSION + rb',\s*"id"\s*:\s*(\d{1,18})\s*\}\s*\Z')
+# A line that asks, told by its first members; its id is among them (the SDK for Python) or at the end (for TypeScript).
+_ID = rb'"id"\s*:\s*(\d{1,18}|"[^"\\]{1,64}")\s*'
+_ASKS = re.compile(rb"\s*\{\s*(?:" + _VERSION + rb",\s*)?(?:" + _ID + rb",\s*)?(?:" + _VERSION + rb',\s*)?"method"')
+_ASKS_TAIL = re.compile(_VERSION + rb",\s*" + _ID + rb"\}\s*\Z")
 
 
 class MalformedError(Exception):
@@ -95,8 +99,10 @@ def decode(line: bytes) -> JSONRPCMessage | MalformedError:
 
 
 def decode_overlong(line: Overlong) -> JSONRPCError | MalformedError:
-    """What is known of a line over the limit: an error answer where its head or end shows whose answer it was."""
+    """What is known of a line over the limit: whose request it is, or an error answer for the call that it answers."""
     text = f"line over {line.limit_text}"
+    if _ASKS.match(line.head):
+        return MalformedError(PARSE_ERROR, text, _asker(line.head, line.tail))
     found = _HEAD.match(line.head) or _TAIL.search(line.tail)
     if found is not None:
         return failed(int(found.group(1)), f"the answer was a {text}")
@@ -151,11 +157,20 @@ def _answer(envelope: _Envelope) -> JSONRPCMessage | MalformedError:
             return failed(id, INVALID_ANSWER)
 
 
+def _asker(head: bytes, tail: bytes) -> RequestId | None:
+    """The id of a request that can't be decoded, if its head or its end shows one."""
+    first, last = _ASKS.match(head), _ASKS_TAIL.search(tail)
+    shown = (first and first.group(1)) or (last and last.group(1))
+    return None if shown is None else msgspec.json.decode(shown, type=int | str)
+
+
 def _undecodable(line: bytes, is_json: bool) -> JSONRPCError | MalformedError:
     """Tell whose answer an undecodable line was, or that nobody knows."""
     try:
         address = _ADDRESS.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        if _ASKS.match(line):
+            return MalformedError(PARSE_ERROR, "parse error", _asker(line, line[-200:]))
         found = _HEAD.match(line) or _TAIL.search(line[-200:])
         if found is not None:
             return failed(int(found.group(1)), INVALID_ANSWER)

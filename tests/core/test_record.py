@@ -73,3 +73,15 @@ def test_bytes_that_are_no_record_are_refused(body: bytes) -> None:
 def test_only_an_object_is_a_body() -> None:
     with pytest.raises(ValueError):
         read_body(b"[1]")
+
+
+@pytest.mark.parametrize("microseconds", [0, 1, 999_999], ids=["none", "one", "most"])
+def test_a_body_holds_its_time_as_the_index_does(microseconds: int) -> None:
+    record = Record(Kind.STOP, "l_1", NOON.replace(microsecond=microseconds), arguments={"at": "2026-11-22T12:00:00Z"})
+    assert msgspec.json.decode(encode(record))["at"] == columns(record)[2]
+
+
+@pytest.mark.parametrize("microseconds", [0, 1], ids=["none", "one"])
+def test_an_object_that_is_no_json_is_refused(microseconds: int) -> None:
+    with pytest.raises(ValueError):
+        encode(Record(Kind.STOP, "l_1", NOON.replace(microsecond=microseconds), extra={"x": object()}))

@@ -323,6 +323,20 @@ class Wire:
                 if "id" in message:
                     return dict(message)
 
+    async def greet(self, era: str) -> dict[str, Any]:
+        """Open the conversation in this era, and return the `_meta` that each request needs."""
+        about = {"name": "wire", "version": "1"}
+        if era == "legacy":
+            hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": about}
+            assert "result" in await self.ask("initialize", hello, "hello")
+            await self.put({"jsonrpc": "2.0", "method": "notifications/initialized"})
+            return {}
+        prefix = "io.modelcontextprotocol"
+        modern = {"protocolVersion": "2026-07-28", "clientInfo": about, "clientCapabilities": {}}
+        meta = {f"{prefix}/{name}": value for name, value in modern.items()}
+        assert "result" in await self.ask("server/discover", {"_meta": meta}, "hello")
+        return meta
+
     async def ask(self, method: str, params: Mapping[str, Any], id: int | str = 1) -> dict[str, Any]:
         """Send one request and return its answer, which must be the next message."""
         await self.put({"jsonrpc": "2.0", "id": id, "method": method, "params": dict(params)})

@@ -4,7 +4,7 @@ import anyio
 import pytest
 from mcp import MCPError
 
-from tests.e2e.kit import ERAS, LABELS, House, Wire, reason, text, until, upstream_table, wire
+from tests.e2e.kit import ERAS, LABELS, House, reason, text, until, upstream_table, wire
 
 BROKEN_RULE = """\
 [[rule]]
@@ -13,7 +13,6 @@ tools = "note"
 when = "args.text.size() > 0 && int(args.text) > 3"
 decide = "block"
 """
-LEGACY = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}
 
 
 @pytest.mark.slow
@@ -106,25 +105,12 @@ async def test_a_cancelled_call_is_told_to_the_upstream_and_recorded_as_unknown(
         assert text(await client.call_tool("ledger__look", {"text": "next"})) == "look: next"
 
 
-async def _open(pipes: Wire, era: str) -> dict[str, object]:
-    """Greet in this era, and return the `_meta` that each request needs."""
-    if era == "legacy":
-        await pipes.ask("initialize", LEGACY, "hello")
-        await pipes.put({"jsonrpc": "2.0", "method": "notifications/initialized"})
-        return {}
-    return {
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientInfo": LEGACY["clientInfo"],
-        "io.modelcontextprotocol/clientCapabilities": {},
-    }
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("era", ERAS)
 @pytest.mark.parametrize("how", ["closes", "is killed"])
 async def test_a_client_that_is_gone_in_mid_call_leaves_an_unknown_outcome(how: str, era: str, house: House) -> None:
     async with wire(house) as pipes:
-        meta = await _open(pipes, era)
+        meta = await pipes.greet(era)
         call = {"name": "ledger__stall", "arguments": {"text": "one"}, "_meta": meta}
         await pipes.put({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call})
         await until(lambda: "stall one" in house.forwarded)
@@ -139,7 +125,7 @@ async def test_a_client_that_is_gone_in_mid_call_leaves_an_unknown_outcome(how: 
 @pytest.mark.slow
 async def test_a_client_that_is_gone_before_anybody_approved_leaves_nothing_forwarded(house: House) -> None:
     async with wire(house) as pipes:
-        meta = await _open(pipes, "legacy")
+        meta = await pipes.greet("legacy")
         call = {"name": "ledger__note", "arguments": {"text": "one"}, "_meta": meta}
         await pipes.put({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call})
         approval = await house.waiting()

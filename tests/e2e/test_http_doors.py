@@ -43,7 +43,13 @@ async def post(http: httpx2.AsyncClient, house: House, body: Any, headers: Mappi
 async def test_only_a_valid_token_opens_the_door(house: House) -> None:
     async with raw(house) as http:
         token = await house.token()
-        for headers in ({}, bearer("wrong"), {"Authorization": "Bearer"}, bearer(token[:-1]), {"Authorization": f"Basic {token}"}):
+        for headers in (
+            {},
+            bearer("wrong"),
+            {"Authorization": "Bearer"},
+            bearer(token[:-1]),
+            {"Authorization": f"Basic {token}"},
+        ):
             refused = await post(http, house, INITIALIZE, headers)
             assert refused.status_code == 401, headers
             assert refused.headers["WWW-Authenticate"].startswith("Bearer")

@@ -56,11 +56,13 @@ def test_what_json_cannot_carry_is_not_encoded(value: object) -> None:
     ("line", "code", "id"),
     [
         (b"hello", -32700, None),
-        (b'{"jsonrpc":"2.0","id":1,"method":"m"', -32700, None),
+        (b'{"jsonrpc":"2.0","id":1,"method":"m"', -32700, 1),
         (b'{"jsonrpc":"2.0","id":5,"method":"m","params":{"x":"\xff"}}', -32700, 5),
         (b'{"jsonrpc":"2.0","id":5,"method":"m","params":{"x":1e400}}', -32700, 5),
-        (b'{"jsonrpc":"2.0","id":5,"method":"m","params":{"x":NaN}}', -32700, None),
-        (b'{"jsonrpc":"2.0","id":5,"method":"m","params":{"x":"\\ud800"}}', -32700, None),
+        (b'{"jsonrpc":"2.0","id":5,"method":"m","params":{"x":NaN}}', -32700, 5),
+        (b'{"method":"m","params":{"x":NaN},"jsonrpc":"2.0","id":"a"}', -32700, "a"),
+        (b'{"method":"m","params":{"x":NaN},"jsonrpc":"2.0"}', -32700, None),
+        (b'{"jsonrpc":"2.0","id":5,"method":"m","params":{"x":"\\ud800"}}', -32700, 5),
         (b"[" * 100_000, -32600, None),
         (b'[{"jsonrpc":"2.0","id":1,"method":"m"}]', -32600, None),
         (b"7", -32600, None),
@@ -114,15 +116,32 @@ def test_an_id_that_is_inside_the_result_is_never_taken_for_the_answers_own() ->
     [
         (b'{"jsonrpc":"2.0","id":7,"result":{"content":[', b"x", 7),
         (b'{"result":{"content":[', b'"}]},"jsonrpc":"2.0","id":7}', 7),
-        (b'{"jsonrpc":"2.0","id":7,"method":"m","params":{', b"x", None),
         (b"x" * 200, b"x" * 200, None),
     ],
-    ids=["id first", "id last", "a request", "no message"],
+    ids=["id first", "id last", "no message"],
 )
 def test_an_overlong_answer_fails_its_call_where_its_id_is_seen(head: bytes, tail: bytes, id: int | None) -> None:
     found = decode_overlong(Overlong(head, tail, 16 * 2**20))
     assert found.id == id
     assert isinstance(found, JSONRPCError) == (id is not None)
+
+
+@pytest.mark.parametrize(
+    ("head", "tail", "id"),
+    [
+        (b'{"jsonrpc":"2.0","id":7,"method":"m","params":{', b"x", 7),
+        (b'{"jsonrpc":"2.0","id":"a","method":"m","params":{', b"x", "a"),
+        (b'{"method":"m","params":{', b'"}},"jsonrpc":"2.0","id":7}', 7),
+        (b'{"method":"m","params":{', b'"}}}', None),
+    ],
+    ids=["id first", "a text", "id last", "a notification"],
+)
+def test_an_overlong_request_is_never_an_answer_and_keeps_its_id(
+    head: bytes, tail: bytes, id: int | str | None
+) -> None:
+    found = decode_overlong(Overlong(head, tail, 16 * 2**20))
+    assert isinstance(found, MalformedError)
+    assert (found.code, found.id) == (-32700, id)
 
 
 @given(st.binary(max_size=200))
