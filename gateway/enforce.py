@@ -3,6 +3,8 @@
 The only place that forwards. It knows no wire and no SDK type, and no flag skips a step of it.
 """
 
+from functools import partial
+
 import anyio
 import anyio.lowlevel
 
@@ -44,11 +46,7 @@ class Enforcer:
         self._house = house
 
     async def handle(self, call: Call, caller: Caller) -> Answer:
-        """Take one call along its path and say how it ended.
-
-        Raises nothing but cancellation: whatever breaks, blocks and is recorded. A call that is cancelled before it was
-        forwarded is recorded as blocked (`client-gone`), afterwards as unknown (`cancelled`).
-        """
+        """Take one call along its path. Raises nothing but cancellation: whatever breaks, blocks and is recorded."""
         trail = Trail(call, self._house.clock.monotonic)
         try:
             return await self._path(trail, caller)
@@ -64,10 +62,7 @@ class Enforcer:
     async def _path(self, trail: Trail, caller: Caller) -> Answer:
         house = self._house
         # 1. Facts, and 2. decide. ASK: a person decides on exactly this call, and then it is decided again, now.
-        ended: Answer | None = await self._weigh(trail)
-        if ended is None and (trail.asks or trail.call.resume is not None):
-            ended = await self._ask(trail, caller)
-        if ended is not None:
+        if ended := await self._weigh(trail) or await self._ask(trail, caller):
             return ended
         tool, decision = trail.allowed()
         # 3. Record the intent: durable before a write or high call is forwarded, queued for a read.
@@ -80,7 +75,8 @@ class Enforcer:
         deadline = house.clock.monotonic() + house.upstreams.timeout(tool.ref.upstream)
         trail.forwarded = True
         with trail.timed("upstream"):
-            reply = await house.upstreams.forward(tool, trail.call.canonical, trail.call, caller.progress)
+            progress = partial(self._progress, caller) if caller.wants_progress else None
+            reply = await house.upstreams.forward(tool, trail.call.canonical, trail.call, progress)
         # 5. Screen the result on every surface. 6. Record the outcome. Then answer.
         return await self._conclude(trail, tool, reply, max(deadline, house.clock.monotonic() + GRACE))
 
@@ -130,6 +126,10 @@ class Enforcer:
             await house.approvals.expire(settled)
             return await self._refuse(trail, Outcome.BLOCKED, again.reason, approval=settled)
         return None
+
+    async def _progress(self, caller: Caller, done: float, total: float | None, message: str | None) -> None:
+        """Pass an upstream's progress on; its text is screened like any output."""
+        await caller.progress(done, total, self._house.screener.clean_text(message) if message else None)
 
     async def _conclude(self, trail: Trail, tool: Tool, reply: Reply, deadline: float) -> Answer:
         house, call = self._house, trail.call

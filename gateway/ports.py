@@ -104,6 +104,7 @@ class Caller(Protocol):
 
     asks: str  # none | elicit (legacy server request) | input (InputRequiredResult) | input-silent (call again)
     budget: float  # seconds that this client waits for an answer before it gives up
+    wants_progress: bool  # it gave a token for progress notices
 
     async def notice(self, text: str) -> None:
         """A progress notice, if the client gave a token for it."""

@@ -123,6 +123,9 @@ class FakeUpstreams:
         self.sent.append(arguments)
         if self.broken is not None:
             raise self.broken
+        if progress is not None:
+            await progress(0.5, 1.0, "half a secret")
+            await progress(1.0, None, None)
         if self.hang is not None:
             self.hang.set()
             await anyio.sleep_forever()
@@ -153,7 +156,7 @@ class FakeScreener:
         return value
 
     def clean_text(self, text: str) -> str:
-        return text
+        return text.replace("secret", "[R]")
 
 
 @dataclass
@@ -244,12 +247,16 @@ class FakeCaller:
 
     asks = "none"
     budget = 1.0
+    wants_progress = False
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[float, float | None, str | None]] = []
 
     async def notice(self, text: str) -> None:
         pass
 
     async def progress(self, done: float, total: float | None, message: str | None) -> None:
-        pass
+        self.heard.append((done, total, message))
 
     async def elicit(self, approval: Approval) -> Vote:
         return Vote.CANCEL

@@ -431,3 +431,12 @@ async def test_a_second_round_that_needs_no_approval_any_more_goes_on() -> None:
     house.policy = policy_of(POLICY + '[[rule]]\nid = "up.now"\ntools = "write"\ndecide = "allow"\n')
     assert isinstance(await house.call("write", Resume("handle", Vote.APPROVE)), Done)
     assert house.effects == ["obtain", "resume", "append intent", "forward", "screen", "append outcome"]
+
+
+async def test_an_upstreams_progress_reaches_only_a_client_that_wants_it_and_is_screened() -> None:
+    house = Model()
+    await house.call("read")
+    assert house.caller.heard == []
+    house.caller.wants_progress = True
+    await house.call("read")
+    assert house.caller.heard == [(0.5, 1.0, "half a [R]"), (1.0, None, None)]

@@ -216,6 +216,10 @@ class House:
         """A file for what is said on stderr."""
         return (self.place / "stderr.log").open("a", encoding="utf-8")
 
+    def said(self) -> str:
+        """What was said on stderr so far."""
+        return (self.place / "stderr.log").read_text(encoding="utf-8")
+
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[anyio.abc.Process]:
         """`wardgate serve`, from when it takes connections until the block ends."""
@@ -226,7 +230,7 @@ class House:
             )
             try:
                 await until(lambda: process.returncode is not None or self._listens())
-                assert process.returncode is None, Path(log.name).read_text(encoding="utf-8")
+                assert process.returncode is None, self.said()
                 yield process
             finally:
                 with anyio.CancelScope(shield=True):

@@ -1,4 +1,4 @@
-"""The commands that people use, before a gateway that runs and before none: exit codes, the shapes of `--json`, the words."""
+"""The commands that people use, with a gateway that runs and with none: exit codes, the shapes of `--json`."""
 
 import json
 

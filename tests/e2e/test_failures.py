@@ -1,4 +1,4 @@
-"""Ways to fail on the path of a call: nothing is forwarded or released that may not be, and the record says how it ended."""
+"""Ways to fail on the path of a call: nothing goes out that may not, and the record says how it ended."""
 
 import anyio
 import pytest
