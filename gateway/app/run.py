@@ -19,6 +19,7 @@ from gateway.config import Settings
 from gateway.control import Control, user_name
 from gateway.errors import ConfigurationError, LockedError
 from gateway.screening.early import EarlyEngine
+from gateway.server.face import Face
 from gateway.server.peer import Peer
 from gateway.server.pipes import Pipes, serve_pipes
 from gateway.transport.serve import take_stdio
@@ -59,7 +60,7 @@ async def serve(settings: Settings, early: EarlyEngine, *, on_demand: bool) -> N
     when it was started on demand, after ten idle minutes.
     """
     async with AsyncExitStack() as stack:
-        listener = stack.enter_context(_listen(settings, on_demand))
+        listener = stack.enter_context(listen(settings, on_demand))
         gateway = await _open(stack, settings, early, on_demand)
         async with anyio.create_task_group() as tasks:
             attachments = Attachments(gateway, tasks)
@@ -68,7 +69,7 @@ async def serve(settings: Settings, early: EarlyEngine, *, on_demand: bool) -> N
                 await doors.start(control.run, tasks)
                 doors.start_soon(_serve_http, gateway, listener)
                 await _announce(gateway, listener)
-                await _until_over(attachments, gateway, on_demand)
+                await until_over(attachments, gateway.face, on_demand)
                 doors.cancel_scope.cancel()
             await _let_go(attachments, gateway)
             tasks.cancel_scope.cancel()
@@ -87,7 +88,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, early: EarlyEngine, o
 
 
 @contextmanager
-def _listen(settings: Settings, on_demand: bool) -> Iterator[socket.socket]:
+def listen(settings: Settings, on_demand: bool) -> Iterator[socket.socket]:
     """Bind the address of `listen`; on demand a free port where that one is taken."""
     host, port = settings.gateway.host, settings.gateway.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -121,7 +122,7 @@ async def _serve_http(gateway: Gateway, listener: socket.socket) -> None:
     from gateway.tokens import Tokens
 
     class Quiet(uvicorn.Server):
-        """uvicorn without signal handlers: `_until_over` has them."""
+        """uvicorn without signal handlers: `until_over` has them."""
 
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
@@ -141,8 +142,8 @@ async def _serve_http(gateway: Gateway, listener: socket.socket) -> None:
     await Quiet(config).serve(sockets=[listener])
 
 
-async def _until_over(attachments: Attachments, gateway: Gateway, on_demand: bool) -> None:
-    """Return when a signal came, a newer shim wants to take over, or nobody has been there for ten minutes."""
+async def until_over(attachments: Attachments, face: Face, on_demand: bool, patience: float = IDLE) -> None:
+    """Return when a signal came, a newer shim wants to take over, or (on demand) nobody was there for `patience` seconds."""
     async with anyio.create_task_group() as ends:
 
         async def end(over: Callable[[], Awaitable[None]]) -> None:
@@ -155,9 +156,9 @@ async def _until_over(attachments: Attachments, gateway: Gateway, on_demand: boo
 
         async def idle() -> None:
             since = anyio.current_time()
-            while anyio.current_time() - since < IDLE:
-                await anyio.sleep(IDLE / 100)
-                if attachments.count or gateway.face.calls_in_flight:
+            while anyio.current_time() - since < patience:
+                await anyio.sleep(patience / 100)
+                if attachments.count or face.calls_in_flight:
                     since = anyio.current_time()
 
         ends.start_soon(end, signalled)

@@ -1,0 +1,66 @@
+"""Gateways come and go: a newer shim takes over, a stop is a stop, bytes are relayed where pipes can not be passed."""
+
+import json
+import os
+import signal
+import socket
+from typing import Any
+
+import pytest
+from mcp.client.client import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+
+from gateway.place import socket_address
+from tests.e2e.kit import ERAS, MODES, House, text, until, wire
+
+
+def greet_as(house: House, version: str) -> dict[str, Any]:
+    """Say hello on the control socket as a shim of some version, and return the first thing that is said back."""
+    folder = os.open(house.state, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with socket.socket(socket.AF_UNIX) as link:
+            link.connect(socket_address(house.state, folder))
+            link.sendall(json.dumps({"op": "attach", "version": version, "client": "tester"}).encode() + b"\n")
+            said = link.makefile("rb").readline()
+    finally:
+        os.close(folder)
+    return dict(json.loads(said))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_newer_shim_makes_the_gateway_hand_its_clients_over(era: str, house: House) -> None:
+    async with house.client("shim", era) as client:
+        assert text(await client.call_tool("ledger__look", {"text": "one"}))
+        before = house.gateway()
+        assert greet_as(house, "99.0.0") == {"handover": True}
+        await until(lambda: house.gateway() != before)
+        assert text(await client.call_tool("ledger__look", {"text": "two"}))
+        await until(lambda: before not in house.processes("serve"))
+    assert house.forwarded == ["look one", "look two"]
+    sessions = {row["session"] for row in await house.items("log", "--tool", "look")}
+    assert len(sessions) == 1
+
+
+async def test_a_shim_without_its_pipes_is_told_so(house: House) -> None:
+    async with house.client("shim", "modern"):
+        assert greet_as(house, "0.0.1")["bye"] == 3
+
+
+async def test_a_stop_is_a_stop(house: House) -> None:
+    async with wire(house) as client:
+        await client.greet("legacy")
+        os.kill(house.gateway(), signal.SIGTERM)
+        with_code = await until(lambda: client.process.returncode is not None and [client.process.returncode])
+        assert with_code == [0]
+        await until(lambda: not house.processes("serve"))
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_bytes_are_relayed_where_descriptors_can_not_be_passed(era: str, house: House) -> None:
+    words = house.stdio("--relay")
+    parameters = StdioServerParameters(command=words[0], args=words[1:], env=house.environment)
+    with house.log() as log:
+        async with Client(stdio_client(parameters, log), mode=MODES[era], cache=None) as client:
+            assert text(await client.call_tool("ledger__look", {"text": "x" * 300_000}))
+    assert len(house.forwarded) == 1
