@@ -143,7 +143,7 @@ async def _serve_http(gateway: Gateway, listener: socket.socket) -> None:
 
 
 async def until_over(attachments: Attachments, face: Face, on_demand: bool, patience: float = IDLE) -> None:
-    """Return when a signal came, a newer shim wants to take over, or (on demand) nobody was there for `patience` seconds."""
+    """Return on a signal, when a newer shim takes over, or (on demand) when nobody was there for `patience` seconds."""
     async with anyio.create_task_group() as ends:
 
         async def end(over: Callable[[], Awaitable[None]]) -> None:

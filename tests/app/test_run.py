@@ -27,7 +27,9 @@ class Doors:
 
 def settings(tmp_path: Path, port: int) -> Settings:
     file = tmp_path / "upstreams.toml"
-    file.write_text(f'schema = 1\n[gateway]\nstate = "state"\nlisten = "127.0.0.1:{port}"\n', encoding="utf-8")
+    upstream = '[upstreams.none]\ncommand = "none"\nowner = "o@example.com"\n'
+    gateway = f'schema = 1\n[gateway]\nstate = "state"\nlisten = "127.0.0.1:{port}"\n'
+    file.write_text(gateway + upstream, encoding="utf-8")
     file.chmod(0o600)
     return load_settings(file, {})
 
