@@ -5,20 +5,19 @@ Wraps the stream pair of `fd_streams`; changes no message.
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import anyio
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
+from gateway.transport.ends import Closing, ReadEnd
 from gateway.transport.journal import Journal
 from gateway.transport.streams import MessageReader, MessageWriter
 
 REPLAY_ID = "wardgate-replayed-handshake"
 
 
-class NotedReader:
+class NotedReader(ReadEnd):
     """The read stream: a replayed handshake first, then the client's messages, each request journalled as it is
     read.
     """
@@ -64,25 +63,8 @@ class NotedReader:
         """Stop reading."""
         await self._inner.aclose()
 
-    def __aiter__(self) -> Self:
-        return self
 
-    async def __anext__(self) -> SessionMessage | Exception:
-        try:
-            return await self.receive()
-        except anyio.EndOfStream:
-            raise StopAsyncIteration from None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-
-class NotedWriter:
+class NotedWriter(Closing):
     """The write stream: drops the answer to a replayed handshake, and notes each request as answered once it is
     written.
     """
@@ -105,11 +87,3 @@ class NotedWriter:
     async def aclose(self) -> None:
         """Take no more messages."""
         await self._inner.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()

@@ -6,14 +6,13 @@ No task and no queue of its own: a message is decoded where it is read and writt
 import asyncio
 from collections.abc import Callable
 from enum import Enum
-from types import TracebackType
-from typing import Self
 
 import anyio
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from gateway.transport import wire
+from gateway.transport.ends import Closing, ReadEnd
 from gateway.transport.pipes import LineReader, LineWriter, Overlong
 
 TURN = 32  # messages read in a row before other tasks get their turn
@@ -26,7 +25,7 @@ class Role(Enum):
     CLIENT = "client"  # the other side is an upstream: what is no message is told to the dispatcher
 
 
-class MessageWriter:
+class MessageWriter(Closing):
     """The write stream: `send` returns once the message is with the descriptor or in the bounded buffer.
 
     While the other side reads nothing, what may be lost is dropped and the rest waits, at most `stall` seconds without
@@ -76,14 +75,6 @@ class MessageWriter:
         """Take no more messages; what waits is still written by `flush`."""
         self._closed = True
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
     def _may_drop(self, message: JSONRPCMessage) -> bool:
         """An upstream that reads nothing gets no answers and no notices; a client loses notices only."""
         if self._role is Role.CLIENT:
@@ -108,7 +99,7 @@ class MessageWriter:
             raise
 
 
-class MessageReader:
+class MessageReader(ReadEnd):
     """The read stream. As a client, what is no message comes out as `wire.MalformedError`; as a server, it is answered.
 
     `admit` may drop messages before anybody sees them; `ended` is set when nothing more can come in.
@@ -165,20 +156,3 @@ class MessageReader:
         """Stop reading."""
         self._closed = True
         self._lines.close()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> SessionMessage | Exception:
-        try:
-            return await self.receive()
-        except anyio.EndOfStream:
-            raise StopAsyncIteration from None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()

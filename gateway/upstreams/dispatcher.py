@@ -4,7 +4,6 @@ Correlation, cancellation and progress stay the SDK's.
 """
 
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, Self
 
 import anyio
@@ -16,6 +15,8 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.message import SessionMessage
 from mcp_types import CONNECTION_CLOSED, ErrorData, JSONRPCRequest, RequestId
+
+from gateway.transport.ends import Closing
 
 LAST_WORD = 5.0  # seconds that telling an upstream of a cancelled call may take
 
@@ -135,7 +136,7 @@ class UpstreamDispatcher(JSONRPCDispatcher):
         self.garbage += 1
 
 
-class TrackedStream:
+class TrackedStream(Closing):
     """A write stream of the SDK's that tells of each request before it may leave."""
 
     def __init__(self, inner: WriteStream[SessionMessage]) -> None:
@@ -151,11 +152,3 @@ class TrackedStream:
     async def aclose(self) -> None:
         """Close the inner stream."""
         await self._inner.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()

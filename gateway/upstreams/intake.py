@@ -5,12 +5,12 @@ Keeps an upstream from filling memory or logs with messages that nobody asked fo
 
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from mcp.shared._stream_protocols import ReadStream
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCMessage, JSONRPCNotification, JSONRPCRequest
+
+from gateway.transport.ends import ReadEnd
 
 LIST_CHANGED = "notifications/tools/list_changed"
 PROGRESS_PER_SECOND = 500
@@ -54,7 +54,7 @@ class _Rate:
         return self._taken <= self._most
 
 
-class AdmittingStream:
+class AdmittingStream(ReadEnd):
     """A read stream of the SDK's that lets through only what is admitted."""
 
     def __init__(self, inner: ReadStream[SessionMessage | Exception], intake: Intake) -> None:
@@ -70,20 +70,3 @@ class AdmittingStream:
     async def aclose(self) -> None:
         """Close the inner stream."""
         await self._inner.aclose()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> SessionMessage | Exception:
-        async for item in self._inner:
-            if not isinstance(item, SessionMessage) or self._intake.admit(item.message):
-                return item
-        raise StopAsyncIteration
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()

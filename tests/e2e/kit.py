@@ -24,7 +24,7 @@ from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
-from mcp_types import CallToolResult, TextContent
+from mcp_types import CallToolResult, InputRequiredResult, TextContent
 
 MODES = {"legacy": "legacy", "modern": "auto"}  # era -> the mode of the SDK's client
 ERAS, DOORS = tuple(MODES), ("shim", "standalone", "http")
@@ -89,6 +89,17 @@ def text(result: CallToolResult) -> str:
 def reason(result: CallToolResult) -> str:
     """Why the gateway refused, from the result's `_meta`; empty for a result of the upstream's."""
     return str((result.meta or {}).get("dev.wardgate/decision", {}).get("reason", ""))
+
+
+async def call(client: Client, tool: str, arguments: Mapping[str, Any]) -> CallToolResult:
+    """Call a tool, and again at once where the gateway says so (the SDK's own client waits between rounds)."""
+    state: str | None = None
+    while True:
+        answer = await client.session.call_tool(tool, dict(arguments), request_state=state, allow_input_required=True)
+        if not isinstance(answer, InputRequiredResult):
+            assert isinstance(answer, CallToolResult)
+            return answer
+        state = answer.request_state
 
 
 def asked(result: CallToolResult) -> str:

@@ -8,7 +8,7 @@ import pytest
 from mcp.client.context import ClientRequestContext
 from mcp_types import ElicitRequestFormParams, ElicitResult, InputRequiredResult
 
-from tests.e2e.kit import DOORS, ERAS, LABELS, House, asked, reason, text, until
+from tests.e2e.kit import DOORS, ERAS, LABELS, House, asked, call, reason, text, until
 
 READING = 0.8  # seconds that a person takes at least; what declines faster was never shown to one
 SHORT = 'hold = "100ms"'
@@ -97,9 +97,9 @@ async def test_the_same_call_runs_once_after_it_was_approved_by_command(door: st
 async def test_a_reviewers_reason_reaches_the_model(era: str, house: House) -> None:
     house.configure(limits=SHORT)
     async with house.client("shim", era) as client:
-        held = await client.call_tool("ledger__note", {"text": "one"})
+        held = await call(client, "ledger__note", {"text": "one"})
         assert (await house.run("deny", asked(held), "--reason", "wait for the audit")).code == 0
-        denied = await client.call_tool("ledger__note", {"text": "one"})
+        denied = await call(client, "ledger__note", {"text": "one"})
         assert reason(denied) == "approval-denied"
         assert "wait for the audit" in text(denied)
     assert house.forwarded == []
@@ -125,19 +125,19 @@ async def test_an_approval_covers_neither_other_arguments_nor_another_client(hou
 async def test_a_request_state_counts_once_and_only_for_its_own_call(house: House) -> None:
     async with house.client("shim", "modern", elicitation_callback=person(YES, [])) as client:
 
-        async def call(arguments: dict[str, Any], **more: Any) -> Any:
+        async def send(arguments: dict[str, Any], **more: Any) -> Any:
             return await client.session.call_tool("ledger__note", arguments, allow_input_required=True, **more)
 
         answered = {"wardgate_approval": YES}
-        first = await call({"text": "one"})
+        first = await send({"text": "one"})
         assert isinstance(first, InputRequiredResult)
         state = first.request_state
-        moved = await call({"text": "two"}, input_responses=answered, request_state=state)
+        moved = await send({"text": "two"}, input_responses=answered, request_state=state)
         assert reason(moved) == "handle-invalid"
-        done = await call({"text": "one"}, input_responses=answered, request_state=state)
+        done = await send({"text": "one"}, input_responses=answered, request_state=state)
         assert not done.is_error, done
-        replayed = await call({"text": "one"}, input_responses=answered, request_state=state)
-        forged = await call({"text": "one"}, input_responses=answered, request_state="A" * 22)
+        replayed = await send({"text": "one"}, input_responses=answered, request_state=state)
+        forged = await send({"text": "one"}, input_responses=answered, request_state="A" * 22)
         assert reason(replayed) == reason(forged) == "handle-invalid"
     assert house.forwarded == ["note one"]
     blocked = ("blocked", "handle-invalid")
@@ -145,13 +145,12 @@ async def test_a_request_state_counts_once_and_only_for_its_own_call(house: Hous
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("era", ERAS)
-async def test_an_approval_that_nobody_gives_expires_as_denied(era: str, house: House) -> None:
+async def test_an_approval_that_nobody_gives_expires_as_denied(house: House) -> None:
     rule = (
         '[[rule]]\nid = "ledger.soon"\ntools = "note"\ndecide = "ask"\napprove = { proof = "local", timeout = "1s" }\n'
     )
     house.configure(policies={"ledger": LABELS + rule})
-    async with house.client("shim", era) as client:
+    async with house.client("shim", "legacy") as client:
         late = await client.call_tool("ledger__note", {"text": "one"})
         assert late.is_error
         assert reason(late) == "approval-expired"
@@ -188,10 +187,10 @@ async def test_a_held_call_tells_that_it_waits_and_goes_on_by_itself(era: str, h
 
     async with house.client("shim", era) as client, anyio.create_task_group() as calls:
 
-        async def call() -> None:
+        async def wait() -> None:
             answers.append(await client.call_tool("ledger__note", {"text": "one"}, None, on_progress))
 
-        calls.start_soon(call)
+        calls.start_soon(wait)
         await until(lambda: notices)
         approval = await house.waiting()
         assert approval in notices[0]

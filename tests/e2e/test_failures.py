@@ -29,10 +29,9 @@ async def test_an_unknown_tool_is_an_error_that_names_the_nearest_one(era: str, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("era", ERAS)
-async def test_an_upstream_that_does_not_start_leaves_the_others_alone(era: str, house: House) -> None:
+async def test_an_upstream_that_does_not_start_leaves_the_others_alone(house: House) -> None:
     house.configure(house.ledger(), upstream_table("gone", [str(house.place / "no-such-program")]))
-    async with house.client("shim", era) as client:
+    async with house.client("shim", "modern") as client:
         tools = [tool.name for tool in (await client.list_tools()).tools]
         assert "ledger__look" in tools
         assert not [name for name in tools if name.startswith("gone__")]
@@ -58,10 +57,9 @@ async def test_a_write_whose_upstream_dies_is_unknown_and_never_sent_again(era: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("era", ERAS)
-async def test_a_rule_that_errs_blocks_the_call(era: str, house: House) -> None:
+async def test_a_rule_that_errs_blocks_the_call(house: House) -> None:
     house.configure(policies={"ledger": LABELS + BROKEN_RULE})
-    async with house.client("shim", era) as client:
+    async with house.client("shim", "modern") as client:
         refused = await client.call_tool("ledger__note", {"text": "no number"})
         assert refused.is_error
         assert reason(refused) == "rule-error"
@@ -75,10 +73,9 @@ async def test_a_rule_that_errs_blocks_the_call(era: str, house: House) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("era", ERAS)
-async def test_a_result_that_cannot_be_scanned_is_withheld_and_keeps_its_outcome(era: str, house: House) -> None:
+async def test_a_result_that_cannot_be_scanned_is_withheld_and_keeps_its_outcome(house: House) -> None:
     house.configure(limits='line = "64MiB"')  # more than one scan takes
-    async with house.client("shim", era) as client:
+    async with house.client("shim", "legacy") as client:
         withheld = await client.call_tool("ledger__flood", {"mib": 17})
         assert withheld.is_error
         assert reason(withheld) == "scanner-failed"
@@ -106,8 +103,7 @@ async def test_a_cancelled_call_is_told_to_the_upstream_and_recorded_as_unknown(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("era", ERAS)
-@pytest.mark.parametrize("how", ["closes", "is killed"])
+@pytest.mark.parametrize(("how", "era"), [("closes", "legacy"), ("is killed", "modern")])
 async def test_a_client_that_is_gone_in_mid_call_leaves_an_unknown_outcome(how: str, era: str, house: House) -> None:
     async with wire(house) as pipes:
         meta = await pipes.greet(era)

@@ -9,7 +9,7 @@ import anyio
 import httpx2
 import pytest
 
-from tests.e2e.kit import DEADLINE, ERAS, House, asked, reason
+from tests.e2e.kit import DEADLINE, ERAS, House, asked, call, reason
 
 INITIALIZE = {
     "jsonrpc": "2.0",
@@ -152,9 +152,9 @@ async def test_an_approval_of_one_principal_is_no_use_to_another(era: str, house
     async with house.serving():
         mine, theirs = await house.token("tester"), await house.token("other")
         async with house.http_client(era, mine) as client, house.http_client(era, theirs) as other:
-            held = await client.call_tool("ledger__note", {"text": "one"})
+            held = await call(client, "ledger__note", {"text": "one"})
             assert (await house.run("approve", asked(held))).code == 0
-            foreign = await other.call_tool("ledger__note", {"text": "one"})
+            foreign = await call(other, "ledger__note", {"text": "one"})
             assert reason(foreign) == "approval-pending"
             assert house.forwarded == []
             assert not (await client.call_tool("ledger__note", {"text": "one"})).is_error

@@ -126,16 +126,13 @@ async def test_progress_of_a_real_upstream_passes_through(era: str, everything: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("era", ERAS)
-async def test_a_cancelled_call_of_a_real_upstream_is_recorded_and_the_next_one_works(
-    era: str, everything: House
-) -> None:
+async def test_a_cancelled_call_of_a_real_upstream_is_recorded_and_the_next_one_works(everything: House) -> None:
     started = anyio.Event()
 
     async def on_progress(progress: float, total: float | None, message: str | None) -> None:
         started.set()
 
-    async with everything.client("shim", era) as client:
+    async with everything.client("shim", "modern") as client:
         await _listed(client, "all")
         async with anyio.create_task_group() as calls:
             long = {"duration": LONG, "steps": LONG * 10}
@@ -158,11 +155,10 @@ async def test_an_error_of_a_real_tool_stays_an_error(everything: House) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("era", ERAS)
-async def test_a_write_runs_once_a_person_has_approved_it(era: str, files: House) -> None:
+async def test_a_write_runs_once_a_person_has_approved_it(files: House) -> None:
     wanted = files.world / "offer.txt"
     arguments = {"path": str(wanted), "content": "4,200 for the tables"}
-    async with files.client("shim", era) as client:
+    async with files.client("shim", "legacy") as client:
         await _listed(client, "files")
         async with anyio.create_task_group() as calls:
             answers = []
@@ -203,25 +199,21 @@ async def test_a_path_in_the_gateways_own_folders_is_blocked_however_it_is_writt
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("era", ERAS)
-async def test_the_inspector_lists_and_calls_over_stdio(
-    era: str, everything: House, real_upstreams: RealUpstreams
-) -> None:
-    async with everything.client("shim", era) as client:  # the gateway is up before the Inspector asks once
+async def test_the_inspector_lists_and_calls_over_stdio(everything: House, real_upstreams: RealUpstreams) -> None:
+    async with everything.client("shim", "legacy") as client:  # the gateway is up before the Inspector asks once
         await _listed(client, "all")
-        await _inspect(real_upstreams, era, everything.stdio(), everything.environment)
+        await _inspect(real_upstreams, "legacy", everything.stdio(), everything.environment)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("era", ERAS)
 async def test_the_inspector_lists_and_calls_over_http_with_a_token(
-    era: str, everything: House, real_upstreams: RealUpstreams
+    everything: House, real_upstreams: RealUpstreams
 ) -> None:
     async with everything.serving():
         token = await everything.token()
-        async with everything.http_client(era, token) as client:
+        async with everything.http_client("modern", token) as client:
             await _listed(client, "all")
-        await _inspect(real_upstreams, era, everything.url, everything.environment, token)
+        await _inspect(real_upstreams, "modern", everything.url, everything.environment, token)
         without = await real_upstreams.inspect(["--method", "tools/list"], everything.url, everything.environment)
         assert without.code == 3, without
 

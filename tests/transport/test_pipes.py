@@ -170,7 +170,7 @@ BAD = b"\n".join(
         b"",
     ]
 )
-CODES = [(1, None), (None, -32700), (2, -32700), (None, -32700), (None, -32600), (5, -32600), (6, None)]
+CODES = [(1, None), (None, -32700), (2, -32700), (3, -32700), (None, -32600), (5, -32600), (6, None)]
 
 
 def codes(lines: list[bytes]) -> list[tuple[object, object]]:
