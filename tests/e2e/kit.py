@@ -297,7 +297,7 @@ class House:
         for entry in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 words = (entry / "cmdline").read_bytes().split(b"\0")
-                if str(self.folder).encode() in words and word.encode() in words:
+                if word.encode() in words and any(each.startswith(str(self.folder).encode()) for each in words):
                     found.append(int(entry.name))
         return found
 
