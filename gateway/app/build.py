@@ -86,7 +86,7 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
         await _recall(gateway)
         await gateway.records.close_open_intents()
         await gateway.approvals.recover()
-        await gateway.records.started(policy.revision, isolation_level=0)
+        await gateway.records.started(policy.revision)
         async with anyio.create_task_group() as beside:
             beside.start_soon(early.load)
             beside.start_soon(gateway.monitor.run)

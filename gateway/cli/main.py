@@ -6,7 +6,7 @@ from importlib import import_module
 # command -> (module, what it does). A row's module is imported only when the command is called.
 COMMANDS = {
     "stdio": ("gateway.cli.stdio", "connect a client's pipes to the gateway (what clients register)"),
-    "serve": ("gateway.cli.serve", "run the gateway: streamable HTTP, console, control socket"),
+    "serve": ("gateway.cli.serve", "run the gateway: streamable HTTP and the control socket"),
     "check": ("gateway.cli.check", "validate upstreams.toml and policies, offline"),
     "approvals": ("gateway.cli.approvals", "list what waits for a person"),
     "approve": ("gateway.cli.approve", "approve one waiting call"),
