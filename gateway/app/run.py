@@ -5,8 +5,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 
 import anyio
 import msgspec
@@ -44,13 +44,14 @@ def quiet_libraries() -> None:
 async def standalone(settings: Settings, client: str, early: EarlyEngine) -> None:
     """Run the whole gateway for the client on this process's standard input and output, until it closes them."""
     read, write = take_stdio()
-    async with open_gateway(settings, early) as gateway, anyio.create_task_group() as tasks:
-        control = Control(settings.gateway.state, Commands(gateway).handlers(), Attachments(gateway, tasks).attach)
-        await tasks.start(control.run, tasks)
-        tasks.start_soon(_end_on_signal, tasks.cancel_scope)
-        peer = gateway.stdio_peer(client, user_name(os.getuid()))
-        await serve_pipes(gateway.face, Pipes(read, write), peer, settings.limits.line)
-        tasks.cancel_scope.cancel()
+    with _stop_signals() as signals:
+        async with open_gateway(settings, early) as gateway, anyio.create_task_group() as tasks:
+            control = Control(settings.gateway.state, Commands(gateway).handlers(), Attachments(gateway, tasks).attach)
+            await tasks.start(control.run, tasks)
+            tasks.start_soon(_on_signal, signals, tasks.cancel_scope.cancel)
+            peer = gateway.stdio_peer(client, user_name(os.getuid()))
+            await serve_pipes(gateway.face, Pipes(read, write), peer, settings.limits.line)
+            tasks.cancel_scope.cancel()
 
 
 async def serve(settings: Settings, early: EarlyEngine, *, on_demand: bool) -> None:
@@ -60,10 +61,12 @@ async def serve(settings: Settings, early: EarlyEngine, *, on_demand: bool) -> N
     when it was started on demand, after ten idle minutes.
     """
     async with AsyncExitStack() as stack:
+        signals = stack.enter_context(_stop_signals())
         listener = stack.enter_context(listen(settings, on_demand))
         gateway = await _open(stack, settings, early, on_demand)
         async with anyio.create_task_group() as tasks:
             attachments = Attachments(gateway, tasks)
+            tasks.start_soon(_on_signal, signals, attachments.stopping.set)
             control = Control(settings.gateway.state, Commands(gateway).handlers(), attachments.attach)
             async with anyio.create_task_group() as doors:
                 await doors.start(control.run, tasks)
@@ -143,16 +146,12 @@ async def _serve_http(gateway: Gateway, listener: socket.socket) -> None:
 
 
 async def until_over(attachments: Attachments, face: Face, on_demand: bool, patience: float = IDLE) -> None:
-    """Return on a signal, when a newer shim takes over, or (on demand) when nobody was there for `patience` seconds."""
+    """Return once it shall stop, a newer shim takes over, or (on demand) nobody was there for `patience` seconds."""
     async with anyio.create_task_group() as ends:
 
         async def end(over: Callable[[], Awaitable[None]]) -> None:
             await over()
             ends.cancel_scope.cancel()
-
-        async def signalled() -> None:
-            await _signal()
-            attachments.stopping.set()
 
         async def idle() -> None:
             since = anyio.current_time()
@@ -161,7 +160,7 @@ async def until_over(attachments: Attachments, face: Face, on_demand: bool, pati
                 if attachments.count or face.calls_in_flight:
                     since = anyio.current_time()
 
-        ends.start_soon(end, signalled)
+        ends.start_soon(end, attachments.stopping.wait)
         ends.start_soon(end, attachments.draining.wait)
         if on_demand:
             ends.start_soon(end, idle)
@@ -177,13 +176,16 @@ async def _let_go(attachments: Attachments, gateway: Gateway) -> None:
         await attachments.all_left()
 
 
-async def _end_on_signal(scope: anyio.CancelScope) -> None:
-    await _signal()
-    scope.cancel()
+def _stop_signals() -> AbstractContextManager[AsyncIterator[signal.Signals]]:
+    """SIGTERM and SIGINT, taken from before the gateway opens until it is closed.
+
+    INVARIANT: no signal ends the process before its upstreams, which would outlive it. A client sends SIGTERM two
+    seconds after it closed our pipes, and an upstream may take as long. Every step of stopping has a deadline.
+    """
+    return anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT)
 
 
-async def _signal() -> None:
-    """Wait for SIGTERM or SIGINT."""
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            return
+async def _on_signal(signals: AsyncIterator[signal.Signals], stop: Callable[[], None]) -> None:
+    """Stop at the first signal."""
+    await anext(signals)
+    stop()

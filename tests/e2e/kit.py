@@ -293,11 +293,19 @@ class House:
 
     def processes(self, word: str) -> list[int]:
         """The running commands for this folder that hold this word; one that ended has no command line any more."""
+        return self._running(word, self.folder)
+
+    def ledgers(self) -> list[int]:
+        """The running upstreams that keep a ledger here."""
+        return self._running(str(LEDGER), self.world)
+
+    @staticmethod
+    def _running(word: str, folder: Path) -> list[int]:
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 words = (entry / "cmdline").read_bytes().split(b"\0")
-                if word.encode() in words and any(each.startswith(str(self.folder).encode()) for each in words):
+                if word.encode() in words and any(each.startswith(bytes(folder)) for each in words):
                     found.append(int(entry.name))
         return found
 

@@ -85,7 +85,7 @@ async def test_the_same_call_runs_once_after_it_was_approved_by_command(door: st
         done = await client.call_tool("ledger__note", {"text": "one"})
         assert not done.is_error, done
         assert house.forwarded == ["note one"]
-        third = await client.call_tool("ledger__note", {"text": "one"})
+        third = await call(client, "ledger__note", {"text": "one"})
         assert reason(third) == "approval-pending"
         assert asked(third) != asked(held)
         assert house.forwarded == ["note one"]

@@ -143,3 +143,7 @@ async def test_an_upstream_that_hangs_at_its_start_holds_nobody_up(house: House)
         assert "ledger__look" in tools
         assert not [name for name in tools if name.startswith("stuck__")]
         assert text(await client.call_tool("ledger__look", {"text": "fine"})) == "look: fine"
+        assert len(house.ledgers()) == 2
+    assert house.ledgers() == []  # the client has ended the gateway: with it went the one that hangs, too
+    (last, *_) = await house.items("log")
+    assert last["kind"] == "stop"

@@ -38,6 +38,7 @@ def look_again(client: Client) -> Callable[[], Any]:
 @pytest.mark.slow
 async def test_a_locked_record_refuses_calls_until_it_is_free_again(house: House) -> None:
     async with house.client("shim", "legacy") as client:
+        await until(lambda: house.items("log", "--kind", "catalogue"))  # nothing else waits to be recorded
         with closing(store(house)) as db:
             db.execute("BEGIN EXCLUSIVE")
             refused = await client.call_tool("ledger__stall", {"text": "one"})
