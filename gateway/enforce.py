@@ -3,6 +3,7 @@
 The only place that forwards. It knows no wire and no SDK type, and no flag skips a step of it.
 """
 
+from contextlib import suppress
 from functools import partial
 
 import anyio
@@ -192,9 +193,8 @@ class Enforcer:
     async def _break_off(self, trail: Trail, reason: Reason, detail: str = "") -> Refused:
         """Close the record of a call that broke off; if even that fails, the sweep at the next start closes it."""
         outcome = Outcome.UNKNOWN if trail.forwarded else Outcome.BLOCKED
-        try:
+        trail.unrecorded = reason is Reason.RECORD_FAILED  # nobody waits twice for a disk that doesn't answer
+        with suppress(RecordError):
             if not trail.closed:
                 return await self._refuse(trail, outcome, reason, detail=detail)
-        except RecordError:
-            pass
         return Refused(trail.call.id, Verdict.BLOCK, reason, words.refusal(trail.call.id, outcome, reason))

@@ -440,3 +440,10 @@ async def test_an_upstreams_progress_reaches_only_a_client_that_wants_it_and_is_
     house.caller.wants_progress = True
     await house.call("read")
     assert house.caller.heard == [(0.5, 1.0, "half a [R]"), (1.0, None, None)]
+
+
+async def test_a_record_that_failed_is_not_waited_for_a_second_time() -> None:
+    house = Model()
+    house.records.fails_at = {"intent": RecordError("locked")}
+    await house.call("write")
+    assert house.effects == ["obtain", "queue outcome"]

@@ -17,6 +17,7 @@ from gateway.core.model import (
     Record,
     Release,
     Screened,
+    Tier,
     Tool,
     Verdict,
 )
@@ -34,12 +35,14 @@ class Trail:
     arguments: Mapping[str, Any] | None = None  # redacted, for cards and records
     forwarded: bool = False
     closed: bool = False  # the outcome is on the record
+    unrecorded: bool = False  # a record of it failed: the rest is handed over and not awaited
     timings_us: dict[str, int] = field(default_factory=dict)
 
     @property
     def durable(self) -> bool:
         """Whether its records are awaited: tier write and high, and whatever a person approved."""
-        return self.tool is None or self.tool.tier.value != "read" or bool(self.approval)
+        weighty = self.tool is None or self.tool.tier is not Tier.READ or bool(self.approval)
+        return weighty and not self.unrecorded
 
     @property
     def verdict(self) -> Verdict:
