@@ -22,6 +22,8 @@ UPSTREAMS = """\
 schema = 1
 [gateway]
 state = "state"
+[limits]
+hold = "10m"
 [clients.demo]
 owner = "you@example.com"
 [upstreams.files]
