@@ -38,7 +38,7 @@ def explanation(told: Story) -> dict[str, Any]:
         **log_item(last),
         "id": told.call,
         "checks": _checks(last.record),
-        "rule_at": list(last.record.places),
+        "rule_at": ", ".join(last.record.places),
         "proof_of_approval": _proof(told),
         "detail": last.record.detail,
         "records": [log_item(row) for row in told.rows],

@@ -110,7 +110,7 @@ def test_explain_tells_the_whole_story_of_an_approved_call(config: Path, capsys:
 def test_explain_names_the_rule_and_its_place(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert explain.run(["d_0000000002", "--config", str(config), "--json"]) == 0
     (item,) = printed(capsys)["items"]
-    assert (item["rules"], item["rule_at"], item["detail"]) == (["a.b"], ["a.toml:3"], "why")
+    assert (item["rules"], item["rule_at"], item["detail"]) == (["a.b"], "a.toml:3", "why")
     assert item["checks"] == [{"name": "decide", "result": "block (rule)", "us": 12}]
     assert item["findings"] == [{"kind": "token", "place": "content[0].text"}]
     assert explain.run(["d_0000000002", "--config", str(config)]) == 0

@@ -67,7 +67,7 @@ async def test_a_rule_that_errs_blocks_the_call(house: House) -> None:
         decision = (refused.meta or {})["dev.wardgate/decision"]["id"]
         (explained,) = await house.items("explain", decision)
         assert explained["rules"] == ["ledger.broken"]
-        assert explained["rule_at"][0].startswith("policies/ledger.toml:")
+        assert explained["rule_at"].startswith("policies/ledger.toml:")
     assert house.forwarded == []
     assert await house.outcomes("note") == [("blocked", "rule-error")]
 
