@@ -148,7 +148,7 @@ class Shim:
                 if "handover" in said:
                     return None
 
-    def _relay(self, link: socket.socket) -> int:
+    def _relay(self, link: socket.socket) -> int | None:
         """Copy bytes both ways until one side ends; there is nothing to resume with, so a dead gateway ends it too."""
         link.sendall(self._hello())
         answer = b""
@@ -158,6 +158,8 @@ class Shim:
                 return UNREACHABLE
             answer += byte
         said = json.loads(answer)
+        if "handover" in said:
+            return None
         if "error" in said:
             print(f"wardgate: {said['error']}", file=sys.stderr)
             return UNREACHABLE
