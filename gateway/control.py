@@ -3,12 +3,13 @@
 A Unix socket in the state folder (0600, peer uid checked). One JSON object a line; a command gets one line back.
 """
 
+import logging
 import os
 import pwd
 import socket
 import struct
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,10 @@ import msgspec
 
 from gateway.place import socket_address
 
+log = logging.getLogger("wardgate")
+
 LINE_LIMIT = 1 << 20
+MOST_DESCRIPTORS = 8
 HELLO_DEADLINE = 10.0
 
 Request = dict[str, Any]
@@ -92,33 +96,41 @@ class Control:
             user = peer_user(link)
             if user is None:
                 return
-            with anyio.move_on_after(HELLO_DEADLINE) as scope:
-                received = await self._receive(link)
-            if scope.cancelled_caught or received is None:
-                return
-            request, fds = received
-            if request.get("op") == "attach":
-                await self._attach(Attachment(request, user, fds, link))
-                return
-            for fd in fds:
-                os.close(fd)
-            answer = await self._answer(request, user)
             try:
-                await link.send(msgspec.json.encode(answer) + b"\n")
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                return
+                await self._converse(link, user)
+            except Exception as broken:  # noqa: BLE001 - one connection that breaks must not end the others
+                log.warning("a connection to the control socket broke: %s", type(broken).__name__)
+
+    async def _converse(self, link: anyio.abc.UNIXSocketStream, user: str) -> None:
+        with anyio.move_on_after(HELLO_DEADLINE) as scope:
+            received = await self._receive(link)
+        if scope.cancelled_caught or received is None:
+            return
+        request, fds = received
+        if request.get("op") == "attach":
+            await self._attach(Attachment(request, user, fds, link))
+            return
+        close_all(fds)
+        answer = await self._answer(request, user)
+        try:
+            await link.send(msgspec.json.encode(answer) + b"\n")
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            return
 
     async def _receive(self, link: anyio.abc.UNIXSocketStream) -> tuple[Request, tuple[int, ...]] | None:
         """One line and the descriptors that came with its first bytes; None for anything else."""
+        fds: list[int] = []
+        request: object = None
         try:
-            data, fds = await link.receive_fds(65536, 8)
-            while not data.endswith(b"\n"):
-                if len(data) > LINE_LIMIT:
-                    return None
+            data, fds = await link.receive_fds(65536, MOST_DESCRIPTORS)
+            while not data.endswith(b"\n") and len(data) <= LINE_LIMIT:
                 data += await link.receive(65536)
             request = msgspec.json.decode(data)
-        except (anyio.EndOfStream, anyio.BrokenResourceError, msgspec.MsgspecError):
-            return None
+        except (anyio.EndOfStream, anyio.BrokenResourceError, msgspec.MsgspecError, UnicodeDecodeError):
+            request = None
+        finally:
+            if not isinstance(request, dict):
+                close_all(fds)
         return (request, tuple(fds)) if isinstance(request, dict) else None
 
     async def _answer(self, request: Request, user: str) -> dict[str, Any]:
@@ -129,6 +141,12 @@ class Control:
             return {"ok": True, **await handler(request, user)}
         except Refusal as refusal:
             return {"ok": False, "error": str(refusal), "exit": refusal.code}
+
+
+def close_all(fds: Iterable[int]) -> None:
+    """Close descriptors that were handed over and are not used."""
+    for fd in fds:
+        os.close(fd)
 
 
 def peer_user(link: anyio.abc.UNIXSocketStream) -> str | None:

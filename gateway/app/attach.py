@@ -12,7 +12,7 @@ import anyio.abc
 
 from gateway import __version__
 from gateway.app.build import Gateway
-from gateway.control import Attachment
+from gateway.control import Attachment, close_all
 from gateway.errors import RecordError
 from gateway.server.peer import Peer
 from gateway.server.pipes import Pipes, serve_pipes
@@ -45,7 +45,7 @@ class Attachments:
             self.draining.set()
         if self.draining.is_set() or self.stopping.is_set():
             await shim.say(handover=True)
-            _close(shim.fds)
+            close_all(shim.fds)
             return
         self.count += 1
         try:
@@ -55,7 +55,7 @@ class Attachments:
                 await self._pass(shim)
             else:
                 await shim.say(error="the pipes did not arrive", bye=3)
-                _close(shim.fds)
+                close_all(shim.fds)
         finally:
             self.count -= 1
             self._left.set()
@@ -71,7 +71,12 @@ class Attachments:
         client = str(shim.hello.get("client", ""))
         peer = self._gateway.stdio_peer(client, shim.user)
         if named:
-            known = await self._gateway.store.read(partial(find_connection, connection_id=named))
+            try:
+                known = await self._gateway.store.read(partial(find_connection, connection_id=named))
+            except RecordError as problem:
+                await shim.say(error=str(problem), bye=3)
+                close_all(shim.fds)
+                return
             if known is not None and (known.principal, known.client) == (peer.principal.id, peer.client):
                 peer = self._gateway.stdio_peer(client, shim.user, known.session, known.id)
             else:
@@ -145,8 +150,3 @@ class Attachments:
             await self._gateway.store.write((), (forget_connection(peer.connection),))
         except RecordError as problem:
             log.info("a closed connection stays in the store: %s", problem)
-
-
-def _close(fds: tuple[int, ...]) -> None:
-    for fd in fds:
-        os.close(fd)

@@ -1,5 +1,6 @@
 """Serve one client on its own pipes, and take over a connection that another gateway left. It decides nothing."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,11 @@ class Pipes:
     handshake: Mapping[str, Any] | None = None  # params of the `initialize` that an earlier gateway answered
     resumed: bool = False
 
+    def close(self) -> None:
+        """Close what nobody has taken over."""
+        for fd in {self.read, self.write, *([] if self.journal is None else [self.journal])}:
+            os.close(fd)
+
 
 async def serve_pipes(
     face: Face,
@@ -37,7 +43,11 @@ async def serve_pipes(
     on_handshake: Callable[[Mapping[str, Any]], None] = lambda params: None,
 ) -> None:
     """Speak with one client until it closes its end; takes the descriptors over and closes them."""
-    left, unread = left_open(pipes.journal) if pipes.journal is not None else ((), b"")
+    try:
+        left, unread = left_open(pipes.journal) if pipes.journal is not None else ((), b"")
+    except OSError:  # no journal, or none that can be written: nothing has taken the descriptors over yet
+        pipes.close()
+        raise
     journal = Journal(pipes.journal) if pipes.journal is not None else None
     try:
         async with fd_streams(pipes.read, pipes.write, line_limit) as (reader, writer):
