@@ -80,7 +80,7 @@ def encode(message: JSONRPCMessage) -> bytes:
     elif fields.get("params", _MISSING) is None:
         fields = {name: value for name, value in fields.items() if name != "params"}
     try:
-        return _ENCODER.encode_lines((fields,))
+        return _ENCODER.encode_lines([fields])  # a list: msgspec 0.22 leaks the iterator of anything else
     except (TypeError, UnicodeEncodeError, msgspec.MsgspecError, RecursionError) as problem:
         raise ValueError(f"no JSON message: {type(problem).__name__}") from None
 

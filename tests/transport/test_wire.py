@@ -1,5 +1,8 @@
 """JSON-RPC messages from and to lines."""
 
+import gc
+from collections import Counter
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -155,3 +158,13 @@ def test_null_parameters_count_as_absent_and_an_error_of_null_as_none() -> None:
     assert isinstance(request, JSONRPCRequest)
     assert request.params is None
     assert isinstance(decode(b'{"jsonrpc":"2.0","id":1,"result":{},"error":null}'), JSONRPCResponse)
+
+
+def test_encoding_leaves_nothing_behind() -> None:
+    message = JSONRPCNotification(jsonrpc="2.0", method="m")
+    encode(message)
+    before = Counter(type(kept).__name__ for kept in gc.get_objects())
+    for _ in range(500):
+        encode(message)
+    after = Counter(type(kept).__name__ for kept in gc.get_objects())
+    assert [kind for kind, count in (after - before).items() if count > 100] == []
