@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.clock import SystemClock
 from gateway.core.canon import canonical
 from gateway.core.model import (
     Effect,
@@ -366,3 +367,30 @@ def test_what_is_released_is_valid_or_withheld_and_holds_no_secret(value: dict[s
     else:
         assert SECRET.encode() not in canonical(screened.value)
         assert screened.value is answer or stays_valid(screened.value["structuredContent"], schema)
+
+
+@pytest.mark.parametrize(("crowd", "threads"), [(1, 0), (2, 1)], ids=["alone", "not alone"])
+async def test_a_large_result_leaves_the_loop_as_soon_as_another_call_is_in_flight(crowd: int, threads: int) -> None:
+    seen: list[int] = []
+    screener = Screener(Noting(seen), SystemClock(), b"k" * 32)
+    screener.crowd = lambda: crowd
+    value = {"content": [{"type": "text", "text": "x " * 50_000}]}
+    screened = await screener.screen(value, None, SystemClock().monotonic() + 10)
+    assert screened.value is value
+    assert sum(thread != threading.get_ident() for thread in seen) == threads
+
+
+class Noting:
+    """An engine that finds nothing and notes the thread that it was asked in."""
+
+    loaded = True
+
+    def __init__(self, seen: list[int]) -> None:
+        self._seen = seen
+
+    async def ready(self) -> None:
+        pass
+
+    def scan(self, data: bytes, timeout: float) -> list[Span]:
+        self._seen.append(threading.get_ident())
+        return []

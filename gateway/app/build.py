@@ -124,6 +124,7 @@ def _build(settings: Settings, policy: Policy, clock: SystemClock, store: Store,
         partial(new_id, CALL),
         _settled_or_late(upstreams, clock),
     )
+    screener.crowd = lambda: face.calls_in_flight
     monitor = Monitor(store, clock, records.queue)
     return Gateway(settings, policy, clock, store, records, approvals, sessions, screener, monitor, upstreams, face)
 
