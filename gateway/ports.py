@@ -5,10 +5,13 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from gateway.core.model import (
+    Again,
     Approval,
+    Asked,
     Call,
     Decision,
     Held,
+    Question,
     Record,
     Reply,
     Screened,
@@ -18,6 +21,18 @@ from gateway.core.model import (
 from gateway.core.policy import Policy
 
 Progress = Callable[[float, float | None, str | None], Awaitable[None]]
+
+
+class Ears(Protocol):
+    """Who hears what an upstream says while one call runs; every text is screened before it goes on."""
+
+    wants_progress: bool
+
+    async def progress(self, done: float, total: float | None, message: str | None) -> None:
+        """A progress notice for this call."""
+
+    async def log(self, level: str, data: Any, logger: str | None) -> None:
+        """A log notice; dropped unless the client wants to hear of that level."""
 
 
 class Clock(Protocol):
@@ -31,10 +46,19 @@ class Clock(Protocol):
 
 
 class Catalogue(Protocol):
-    """The tools that are known, by the name under which they are exposed."""
+    """What is known of all upstreams, by the name under which it is exposed."""
 
-    def find(self, exposed: str) -> Tool | None:
-        """The tool, or None for a name that nothing offers."""
+    def find(self, exposed: str, method: str = "tools/call", only: str = "") -> Tool | None:
+        """The tool that a call of `method` is for, or None for a name that nothing offers; `only` names the one
+        upstream that is looked at.
+
+        Resources go by listing, then by template; a URI that is claimed by two upstreams is nobody's. A completion is
+        found by the prompt or template that it refers to, and is a tool of surface METHODS named
+        `completion/complete`.
+        """
+
+    def method(self, upstream: str, method: str) -> Tool:
+        """What an upstream asks (`elicitation/create`, ...) as a tool of surface METHODS."""
 
     def nearest(self, exposed: str) -> str | None:
         """The most similar exposed name, for error messages."""
@@ -49,12 +73,19 @@ class Upstreams(Protocol):
     def timeout(self, upstream: str) -> float:
         """Seconds that a call of this upstream may take; waiting for a person doesn't count."""
 
-    async def forward(self, tool: Tool, arguments: bytes, call: Call, progress: Progress | None) -> Reply:
-        """Send one tools/call and wait for its answer, at most `timeout(upstream)` seconds.
+    async def forward(self, tool: Tool, arguments: bytes, call: Call, ears: Ears, again: Again | None = None) -> Reply:
+        """Send one call (`call.method`) and wait for its answer, at most `timeout(upstream)` seconds.
 
         `arguments` are the canonical bytes that were checked. Never raises for what an upstream does: the reply says
-        it. Cancellation passes through after the upstream was told (`notifications/cancelled`).
+        it. Cancellation passes through after the upstream was told (`notifications/cancelled`). `again` goes on with a
+        call that was `Asked`; a parked call that is gone is `Lost`, and nothing is sent.
         """
+
+    def elicit(self, upstream: str) -> str:
+        """What it may ask people, by its `elicit` key: block | form | url."""
+
+    async def drop(self, parked: str) -> None:
+        """Cancel a parked call at its upstream: nobody will come back with answers. One that is gone is no error."""
 
 
 class Guard(Protocol):
@@ -105,6 +136,9 @@ class Caller(Protocol):
     asks: str  # none | elicit (legacy server request) | input (InputRequiredResult) | input-silent (call again)
     budget: float  # seconds that this client waits for an answer before it gives up
     wants_progress: bool  # it gave a token for progress notices
+    answers_inline: bool  # it can be asked by a server request while its call runs (legacy, with a way back)
+    modern: bool  # it comes back with a handle where an answer is missing
+    wants_logs: bool  # it wants to hear of log notices at all
 
     async def notice(self, text: str) -> None:
         """A progress notice, if the client gave a token for it."""
@@ -112,8 +146,17 @@ class Caller(Protocol):
     async def progress(self, done: float, total: float | None, message: str | None) -> None:
         """Pass an upstream's progress on."""
 
+    async def log(self, level: str, data: Any, logger: str | None) -> None:
+        """Pass a log notice on, if the client wants to hear of that level."""
+
     async def elicit(self, approval: Approval) -> Vote:
         """Ask the client's user with a server request (legacy era only) and wait for the answer."""
+
+    async def ask(self, question: Question) -> Mapping[str, Any]:
+        """Put an upstream's question to the client (where `answers_inline`) and wait for the raw result.
+
+        Raises `GatewayError` if the client refused or can't be asked; has no deadline of its own.
+        """
 
 
 class Approvals(Protocol):
@@ -137,6 +180,36 @@ class Approvals(Protocol):
 
     async def expire(self, approval: Approval) -> None:
         """Settle a row that can't be used any more (void, superseded), with its record."""
+
+
+class Round(NamedTuple):
+    """A call that waits for the answers of a modern client."""
+
+    call: str  # the first round's id
+    tool: str  # digest of the definition when it was forwarded
+    number: int  # rounds that were sent upstream so far
+    approval: str  # id of the approval that it ran under, or empty
+    revision: str  # of the policy under which it ran
+    asked: Asked | None  # None: nobody waits for answers any more, and the call ended as unknown
+
+
+class Rounds(Protocol):
+    """Calls that were asked something by their upstream, and wait for their modern client to come back."""
+
+    async def open(self, call: Call, kept: Round, closing: Record) -> str:
+        """Keep a round (durable before the handle leaves) and return its handle; raises `BusyError` over the limit of
+        waiting rounds, `RecordError` if nothing can be kept.
+
+        `closing` is the outcome that is recorded if nobody comes back in time.
+        """
+
+    def owns(self, handle: str) -> bool:
+        """Whether a handle is of this kind (not of an approval)."""
+
+    async def take(self, call: Call) -> Round | None:
+        """Use up the handle that the call came back with: once, by compare-and-swap, and only for the principal,
+        client, session, method, name and argument digest that it was given for. None for any other.
+        """
 
 
 class Sessions(Protocol):
@@ -168,6 +241,7 @@ class House(NamedTuple):
     screener: Screener
     records: Records
     approvals: Approvals
+    rounds: Rounds
     sessions: Sessions
     policy: Callable[[], Policy]
     key: bytes  # of the keyed digests

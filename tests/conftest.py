@@ -33,6 +33,15 @@ def rules_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _as_deep_as_a_gateway() -> Iterator[None]:
+    """Python may recurse as deep as in a gateway's own process."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(4_000)
+    yield
+    sys.setrecursionlimit(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _away_from_home(tmp_path_factory: pytest.TempPathFactory, rules_cache: Path) -> Iterator[None]:
     """No test reads or writes the files of the person who runs it, whatever it forgets to ask for."""
     with pytest.MonkeyPatch.context() as patch:

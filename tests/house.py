@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
+from msgspec.json import decode, encode
 
 from gateway.core.canon import canonical, digest, keyed_digest
 from gateway.core.model import (
+    Again,
     Approval,
     ApprovalState,
     Call,
@@ -20,21 +22,24 @@ from gateway.core.model import (
     Kind,
     Labels,
     Principal,
+    Question,
     Record,
     Release,
     Reply,
     Result,
     Resume,
     Screened,
+    Surface,
     Tool,
     ToolRef,
     Vote,
 )
 from gateway.core.policy import Policy, parse
-from gateway.core.risk import classify, labels_for
+from gateway.core.risk import classify, labels_for, surface_labels
 from gateway.enforce import Enforcer
 from gateway.errors import GatewayError
-from gateway.ports import House, Progress
+from gateway.inquire import Inquiry
+from gateway.ports import Ears, House, Round
 
 KEY = b"k" * 32
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -79,6 +84,9 @@ def policy_of(text: str = POLICY) -> Policy:
     return policy
 
 
+POLICY_OF_NOBODY = policy_of('owner = "o@example.com"\n')
+
+
 class FakeClock:
     """Time that moves only when a test moves it."""
 
@@ -96,8 +104,14 @@ class FakeClock:
 class FakeCatalogue:
     tools: dict[str, Tool] = field(default_factory=dict)
 
-    def find(self, exposed: str) -> Tool | None:
+    def find(self, exposed: str, method: str = "tools/call", only: str = "") -> Tool | None:
         return self.tools.get(exposed)
+
+    def method(self, upstream: str, method: str) -> Tool:
+        ref = ToolRef(upstream, method)
+        return classify(
+            {}, ref, method, "", surface_labels(POLICY_OF_NOBODY, ref, Surface.METHODS), None, Surface.METHODS
+        )
 
     def nearest(self, exposed: str) -> str | None:
         return next(iter(self.tools), None)
@@ -111,6 +125,17 @@ class FakeUpstreams:
     sent: list[bytes] = field(default_factory=list)
     hang: anyio.Event | None = None  # set once a forwarded call hangs
     broken: Exception | None = None
+    asks: list[Reply] = field(default_factory=list)  # what it answers before `reply`, one a round
+    again: list[Again | None] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    may_elicit: str = "block"
+
+    def elicit(self, upstream: str) -> str:
+        return self.may_elicit
+
+    async def drop(self, parked: str) -> None:
+        self.effects.append("drop")
+        self.dropped.append(parked)
 
     def state(self, upstream: str) -> tuple[str, str]:
         return self.up, ""
@@ -118,14 +143,18 @@ class FakeUpstreams:
     def timeout(self, upstream: str) -> float:
         return 60.0
 
-    async def forward(self, tool: Tool, arguments: bytes, call: Call, progress: Progress | None) -> Reply:
+    async def forward(self, tool: Tool, arguments: bytes, call: Call, ears: Ears, again: Again | None = None) -> Reply:
         self.effects.append("forward")
         self.sent.append(arguments)
+        self.again.append(again)
         if self.broken is not None:
             raise self.broken
-        if progress is not None:
-            await progress(0.5, 1.0, "half a secret")
-            await progress(1.0, None, None)
+        if ears.wants_progress:
+            await ears.progress(0.5, 1.0, "half a secret")
+            await ears.progress(1.0, None, None)
+            await ears.log("info", {"said": "a secret"}, "it")
+        if self.asks:
+            return self.asks.pop(0)
         if self.hang is not None:
             self.hang.set()
             await anyio.sleep_forever()
@@ -153,7 +182,7 @@ class FakeScreener:
     async def clean(self, value: Any, deadline: float) -> Any:
         if self.unclean:
             raise GatewayError("the scanner fails")
-        return value
+        return decode(encode(value).replace(b"secret", b"[R]"))
 
     def clean_text(self, text: str) -> str:
         return text.replace("secret", "[R]")
@@ -223,6 +252,27 @@ class FakeApprovals:
 
 
 @dataclass
+class FakeRounds:
+    effects: list[str]
+    kept: dict[str, Round] = field(default_factory=dict)
+    closing: list[Record] = field(default_factory=list)
+
+    def owns(self, handle: str) -> bool:
+        return handle.startswith("r_")
+
+    async def open(self, call: Call, kept: Round, closing: Record) -> str:
+        self.effects.append("open round")
+        handle = f"r_{len(self.closing) + 1}"
+        self.kept[handle] = kept
+        self.closing.append(closing)
+        return handle
+
+    async def take(self, call: Call) -> Round | None:
+        self.effects.append("take round")
+        return self.kept.pop(call.resume.handle, None) if call.resume is not None else None
+
+
+@dataclass
 class FakeSessions:
     counted: list[str] = field(default_factory=list)
 
@@ -243,14 +293,34 @@ class FakeSessions:
 
 
 class FakeCaller:
-    """A client that can't be asked."""
+    """A client that can't be asked, unless it is given answers."""
 
     asks = "none"
     budget = 1.0
     wants_progress = False
+    answers_inline = False
+    modern = False
+    wants_logs = True
 
     def __init__(self) -> None:
         self.heard: list[tuple[float, float | None, str | None]] = []
+        self.logged: list[tuple[str, Any, str | None]] = []
+        self.asked: list[Question] = []
+        self.answers: dict[str, Any] = {}  # method -> result, or an exception
+
+    async def log(self, level: str, data: Any, logger: str | None) -> None:
+        self.logged.append((level, data, logger))
+
+    async def ask(self, question: Question) -> Mapping[str, Any]:
+        self.asked.append(question)
+        answer = self.answers[question.method]
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, anyio.Event):
+            answer.set()
+            await anyio.sleep_forever()
+        found: Mapping[str, Any] = answer
+        return found
 
     async def notice(self, text: str) -> None:
         pass
@@ -277,6 +347,7 @@ class Model:
         self.screener = FakeScreener(self.effects)
         self.records = FakeRecords(self.effects, usable={"a_0000000001"})
         self.approvals = FakeApprovals(self.effects)
+        self.rounds = FakeRounds(self.effects)
         self.sessions = FakeSessions()
         house = House(
             self.clock,
@@ -286,11 +357,13 @@ class Model:
             self.screener,
             self.records,
             self.approvals,
+            self.rounds,
             self.sessions,
             lambda: self.policy,
             KEY,
         )
-        self.enforcer = Enforcer(house)
+        self.house = house
+        self.enforcer = Enforcer(house, Inquiry(house, patience=0.05, most_rounds=3))
         self.caller = FakeCaller()
 
     def tool(self, name: str, **definition: Any) -> Tool:

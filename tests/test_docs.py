@@ -1,19 +1,19 @@
 """The docs can't lie about the code: what they list is what there is."""
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from gateway.cli.main import COMMANDS
-from gateway.config import Limits
+from gateway.config import check
+from gateway.config.limits import TABLE
 from gateway.core.model import Outcome, Reason
+from gateway.core.section import Section
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LIMIT_KEYS = {"calls_per_client": "calls_in_flight.client", "calls_per_upstream": "calls_in_flight.upstream"}
 
 
 def section(name: str) -> str:
@@ -31,8 +31,32 @@ def test_every_outcome_is_documented(outcome: Outcome) -> None:
 
 
 def test_every_limit_is_documented_and_no_other() -> None:
-    named = {LIMIT_KEYS.get(limit.name, limit.name) for limit in fields(Limits)}
-    assert set(re.findall(r"^\| `([a-z_.]+)` \|", section("Limits"), re.M)) == named
+    assert re.findall(r"^\| `([a-z_.]+)` \|", section("Limits"), re.M) == [limit.name for limit in TABLE]
+
+
+def test_every_key_of_the_configuration_is_documented_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[tuple[object, ...], set[str]] = {}
+    monkeypatch.setattr(
+        Section, "close", lambda self, also=(): asked.setdefault(self.path, set()).update(self._known, also)
+    )
+    text = 'schema = 1\n[upstreams.u]\nurl = "https://x.example"\nowner = "a"\noauth = {}\nacts_as = {}\n'
+    text += '[clients.c]\nowner = "a"\n[approvers.a]\n[auth]\n'
+    (tmp_path / "upstreams.toml").write_text(text, encoding="utf-8")
+    check(tmp_path, {})
+    whole = section("upstreams.toml")
+    gateway, upstream, rest = (
+        set(re.findall(r"^\| `([A-Za-z_.]+)` \|", part, re.M)) for part in whole.split("\n### ")[1:]
+    )
+    assert gateway == asked["gateway",]
+    assert upstream == asked["upstreams", "u"]
+    tables = {"clients.NAME": ("clients", "c"), "approvers.NAME": ("approvers", "a"), "auth": ("auth",)}
+    tables["notify"] = ("notify",)
+    assert rest == {f"{shown}.{key}" for shown, path in tables.items() for key in asked[path]}
+    assert [key for key in asked[()] - {"schema", "limits"} if f"[{key}" not in whole] == []
+    assert [key for key in asked["upstreams", "u", "oauth"] if f"`{key}`" not in whole] == []
+    assert [key for key in asked["upstreams", "u", "acts_as"] if key not in whole] == []
 
 
 def test_every_command_is_documented_and_no_other() -> None:
@@ -46,7 +70,6 @@ def test_links_of_the_documents_lead_somewhere() -> None:
 
 
 def test_the_samples_of_the_readme_are_a_configuration_that_works(tmp_path: Path) -> None:
-    from gateway.config import check
     from gateway.core.problems import Severity
 
     blocks = re.findall(r"```toml\n(.*?)```", README, re.S)

@@ -4,7 +4,9 @@ import logging
 import os
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -21,6 +23,8 @@ from gateway.store.rows import SavedConnection, find_connection, forget_connecti
 log = logging.getLogger("wardgate")
 
 DESCRIPTORS = 3  # stdin, stdout, journal
+LONGEST_FOLDER = 4096  # characters of a client's working directory
+UNREACHABLE = 3  # what the shim of a client that can't be served ends with
 
 
 def release(version: str) -> tuple[int, ...]:
@@ -47,15 +51,19 @@ class Attachments:
             await shim.say(handover=True)
             close_all(shim.fds)
             return
+        most = self._gateway.settings.limits.connections
+        if self.count >= most:
+            await self._refuse(shim, f"busy: {most} clients are connected already (`connections` in `[limits]`)")
+            return
         self.count += 1
         try:
+            peer = await self._peer(shim)
             if shim.hello.get("relay"):
-                await self._relay(shim)
+                await self._relay(shim, peer)
             elif len(shim.fds) == DESCRIPTORS:
-                await self._pass(shim)
+                await self._pass(shim, peer)
             else:
-                await shim.say(error="the pipes did not arrive", bye=3)
-                close_all(shim.fds)
+                await self._refuse(shim, "the pipes did not arrive")
         finally:
             self.count -= 1
             self._left.set()
@@ -66,24 +74,35 @@ class Attachments:
             self._left = anyio.Event()
             await self._left.wait()
 
-    async def _pass(self, shim: Attachment) -> None:
+    async def _peer(self, shim: Attachment) -> Peer:
+        """Who is at the other end of a shim, and where: its folder counts if it is one."""
+        peer = self._gateway.stdio_peer(str(shim.hello.get("client", "")), shim.user)
+        folder = shim.hello.get("cwd")
+        if not isinstance(folder, str) or len(folder) > LONGEST_FOLDER or not Path(folder).is_absolute():
+            return peer
+        try:
+            return replace(peer, workspace=folder) if await anyio.Path(folder).is_dir() else peer
+        except OSError:  # one that can't be looked at
+            return peer
+
+    async def _refuse(self, shim: Attachment, why: str) -> None:
+        await shim.say(error=why, bye=UNREACHABLE)
+        close_all(shim.fds)
+
+    async def _pass(self, shim: Attachment, peer: Peer) -> None:
         named, known = str(shim.hello.get("connection", "")), None
-        client = str(shim.hello.get("client", ""))
-        peer = self._gateway.stdio_peer(client, shim.user)
         if named:
             try:
                 known = await self._gateway.store.read(partial(find_connection, connection_id=named))
             except RecordError as problem:
-                await shim.say(error=str(problem), bye=3)
-                close_all(shim.fds)
+                await self._refuse(shim, str(problem))
                 return
-            if known is not None and (known.principal, known.client) == (peer.principal.id, peer.client):
-                peer = self._gateway.stdio_peer(client, shim.user, known.session, known.id)
-            else:
+            if known is not None and (known.principal, known.client) != (peer.principal.id, peer.client):
                 known = None
-        if known is None:
-            connection = named or secrets.token_hex(16)
-            peer = self._gateway.stdio_peer(client, shim.user, connection=connection)
+        if known is not None:
+            peer = peer.at(known.session, known.id)
+        else:
+            peer = replace(peer, connection=named or secrets.token_hex(16))
             self._keep(peer, {})
         await shim.say(connection=peer.connection)
         read, write, journal = shim.fds
@@ -91,9 +110,8 @@ class Attachments:
         pipes = Pipes(read, write, journal, handshake, resumed=bool(named))
         await self._serve(shim, pipes, peer)
 
-    async def _relay(self, shim: Attachment) -> None:
+    async def _relay(self, shim: Attachment, peer: Peer) -> None:
         raw = shim.link.extra(anyio.abc.SocketAttribute.raw_socket)  # noqa: S610 - of anyio, not of Django
-        peer = self._gateway.stdio_peer(str(shim.hello.get("client", "")), shim.user)
         await shim.say(ok=True)
         both = os.dup(raw.fileno())
         await serve_pipes(self._gateway.face, Pipes(both, both), peer, self._gateway.settings.limits.line)

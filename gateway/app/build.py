@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,21 +12,23 @@ from typing import Any
 
 import anyio
 
+from gateway.app.offer import Offer
 from gateway.approvals import Approvals
 from gateway.clock import SystemClock
 from gateway.config import Settings, Upstream, load_policy
-from gateway.core.model import Kind, Principal, Record, Tool, ToolRef
+from gateway.core.model import Kind, Principal, Reason, Record, Verdict
 from gateway.core.policy import Policy
 from gateway.core.record import stamp
-from gateway.core.risk import classify, labels_for
 from gateway.enforce import Enforcer
 from gateway.errors import RecordError
 from gateway.ids import CALL, ENTRY, new_id
+from gateway.inquire import Inquiry
 from gateway.monitor import Monitor
 from gateway.ports import House
 from gateway.protect import Guard
 from gateway.reading import intents_since
 from gateway.records import Records
+from gateway.rounds import Rounds
 from gateway.screening.early import EarlyEngine
 from gateway.screening.engine import Kingfisher, cache_folder
 from gateway.screening.screener import Screener
@@ -35,10 +38,12 @@ from gateway.sessions import TEN_MINUTES, Sessions
 from gateway.store import Limits, Store, open_store
 from gateway.upstreams import Upstreams
 from gateway.upstreams.spec import Learn, spec_of
+from gateway.upstreams.subscriptions import Updated
 
 log = logging.getLogger("wardgate")
 
 STOP_DEADLINE = 5.0  # seconds that recording the stop may take
+MOST_UPDATES = 10_000  # resources of which clients have still to be told that they changed
 READY_AT_LATEST = 2.0  # seconds until lists and calls are answered, whatever the upstreams do
 
 
@@ -54,6 +59,7 @@ class Gateway:
     approvals: Approvals
     sessions: Sessions
     screener: Screener
+    rounds: Rounds
     monitor: Monitor
     upstreams: Upstreams
     face: Face
@@ -90,8 +96,10 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
         async with anyio.create_task_group() as beside:
             beside.start_soon(early.load)
             beside.start_soon(gateway.monitor.run)
+            beside.start_soon(gateway.rounds.run)
             await beside.start(gateway.upstreams.run)
             beside.start_soon(_pass_changes_on, gateway)
+            beside.start_soon(_pass_updates_on, gateway)
             try:
                 yield gateway
             finally:
@@ -106,27 +114,47 @@ def _build(settings: Settings, policy: Policy, clock: SystemClock, store: Store,
     records = Records(store, clock)
     approvals = Approvals(store, clock, prompts_per_hour=settings.limits.prompts_per_hour)
     sessions = Sessions(policy.rates())
-    learn = _learner(screener)
+    learn, offer = _learner(screener), Offer(settings, policy, screener.clean_text)
     upstreams = Upstreams(
-        [spec_of(upstream, settings.limits, os.environ, learn) for upstream in settings.upstreams.values()],
-        _classifier(settings, policy),
+        [
+            spec_of(upstream, settings.limits, os.environ, learn, _auth(settings, upstream, learn))
+            for upstream in settings.upstreams.values()
+        ],
+        offer.classify,
+        declare=offer.declare,
+        note=partial(_note_question, records, clock),
     )
+    limits = settings.limits
+    rounds = Rounds(store, clock, records, upstreams.drop, limits.question, limits.waiting)
     bases = {name: _bases(upstream) for name, upstream in settings.upstreams.items()}
     guard = Guard(_protected(settings), lambda upstream: bases.get(upstream, ()))
     catalogue = upstreams.catalogue
-    house = House(clock, catalogue, upstreams, guard, screener, records, approvals, sessions, lambda: policy, key)
+    house = House(
+        clock, catalogue, upstreams, guard, screener, records, approvals, rounds, sessions, lambda: policy, key
+    )
     face = Face(
-        Enforcer(house),
-        lambda: [tool for tool in catalogue.snapshot.tools.values() if not policy.hides(tool.ref)],
+        Enforcer(house, Inquiry(house, limits.question, limits.rounds)),
+        partial(offer.shown, catalogue),
         catalogue,
-        FaceSettings(key, settings.gateway.session_meta, settings.limits.hold),
+        _face_settings(settings, key),
         clock,
         partial(new_id, CALL),
         _settled_or_late(upstreams, clock),
+        partial(offer.about, catalogue),
+        partial(offer.hidden, catalogue),
     )
+    face.on_left = upstreams.left
     screener.crowd = lambda: face.calls_in_flight
     monitor = Monitor(store, clock, records.queue)
-    return Gateway(settings, policy, clock, store, records, approvals, sessions, screener, monitor, upstreams, face)
+    return Gateway(
+        *(settings, policy, clock, store, records, approvals, sessions, screener, rounds, monitor, upstreams, face)
+    )
+
+
+def _face_settings(settings: Settings, key: bytes) -> FaceSettings:
+    gateway, limits = settings.gateway, settings.limits
+    instructed = any(upstream.instructions for upstream in settings.upstreams.values())
+    return FaceSettings(key, gateway.session_meta, limits.hold, limits, gateway.prompt_meta, instructed)
 
 
 async def _recall(gateway: Gateway) -> None:
@@ -137,13 +165,30 @@ async def _recall(gateway: Gateway) -> None:
         gateway.sessions.recall(intent)
 
 
-def _classifier(settings: Settings, policy: Policy) -> Callable[[ToolRef, str, Mapping[str, Any], str], Tool]:
-    def classify_tool(ref: ToolRef, exposed: str, definition: Mapping[str, Any], digest: str) -> Tool:
-        return classify(
-            definition, ref, exposed, digest, labels_for(policy, ref), settings.upstreams[ref.upstream].owner
-        )
+def _note_question(records: Records, clock: SystemClock, upstream: str, method: str, reason: Reason) -> None:
+    """Record a question that was refused because it belongs to no call, or to nobody knows whose."""
+    refused = Record(
+        kind=Kind.QUESTION,
+        id=new_id(ENTRY),
+        at=clock.now(),
+        upstream=upstream,
+        verdict=Verdict.BLOCK.word,
+        reason=reason.value,
+        extra={"method": method},
+    )
+    try:
+        records.queue(refused)
+    except RecordError as problem:
+        log.warning("a refused question of `%s` could not be recorded: %s", upstream, problem)
 
-    return classify_tool
+
+def _auth(settings: Settings, upstream: Upstream, learn: Learn) -> Callable[[], Any] | None:
+    """What signs the requests to an upstream that asks for OAuth."""
+    if upstream.oauth is None:
+        return None
+    from gateway.upstreams.oauth import auth_of  # imported late: most upstreams need none
+
+    return auth_of(upstream, settings.gateway.state, os.environ, learn)
 
 
 def _learner(screener: Screener) -> Learn:
@@ -185,21 +230,43 @@ def _settled_or_late(upstreams: Upstreams, clock: SystemClock) -> Callable[[], A
 
 
 async def _pass_changes_on(gateway: Gateway) -> None:
-    """Tell every client when the tools change, and record it."""
-    changed = anyio.Event()
+    """Tell every client what changed in the lists, and record it."""
+    changed, kinds = anyio.Event(), set[str]()
 
-    def note() -> None:
+    def note(which: frozenset[str]) -> None:
+        kinds.update(which)
         changed.set()
 
     gateway.upstreams.catalogue.on_change(note)
     while True:
         await changed.wait()
-        changed = anyio.Event()
-        tools = gateway.upstreams.catalogue.snapshot.tools
-        digests = {name: tool.digest for name, tool in tools.items()}
-        record = Record(Kind.CATALOGUE, new_id(ENTRY), gateway.clock.now(), extra={"tools": digests})
+        changed, told = anyio.Event(), frozenset(kinds)
+        kinds.clear()
+        await gateway.face.changed(told)
+        snapshot = gateway.upstreams.catalogue.snapshot
+        pinned = {"tools": snapshot.tools, "prompts": snapshot.prompts, "templates": snapshot.templates}
+        digests = {kind: {name: tool.digest for name, tool in offered.items()} for kind, offered in pinned.items()}
         try:
-            await gateway.records.append(record)
+            await gateway.records.append(Record(Kind.CATALOGUE, new_id(ENTRY), gateway.clock.now(), extra=digests))
         except RecordError as problem:
             log.warning("a changed catalogue could not be recorded: %s", problem)
-        await gateway.face.tools_changed()
+
+
+async def _pass_updates_on(gateway: Gateway) -> None:
+    """Tell those who subscribed to a resource that it changed; of notices that nobody keeps up with, the last ones."""
+    notices: OrderedDict[tuple[str, str], None] = OrderedDict()
+    come = anyio.Event()
+
+    def note(updated: Updated) -> None:
+        notices[updated.uri, updated.seat] = None
+        if len(notices) > MOST_UPDATES:
+            notices.popitem(last=False)
+        come.set()
+
+    gateway.upstreams.on_notice(note)
+    while True:
+        await come.wait()
+        come = anyio.Event()
+        while notices:
+            (uri, seat), _ = notices.popitem(last=False)
+            await gateway.face.updated(uri, seat)

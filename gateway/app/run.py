@@ -7,9 +7,11 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 
 import anyio
 import msgspec
+from anyio.abc import TaskGroup
 
 from gateway import __version__
 from gateway.app.attach import Attachments
@@ -20,19 +22,23 @@ from gateway.control import Control, user_name
 from gateway.errors import ConfigurationError, LockedError
 from gateway.screening.early import EarlyEngine
 from gateway.server.face import Face
-from gateway.server.peer import Peer
 from gateway.server.pipes import Pipes, serve_pipes
 from gateway.transport.serve import take_stdio
+from gateway.transport.wire import RECURSION
 
 log = logging.getLogger("wardgate")
 
 IDLE = 600.0  # seconds without a client after which a gateway that was started on demand ends itself
 LOCK_PATIENCE = 15.0  # seconds that a gateway started on demand waits for an older one to let go of the state folder
-DRAIN = 10.0  # seconds that running calls get when the gateway is told to stop
+CLOSING = 2.0  # seconds that connections get to close once nothing runs on them any more
 
 
-def quiet_libraries() -> None:
-    """Our own log goes to stderr; libraries stay silent, because they log what they could not parse."""
+def prepare_process() -> None:
+    """Our own log goes to stderr; libraries stay silent, because they log what they could not parse.
+
+    Python may recurse as deep as an upstream's message may be.
+    """
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s"
     )
@@ -48,8 +54,10 @@ async def standalone(settings: Settings, client: str, early: EarlyEngine) -> Non
         async with open_gateway(settings, early) as gateway, anyio.create_task_group() as tasks:
             control = Control(settings.gateway.state, Commands(gateway).handlers(), Attachments(gateway, tasks).attach)
             await tasks.start(control.run, tasks)
-            tasks.start_soon(_on_signal, signals, tasks.cancel_scope.cancel)
-            peer = gateway.stdio_peer(client, user_name(os.getuid()))
+            told = Told()
+            tasks.start_soon(_on_signal, signals, told)
+            tasks.start_soon(_stop_when_told, told, gateway, tasks)
+            peer = replace(gateway.stdio_peer(client, user_name(os.getuid())), workspace=str(await anyio.Path.cwd()))
             await serve_pipes(gateway.face, Pipes(read, write), peer, settings.limits.line)
             tasks.cancel_scope.cancel()
 
@@ -64,17 +72,25 @@ async def serve(settings: Settings, early: EarlyEngine, *, on_demand: bool) -> N
         signals = stack.enter_context(_stop_signals())
         listener = stack.enter_context(listen(settings, on_demand))
         gateway = await _open(stack, settings, early, on_demand)
+        told = Told()
         async with anyio.create_task_group() as tasks:
             attachments = Attachments(gateway, tasks)
-            tasks.start_soon(_on_signal, signals, attachments.stopping.set)
+            tasks.start_soon(_on_signal, signals, told)
             control = Control(settings.gateway.state, Commands(gateway).handlers(), attachments.attach)
             async with anyio.create_task_group() as doors:
                 await doors.start(control.run, tasks)
-                doors.start_soon(_serve_http, gateway, listener)
+                from gateway.app.web import Web  # imported late: only `serve` speaks HTTP
+
+                web = Web(gateway, listener)
+                doors.start_soon(web.run)
                 await _announce(gateway, listener)
-                await until_over(attachments, gateway.face, on_demand)
+                await until_over(attachments, gateway.face, on_demand, told)
+                web.drain()
+                if not attachments.draining.is_set():  # else the pipes go on at the next gateway
+                    gateway.face.drain()
+                await _let_go(attachments, gateway, told)
+                await web.end()
                 doors.cancel_scope.cancel()
-            await _let_go(attachments, gateway)
             tasks.cancel_scope.cancel()
 
 
@@ -118,62 +134,63 @@ async def _announce(gateway: Gateway, listener: socket.socket) -> None:
     log.info("wardgate %s listens on %s", __version__, about["url"])
 
 
-async def _serve_http(gateway: Gateway, listener: socket.socket) -> None:
-    import uvicorn  # imported late: only `serve` speaks HTTP
+@dataclass
+class Told:
+    """What signals told the gateway: to stop, and not to wait for what runs."""
 
-    from gateway.server.http import http_app, http_peer
-    from gateway.tokens import Tokens
-
-    class Quiet(uvicorn.Server):
-        """uvicorn without signal handlers: `until_over` has them."""
-
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield
-
-    tokens, clients = Tokens(gateway.settings.gateway.state), gateway.settings.clients
-
-    def admit(token: str) -> Peer | None:
-        name = tokens.name_of(token)
-        if name is None:
-            return None
-        entry = clients.get(name)
-        return http_peer(name, entry is not None, entry is not None and "session" in entry.trust)
-
-    app = http_app(gateway.face.server, admit, listener.getsockname()[1], gateway.settings.limits.line)
-    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=1)
-    await Quiet(config).serve(sockets=[listener])
+    stop: anyio.Event = field(default_factory=anyio.Event)
+    now: anyio.Event = field(default_factory=anyio.Event)
 
 
-async def until_over(attachments: Attachments, face: Face, on_demand: bool, patience: float = IDLE) -> None:
-    """Return once it shall stop, a newer shim takes over, or (on demand) nobody was there for `patience` seconds."""
+async def first_of(*waits: Callable[[], Awaitable[None]]) -> None:
+    """Return as soon as one of them does."""
     async with anyio.create_task_group() as ends:
 
         async def end(over: Callable[[], Awaitable[None]]) -> None:
             await over()
             ends.cancel_scope.cancel()
 
-        async def idle() -> None:
-            since = anyio.current_time()
-            while anyio.current_time() - since < patience:
-                await anyio.sleep(patience / 100)
-                if attachments.count or face.calls_in_flight:
-                    since = anyio.current_time()
-
-        ends.start_soon(end, attachments.stopping.wait)
-        ends.start_soon(end, attachments.draining.wait)
-        if on_demand:
-            ends.start_soon(end, idle)
+        for wait in waits:
+            ends.start_soon(end, wait)
 
 
-async def _let_go(attachments: Attachments, gateway: Gateway) -> None:
-    """Finish what runs, within a limit, and end or hand over the connections."""
-    if not attachments.draining.is_set():
-        with anyio.move_on_after(DRAIN):
-            await gateway.face.idle()
+async def until_over(attachments: Attachments, face: Face, on_demand: bool, told: Told, patience: float = IDLE) -> None:
+    """Return once it shall stop, a newer shim takes over, or (on demand) nobody was there for `patience` seconds."""
+
+    async def idle() -> None:
+        since = anyio.current_time()
+        while anyio.current_time() - since < patience:
+            await anyio.sleep(patience / 100)
+            if attachments.count or face.calls_in_flight:
+                since = anyio.current_time()
+
+    await first_of(told.stop.wait, attachments.draining.wait, *([idle] if on_demand else []))
+
+
+async def _let_go(attachments: Attachments, gateway: Gateway, told: Told) -> None:
+    """Finish what runs, within the limit, or until told again; and end or hand over the connections."""
+    handover = attachments.draining.is_set()
+
+    async def at_rest() -> None:
+        await gateway.face.idle()
+        if handover:
+            await attachments.all_left()
+
+    with anyio.move_on_after(gateway.settings.limits.drain):
+        await first_of(at_rest, told.now.wait)
+    if not handover:
         attachments.stopping.set()
-    with anyio.move_on_after(DRAIN):
-        await attachments.all_left()
+        with anyio.move_on_after(CLOSING):
+            await attachments.all_left()
+
+
+async def _stop_when_told(told: Told, gateway: Gateway, tasks: TaskGroup) -> None:
+    """End the one client's gateway once its running calls are through, within the limit."""
+    await told.stop.wait()
+    gateway.face.drain()
+    with anyio.move_on_after(gateway.settings.limits.drain):
+        await first_of(gateway.face.idle, told.now.wait)
+    tasks.cancel_scope.cancel()
 
 
 def _stop_signals() -> AbstractContextManager[AsyncIterator[signal.Signals]]:
@@ -185,7 +202,9 @@ def _stop_signals() -> AbstractContextManager[AsyncIterator[signal.Signals]]:
     return anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT)
 
 
-async def _on_signal(signals: AsyncIterator[signal.Signals], stop: Callable[[], None]) -> None:
-    """Stop at the first signal."""
+async def _on_signal(signals: AsyncIterator[signal.Signals], told: Told) -> None:
+    """Stop at the first signal, at once at the second."""
     await anext(signals)
-    stop()
+    told.stop.set()
+    await anext(signals)
+    told.now.set()

@@ -71,7 +71,7 @@ class Approvals(Desk):
         if row.state is not ApprovalState.WAITING:
             return row
         try:
-            return await self._climb(row, caller, again=waiting is not None and waiting.id == row.id)
+            return await self._climb(row, call, caller, again=waiting is not None and waiting.id == row.id)
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(CLOSING, shield=True):
                 await self._orphan(row)
@@ -96,26 +96,27 @@ class Approvals(Desk):
         await self._open(row)
         return row
 
-    async def _climb(self, row: Approval, caller: Caller, *, again: bool) -> Approval | Held:
+    async def _climb(self, row: Approval, call: Call, caller: Caller, *, again: bool) -> Approval | Held:
         """One rung after the other, as far as this client goes."""
         by_client = answerable_by_client(row)
         if caller.asks == "input" and by_client and not again:
-            return await self._hand_out(row, ask=True)
+            return await self._hand_out(row, call, ask=True)
         settled = await self._hold(row, caller, ask=caller.asks == "elicit" and by_client)
         if settled.state is not ApprovalState.WAITING:
             return settled
         if caller.asks == "input-silent":
             rounds = await self._store.read(partial(rows.count_handles, approval_id=row.id))
             if rounds < ROUNDS:
-                return await self._hand_out(settled, ask=False)
+                return await self._hand_out(settled, call, ask=False)
         if await self._store.write((), (rows.tell_approval(row.id, waiting=True),)):
             return Held(settled)
         return await self._look(row.id)
 
-    async def _hand_out(self, row: Approval, *, ask: bool) -> Held:
+    async def _hand_out(self, row: Approval, call: Call, *, ask: bool) -> Held:
         """A handle for the next round, on the disk before it leaves."""
         handle = secrets.token_urlsafe(16)
-        change = rows.insert_handle(handle, row, self._clock.now(), row.expires_at + HANDLE_GRACE)
+        now = self._clock.now()
+        change = rows.insert_handle(handle, call, row.call, now, row.expires_at + HANDLE_GRACE, row.id)
         await self._store.write((), (change,))
         return Held(row, handle, ask)
 

@@ -4,14 +4,11 @@ import argparse
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 FINE, FINDINGS, USAGE, UNREACHABLE = 0, 1, 2, 3
-
-_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def parser(name: str, about: str | None) -> argparse.ArgumentParser:
@@ -44,13 +41,6 @@ def fail(code: int, message: str) -> NoReturn:
     """Say on standard error what is wrong, and end the command."""
     print(f"wardgate: {message}", file=sys.stderr)
     raise SystemExit(code)
-
-
-def plain(text: str) -> str:
-    """A text of the record for the terminal: what would steer it, or can't be seen, is shown as its code."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(f"\\u{{{ord(each):x}}}" if unicodedata.category(each) in _UNSEEN else each for each in text)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

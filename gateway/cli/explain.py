@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, fail, parser, plain, print_json, state_dir
+from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, fail, parser, print_json, state_dir
+from gateway.core.card import visible
 from gateway.core.model import Kind, Record
 from gateway.core.record import stamp
 from gateway.errors import StateError
@@ -19,8 +20,8 @@ def run(argv: Sequence[str]) -> int:
         with reading(state_dir(given.config)) as db:
             found = find_call(db, given.id)
             if len(found) != 1:
-                several = f"`{plain(given.id)}` is the beginning of several ids: give more of it"
-                fail(FINDINGS, several if found else f"unknown id `{plain(given.id)}`")
+                several = f"`{visible(given.id)}` is the beginning of several ids: give more of it"
+                fail(FINDINGS, several if found else f"unknown id `{visible(given.id)}`")
             told = story(db, found[0])
     except StateError as problem:
         fail(UNREACHABLE, str(problem))
@@ -88,7 +89,7 @@ def _lines(told: Story) -> list[str]:
     lines += [f"  {row.seq:<9} {stamp(row.record.at)}  {_step(row.record)}" for row in told.rows]
     lines += [f"  check     {check['name']}: {check['result']}, {check['us']} us" for check in _checks(record)]
     lines.append(f"  tree      leaf {_last(told).seq - 1} of {told.size}, root {told.root}")
-    return [plain(line) for line in lines]
+    return [visible(line) for line in lines]
 
 
 def _rules(record: Record) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gateway.cli.common import FINE, UNREACHABLE, aligned, fail, parser, plain, print_json, state_dir
+from gateway.cli.common import FINE, UNREACHABLE, aligned, fail, parser, print_json, state_dir
 
 
 def run(argv: Sequence[str]) -> int:
@@ -17,7 +17,8 @@ def run(argv: Sequence[str]) -> int:
         options.error(f"--limit: expected 1 or more, found `{given.limit}`")
     state = state_dir(given.config)
 
-    from gateway.errors import StateError  # imported late: wrong options need none of it
+    from gateway.core.card import visible  # imported late: wrong options need none of it
+    from gateway.errors import StateError
     from gateway.reading import FILTERS, log_item, newest, reading
 
     filters = {name: getattr(given, name) for name in FILTERS if getattr(given, name, None)}
@@ -36,6 +37,6 @@ def run(argv: Sequence[str]) -> int:
         ended = record.outcome or str(record.extra.get("state", ""))
         at = f"{record.at:%Y-%m-%d %H:%M:%S}"
         cells = (str(seq), at, record.kind.value, record.id, record.client, where, record.verdict, ended, record.reason)
-        lines.append([plain(cell) or "-" for cell in cells])
+        lines.append([visible(cell) or "-" for cell in cells])
     print(aligned(lines) or "nothing is on the record that fits")
     return FINE

@@ -51,10 +51,10 @@ def _run(config: str | None, work: "Callable[[Settings, EarlyEngine], Awaitable[
     early = EarlyEngine()
     import anyio
 
-    from gateway.app.run import quiet_libraries
+    from gateway.app.run import prepare_process
     from gateway.config import load_settings
 
-    quiet_libraries()
+    prepare_process()
     os.umask(0o077)
     try:
         settings = load_settings(Path(config) if config else None, os.environ)

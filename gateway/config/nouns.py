@@ -36,6 +36,16 @@ class ActsAs:
 
 
 @dataclass(frozen=True, slots=True)
+class OAuth:
+    """`oauth` of an HTTP upstream: how the gateway gets a token of its own for it."""
+
+    grant: str = "authorization_code"  # authorization_code | client_credentials
+    client_id: str = ""  # empty: registered dynamically by `wardgate login`
+    client_secret: str = ""  # a reference
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Upstream:
     """One `[upstreams.NAME]`: either `command` with `args` and `env`, or `url` with `headers`.
 
@@ -54,11 +64,16 @@ class Upstream:
     url: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     acts_as: ActsAs | None = None
-    per: str = "gateway"
+    per: str = "gateway"  # gateway | client | workspace
     expose: str = "prefixed"  # prefixed | bare
     elicit: str = "block"  # block | form | url
-    sandbox: str = "none"
+    sandbox: str = "none"  # none | bwrap
+    sandbox_read: tuple[Path, ...] = ()  # what it may read besides the system's own folders and its program
+    sandbox_write: tuple[Path, ...] = ()  # what it may read and change
+    sandbox_network: bool = False
     era: str = "auto"  # auto | 2026-07-28 | 2025-11-25
+    instructions: bool = False  # whether its instructions are believed, and passed on to clients
+    oauth: "OAuth | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +119,30 @@ class Limits:
     """`[limits]`. Sizes in bytes, times in seconds; what exceeds one is refused."""
 
     line: int = 16 * 1024 * 1024  # one message of a client or an upstream
-    calls_per_client: int = 64  # calls_in_flight.client
+    nesting: int = 64  # levels of objects and arrays in the arguments of a call
+    calls_per_client: int = 64  # calls_in_flight.client: principal and client together
     calls_per_upstream: int = 256  # calls_in_flight.upstream
+    queue: int = 512  # calls of one client that wait for a place among those in flight; one more is busy
+    queue_time: float = 30.0  # how long one of them waits before it is busy
+    rate: int = 5_000  # calls per second of one client
+    connections: int = 256  # clients at a time: pipes and HTTP sessions
     prompts_per_hour: int = 60
     hold: float | None = None  # how long a call that waits for a person is held; None: what its client is known to bear
+    question: float = 600.0  # how long an upstream's question waits for its answer
+    rounds: int = 10  # how often an upstream may ask within one call
+    waiting: int = 256  # calls at a time that wait for a modern client to come back with answers
     tools_per_upstream: int = 2_000
-    definition: int = 256 * 1024  # one tool's definition
+    resources_per_upstream: int = 10_000
+    templates_per_upstream: int = 1_000
+    prompts_per_upstream: int = 1_000
+    definition: int = 256 * 1024  # one tool's definition, one resource's, one prompt's
+    list: int = 16 * 1024 * 1024  # all definitions of one kind of an upstream
+    page: int = 1_000  # entries in one page of a list that clients get
+    instances: int = 32  # connections of one upstream that is run per client or workspace
+    subscriptions: int = 256  # resources that one client may be told of at a time
+    instructions: int = 2_000  # characters of an upstream's instructions
     start: float = 30.0  # an upstream's start and handshake
+    drain: float = 10.0  # what running calls get when the gateway is told to stop
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,22 @@
 """Read the text of upstreams.toml into `Settings`, noting every problem. Opens no file."""
 
 import hashlib
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway.config.nouns import Approver, Auth, ClientEntry, Gateway, Limits, Notify, Settings
+from gateway.config.hosts import is_loopback, may_carry_tokens
+from gateway.config.limits import read_limits
+from gateway.config.nouns import Approver, Auth, ClientEntry, Gateway, Notify, Settings
 from gateway.config.upstreams import read_upstreams
 from gateway.core.model import Proof
 from gateway.core.policy.read import read_owner
 from gateway.core.section import Document, Section
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+ISSUER = "an address that starts with https:// (or http:// on loopback)"
 META = r"[A-Za-z0-9.-]+/[A-Za-z0-9._-]+"
-MIB = 1024 * 1024
 
 
 def read_settings(document: Document, file: Path) -> Settings:
@@ -33,11 +34,11 @@ def read_settings(document: Document, file: Path) -> Settings:
         upstreams=read_upstreams(section, file.parent, gateway.call_timeout),
         clients=_clients(section.section("clients")),
         approvers=_approvers(section.section("approvers")),
-        limits=_limits(section.section("limits")),
+        limits=read_limits(section.section("limits")),
         auth=_auth(section.section("auth")) if "auth" in section else None,
         notify=_notify(section.section("notify")),
     )
-    if settings.auth is None and not _loopback(gateway.host):
+    if settings.auth is None and not is_loopback(gateway.host):
         section.section("gateway").problem(
             "listen", f"expected a loopback address without [auth], found `{gateway.host}`", gateway.host, "127.0.0.1"
         )
@@ -88,13 +89,6 @@ def _listen(section: Section) -> tuple[str, int]:
     return found[1] or found[3], port
 
 
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _clients(section: Section) -> Mapping[str, ClientEntry]:
     clients: dict[str, ClientEntry] = {}
     for name, child in section.children():
@@ -134,17 +128,17 @@ def _approvers(section: Section) -> Mapping[str, Approver]:
 
 
 def _auth(section: Section) -> Auth:
-    https = r"https://[^\s/@]+(/\S*)?"
     auth = Auth(
-        issuer=section.text("issuer", "", https, "an address that starts with https://"),
+        issuer=section.text("issuer", expected=ISSUER),
         audience=section.text("audience"),
         principal=section.text("principal", "sub", expected="the name of a claim"),
         roles=section.text("roles", "", expected="the name of a claim"),
     )
+    if auth.issuer and (not may_carry_tokens(auth.issuer, loopback=True) or re.search(r"[?#]", auth.issuer)):
+        section.wrong("issuer", ISSUER, auth.issuer)
     for key in ("issuer", "audience"):
         if key not in section:
             section.required(key, "whose JWTs count" if key == "issuer" else "for whom they must be made out")
-    section.warn("", "JWTs are not accepted in this version: `wardgate client add` makes tokens")
     section.close()
     return auth
 
@@ -159,20 +153,3 @@ def _notify(section: Section) -> Notify:
         section.warn("to", "notices are not sent in this version")
     section.close()
     return notify
-
-
-def _limits(section: Section) -> Limits:
-    flights = section.section("calls_in_flight")
-    limits = Limits(
-        line=section.size("line", Limits().line, 64 * 1024, 1024 * MIB),
-        calls_per_client=flights.number("client", Limits().calls_per_client, 1, 10_000),
-        calls_per_upstream=flights.number("upstream", Limits().calls_per_upstream, 1, 10_000),
-        prompts_per_hour=section.number("prompts_per_hour", Limits().prompts_per_hour, 1, 10_000),
-        tools_per_upstream=section.number("tools_per_upstream", Limits().tools_per_upstream, 1, 100_000),
-        definition=section.size("definition", Limits().definition, 1024, 16 * MIB),
-        start=section.duration("start", Limits().start, 0.1, 3600),
-        hold=section.duration("hold", 0, 0.1, 3600) or None,
-    )
-    flights.close()
-    section.close()
-    return limits

@@ -5,20 +5,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.config.nouns import ActsAs, Upstream
+from gateway.config.authority import SANDBOX_KEYS, check_sandbox, read_acts_as, read_oauth, read_shown
+from gateway.config.hosts import is_loopback
+from gateway.config.nouns import Upstream
 from gateway.config.references import flaw, looks_secret, split_reference
 from gateway.core.policy.read import read_owner
 from gateway.core.section import Section
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 ERAS = ("auto", "2026-07-28", "2025-11-25")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,24}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_LATER = {  # what would be weaker than it reads if it were let through
-    "per": ("gateway", "one process serves every client"),
-    "sandbox": ("none", "the upstream would run without one"),
-}
+_OF_PROGRAMS = ("args", "env", "inherit_env", "cwd", "sandbox", *SANDBOX_KEYS)
+_OF_ADDRESSES = ("headers", "oauth")
 
 
 def read_upstreams(section: Section, base: Path, timeout: float) -> Mapping[str, Upstream]:
@@ -51,19 +50,22 @@ def _upstream(name: str, section: Section, base: Path, timeout: float) -> Upstre
         cwd=base / Path(cwd).expanduser() if cwd else None,
         url=_url(section),
         headers=_values(section, "headers", _HEADER),
-        acts_as=_acts_as(section),
+        acts_as=read_acts_as(section),
         per=section.word("per", ("gateway", "client", "workspace"), "gateway"),
         expose=section.word("expose", ("prefixed", "bare"), "prefixed"),
         elicit=section.word("elicit", ("block", "form", "url"), "block"),
         sandbox=section.word("sandbox", ("none", "bwrap"), "none"),
+        sandbox_read=read_shown(section, "sandbox_read", base),
+        sandbox_write=read_shown(section, "sandbox_write", base),
+        sandbox_network=section.flag("sandbox_network", False),
         era=section.word("era", ERAS, "auto"),
+        instructions=section.flag("instructions", False),
+        oauth=read_oauth(section),
     )
-    for key, (available, instead) in _LATER.items():
-        chosen = getattr(upstream, key)
-        if chosen != available:
-            section.problem(key, f"`{chosen}` is not available in this version, and without it {instead}", chosen)
-    if upstream.elicit != "block":
-        section.warn("elicit", "not in this version: what the upstream asks people is blocked", upstream.elicit)
+    check_sandbox(section, upstream)
+    _check_questions(section, upstream)
+    if upstream.oauth is not None and any(name.casefold() == "authorization" for name in upstream.headers):
+        section.problem("oauth", "expected either `oauth` or a header `Authorization`, found both")
     section.close()
     return upstream
 
@@ -74,10 +76,21 @@ def _which(section: Section) -> None:
         what = "both" if "url" in section else "neither"
         section.problem("", f"expected exactly one of `command` and `url`, found {what}")
         return
-    stranger = ("headers",) if "command" in section else ("args", "env", "inherit_env", "cwd", "sandbox")
-    for key in stranger:
+    strangers, friend = (_OF_ADDRESSES, "url") if "command" in section else (_OF_PROGRAMS, "command")
+    for key in strangers:
         if key in section:
-            section.problem(key, f"expected only with `{'url' if key == 'headers' else 'command'}`", key)
+            section.problem(key, f"expected only with `{friend}`", key)
+
+
+def _check_questions(section: Section, upstream: Upstream) -> None:
+    """Warn where an upstream may ask people by its `elicit`, and yet nobody can be asked."""
+    if upstream.elicit != "block" and upstream.per == "gateway" and upstream.era == "2025-11-25":
+        section.warn(
+            "elicit",
+            "its questions are refused, since in this era nobody knows whose call they belong to on a connection that"
+            ' all clients share: set `per = "client"`',
+            upstream.elicit,
+        )
 
 
 def _args(section: Section) -> tuple[str, ...]:
@@ -152,23 +165,6 @@ def _url(section: Section) -> str:
         section.problem("url", "expected an address such as https://example.com/mcp")
     elif "@" in parts.netloc or looks_secret(parts.query.replace("/", " ")):
         section.problem("url", "looks as if it held a secret: use `headers` with a reference")
-    elif parts.scheme == "http" and host not in LOOPBACK:
+    elif parts.scheme == "http" and not is_loopback(host):
         section.warn("url", "http is not encrypted: anybody on the way can read and change what is sent")
     return url
-
-
-def _acts_as(section: Section) -> ActsAs | None:
-    if "acts_as" not in section:
-        section.raw("acts_as")
-        return None
-    table = section.section("acts_as")
-    acts_as = ActsAs(
-        identity=table.text("identity", expected="whose authority a call uses"),
-        kind=table.word("kind", ("human", "service", "agent"), "human"),
-        scopes=table.texts("scopes"),
-    )
-    for key in ("identity", "kind"):
-        if key not in table:
-            table.required(key, "whose authority a call uses" if key == "identity" else "human, service or agent")
-    table.close()
-    return acts_as

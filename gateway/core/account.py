@@ -6,13 +6,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from msgspec import structs
+
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.model import (
+    Asked,
     Call,
     Decision,
+    Failure,
     Kind,
     ObligationKind,
     Outcome,
+    Question,
     Reason,
     Record,
     Release,
@@ -32,8 +37,12 @@ class Trail:
     tool: Tool | None = None
     decision: Decision | None = None
     approval: str = ""
+    consume: str = ""  # the approval that the next intent uses up
     arguments: Mapping[str, Any] | None = None  # redacted, for cards and records
-    forwarded: bool = False
+    rounds: int = 0  # how often it was sent upstream
+    deadline: float = 0.0  # of the last of them, monotonic
+    asked: Asked | None = None  # what its upstream waits for
+    again: Any = None  # how it goes on after that: an `Again`
     closed: bool = False  # the outcome is on the record
     unrecorded: bool = False  # a record of it failed: the rest is handed over and not awaited
     timings_us: dict[str, int] = field(default_factory=dict)
@@ -48,6 +57,11 @@ class Trail:
     def verdict(self) -> Verdict:
         """The last verdict; block for a call that broke off before there was one."""
         return self.decision.verdict if self.decision is not None else Verdict.BLOCK
+
+    @property
+    def parked(self) -> str:
+        """The ticket under which it waits at its upstream, while nobody here sends it on."""
+        return self.asked.parked if self.asked is not None else ""
 
     @property
     def asks(self) -> bool:
@@ -78,8 +92,26 @@ class Trail:
             self.timings_us[step] = round((self.clock() - began) * 1e6)
 
     def intent(self, at: datetime) -> Record:
-        """The record that stands before anything is forwarded."""
-        return self._record(Kind.INTENT, at, arguments=self._recorded)
+        """The record that stands before anything is forwarded: one for each round that is sent upstream."""
+        if self.again is None:
+            return self._record(Kind.INTENT, at, arguments=self._recorded)
+        answers = {
+            key: "refused" if isinstance(answer, Failure) else str(answer.get("action", "answered"))
+            for key, answer in self.again.answers.items()
+        }
+        return self._record(Kind.INTENT, at, extra={"round": self.rounds + 1, "answers": answers})
+
+    def question(self, at: datetime, question: Question, decision: Decision, digest: str) -> Record:
+        """What an upstream asked in the middle of the call, and what was decided on it."""
+        asked = self._record(Kind.QUESTION, at, detail=decision.detail, arguments_digest=digest)
+        return structs.replace(
+            asked,
+            verdict=decision.verdict.word,
+            reason=decision.reason.value,
+            rules=decision.rules,
+            places=decision.places,
+            extra={"method": question.method, "round": self.rounds},
+        )
 
     def outcome(
         self,
@@ -96,12 +128,12 @@ class Trail:
             at,
             outcome=outcome.value,
             reason=(reason.value if reason else None),
-            release=screened.release.value if screened else Release.WITHHELD.value if self.forwarded else "",
+            release=screened.release.value if screened else Release.WITHHELD.value if self.rounds else "",
             findings=screened.findings if screened else (),
             result_digest=result_digest,
             detail=detail,
             timings_us=dict(self.timings_us),
-            arguments=None if self.forwarded else self._recorded,
+            arguments=None if self.rounds else self._recorded,
         )
 
     @property
@@ -126,11 +158,34 @@ class Trail:
         digest = keyed_digest(key, sealed)
         self.call = replace(self.call, arguments=arguments, canonical=sealed, digest=digest)
 
+    def go_on(self, first: str, rounds: int, approval: str, asked: Asked) -> None:
+        """Go on with a call that its upstream had asked something; the first round's intent stands on the record."""
+        self.rename(first)
+        self.rounds, self.approval, self.asked = rounds, approval, asked
+
+    def sent(self, deadline: float) -> None:
+        """It goes upstream now, which has until `deadline` (monotonic): from here on it may have happened."""
+        self.deadline = deadline
+        self.rounds, self.asked, self.consume = self.rounds + 1, None, ""
+
+    def granted(self) -> None:
+        """An earlier round was approved, and nothing more is asked now."""
+        assert self.decision is not None
+        self.decision = replace(self.decision, verdict=Verdict.ALLOW, reason=Reason.APPROVED, requirement=None)
+
     def rename(self, first: str) -> None:
         """Go on under the id of the call's first round."""
         self.call = replace(self.call, id=first)
 
-    def _record(self, kind: Kind, at: datetime, reason: str | None = None, detail: str = "", **more: Any) -> Record:
+    def _record(
+        self,
+        kind: Kind,
+        at: datetime,
+        reason: str | None = None,
+        detail: str = "",
+        arguments_digest: str = "",
+        **more: Any,
+    ) -> Record:
         call, tool, decision = self.call, self.tool, self.decision
         return Record(
             kind=kind,
@@ -157,7 +212,7 @@ class Trail:
             obligations=tuple(sorted(str(duty) for duty in decision.obligations)) if decision else (),
             policy_revision=decision.policy_revision if decision else "",
             approval=self.approval,
-            arguments_digest=call.digest,
+            arguments_digest=arguments_digest or call.digest,
             detail=detail or (decision.detail if decision else ""),
             **more,
         )

@@ -20,16 +20,26 @@ from gateway.core.model import (
     Reason,
     Requirement,
     SecretAction,
+    Surface,
     Tier,
     Tool,
     Verdict,
 )
 from gateway.core.policy import FilePlan, Plan, Policy, PolicyFile, Rule
+from gateway.core.policy.rules import COMPLETION
 
 MAX_PLANS = 50_000  # tools x clients that are remembered
 _RANKS = {Decide.ALLOW: 0, Decide.ASK_UNLESS_PROVEN: 1, Decide.ASK: 2, Decide.BLOCK: 3}
 _VERDICTS = (Verdict.ALLOW, Verdict.ASK, Verdict.ASK, Verdict.BLOCK)
 _TIERS = (Tier.READ, Tier.WRITE, Tier.HIGH)
+ELICITATION = "elicitation/create"
+_UNKNOWN = {
+    "resources/read": Reason.UNKNOWN_RESOURCE,
+    "resources/subscribe": Reason.UNKNOWN_RESOURCE,
+    "resources/unsubscribe": Reason.UNKNOWN_RESOURCE,
+    "prompts/get": Reason.UNKNOWN_PROMPT,
+    COMPLETION: Reason.UNKNOWN_PROMPT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +62,19 @@ def decide(call: Call, facts: Facts, policy: Policy) -> Decision:
     if facts.protected:
         return _block(policy, Reason.SELF_PROTECTION, facts.protected)
     if tool is None:
-        return _block(policy, Reason.UNKNOWN_TOOL, call.exposed)
+        return _block(policy, _UNKNOWN.get(call.method, Reason.UNKNOWN_TOOL), call.exposed)
+    if tool.surface is Surface.METHODS and tool.ref.name == ELICITATION and facts.elicit == "block":
+        return _block(policy, Reason.METHOD_BLOCKED, f"`elicit` of upstream {tool.ref.upstream} is block")
     if facts.upstream_state != "ready":
         return _block(policy, Reason.UPSTREAM_DOWN, f"{tool.ref.upstream} is {facts.upstream_state}")
     plan = _plan(tool, call.client.name, policy)
     decision = plan.settled or _weigh(plan, call, facts, tool, policy)
     return decision if facts.approval is None else _again(decision, call, facts, tool, facts.approval)
+
+
+def is_question(tool: Tool) -> bool:
+    """Whether it is something that an upstream asks, and no call of a client's."""
+    return tool.surface is Surface.METHODS and tool.ref.name != COMPLETION
 
 
 def _block(policy: Policy, reason: Reason, detail: str) -> Decision:
@@ -67,7 +84,10 @@ def _block(policy: Policy, reason: Reason, detail: str) -> Decision:
 def _plan(tool: Tool, client: str, policy: Policy) -> Plan:
     """The plan for a tool and client, worked out once per policy."""
     labels = tool.labels
-    key = (tool.ref.upstream, tool.ref.name, client, tool.tier.value, labels.output.secrets.value, labels.record)
+    key = (
+        *(tool.surface.value, tool.ref.upstream, tool.ref.name, client),
+        *(tool.tier.value, labels.output.secrets.value, labels.record),
+    )
     plan = policy.plans.get(key)
     if plan is None:
         plan = _draw(tool, client, policy)
@@ -80,7 +100,7 @@ def _plan(tool: Tool, client: str, policy: Policy) -> Plan:
 def _draw(tool: Tool, client: str, policy: Policy) -> Plan:
     files: list[FilePlan] = []
     for file in policy.files:
-        rules = [rule for rule in file.rules if rule.admits(client) and rule.speaks_of(tool.ref)]
+        rules = [rule for rule in file.rules if rule.admits(client) and rule.speaks_of(tool.ref, tool.surface)]
         if rules:
             blocks = tuple(rule for rule in rules if rule.decide is Decide.BLOCK)
             others = tuple(rule for rule in rules if rule.decide is not Decide.BLOCK)
@@ -166,6 +186,8 @@ def _combine(rulings: Sequence[_Ruling], duties: frozenset[Obligation], tool: To
     rank = max(ruling.rank for ruling in rulings)
     decisive = sorted((ruling for ruling in rulings if ruling.rank == rank), key=lambda ruling: ruling.rule.id)
     verdict = _VERDICTS[rank]
+    if verdict is Verdict.ASK and is_question(tool):
+        return _block(policy, Reason.METHOD_BLOCKED, "what an upstream asks is not put to an approver")
     changes = _changes(rulings)
     if changes is None and verdict is not Verdict.BLOCK:
         return _block(policy, Reason.OBLIGATION_UNMET, "rules set or drop the same argument differently")
@@ -186,7 +208,14 @@ _WEIGHTS = (Reason.RULE_ERROR, Reason.RULE, Reason.REVIEW_OVERDUE, Reason.RATE_E
 
 
 def _default(duties: frozenset[Obligation], tool: Tool, policy: Policy) -> Decision:
-    """Where no rule speaks: tier read allows, write asks, high asks with proof `local`."""
+    """Where no rule speaks: tier read allows, write asks, high asks with proof `local`.
+
+    Of what upstreams ask only an elicitation passes, for their `elicit` key was looked at before.
+    """
+    if is_question(tool):
+        if tool.ref.name != ELICITATION:
+            return _block(policy, Reason.METHOD_BLOCKED, f"no rule allows {tool.ref.name}")
+        return Decision(Verdict.ALLOW, Reason.TIER_DEFAULT, obligations=duties, policy_revision=policy.revision)
     verdict = Verdict.ALLOW if tool.tier is Tier.READ else Verdict.ASK
     return Decision(
         verdict,

@@ -6,9 +6,10 @@ No I/O here, and an upstream's annotations never lower anything.
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.core.model import Effect, Labels, Owner, Tier, Tool, ToolRef
+from gateway.core.model import Effect, Labels, OutputLabel, Owner, SinkKind, Surface, Tier, Tool, ToolRef
 from gateway.core.policy import Policy, ToolEntry
 from gateway.core.policy.check import same_labels
+from gateway.core.policy.rules import COMPLETION
 
 UNLABELLED = Labels()
 _TIERS = {Effect.READ: Tier.READ, Effect.WRITE: Tier.WRITE}
@@ -26,12 +27,48 @@ def labels_for(policy: Policy, ref: ToolRef) -> Labels:
     return UNLABELLED
 
 
+def surface_labels(policy: Policy, ref: ToolRef, surface: Surface, *, listed: bool = True) -> Labels:
+    """The labels of what is no tool: resources, prompts and completions are reads, what an upstream asks sends data.
+
+    A URI that its upstream doesn't list, and the argument of a completion, may carry data out: they count as fetches.
+    """
+    if surface is Surface.METHODS and ref.name != COMPLETION:
+        return Labels(Effect.EGRESS)
+    output, at = OutputLabel(), None
+    for upstream in (ref.upstream, ""):
+        files = (file for file in policy.files if file.upstream == upstream)
+        entries = [entry for file in files if (entry := file.surface_entry(ref, surface))]
+        if entries:
+            # Where files that are equally specific differ, the strict label holds.
+            agreed = all(entry.output == entries[0].output for entry in entries)
+            output, at = (entries[0].output, entries[0].at) if agreed else (OutputLabel(), None)
+            break
+    fetches = surface is Surface.METHODS or not listed
+    return Labels(Effect.READ, _sinks(ref, surface) if fetches else {}, output=output, fetches=fetches, at=at)
+
+
+def _sinks(ref: ToolRef, surface: Surface) -> Mapping[str, SinkKind]:
+    if surface is Surface.RESOURCES:
+        web = ref.name.lower().startswith(("http:", "https:"))
+        return {"uri": SinkKind.URL if web else SinkKind.TEXT}
+    return {"argument": SinkKind.TEXT}
+
+
 def classify(
-    definition: Mapping[str, Any], ref: ToolRef, exposed_as: str, digest: str, labels: Labels, owner: Owner | None
+    definition: Mapping[str, Any],
+    ref: ToolRef,
+    exposed_as: str,
+    digest: str,
+    labels: Labels,
+    owner: Owner | None,
+    surface: Surface = Surface.TOOLS,
 ) -> Tool:
-    """The tool as it is exposed, with the effect that its labels and its own annotations make together."""
-    effect = raised(labels.effect, definition.get("annotations"))
-    return Tool(ref, exposed_as, definition, digest, effect, tier_of(effect), labels, owner)
+    """The tool as it is exposed, with the effect that its labels and its own annotations make together.
+
+    Only a tool's annotations speak of effects.
+    """
+    effect = raised(labels.effect, definition.get("annotations")) if surface is Surface.TOOLS else labels.effect
+    return Tool(ref, exposed_as, definition, digest, effect, tier_of(effect), labels, owner, surface)
 
 
 def tier_of(effect: Effect) -> Tier:

@@ -67,6 +67,14 @@ def unavailable() -> str:
     return f"NOT EXECUTED - the server of this tool is not available now. {_UNTOUCHED} Tell the user, try again later."
 
 
+def unasked(decision_id: str) -> str:
+    """The server asked for something in the middle of the call that can't be passed on."""
+    return (
+        f"NOT COMPLETED - the server of this tool asked for something that is not passed on (decision {decision_id}). "
+        "It had been sent the call, and may have begun. Sending it again gives the same answer. Tell the user."
+    )
+
+
 def malformed() -> str:
     """The arguments can't be taken as they are."""
     return f"NOT EXECUTED - the arguments can't be taken as they are. {_UNTOUCHED} Correct them to the tool's schema."
@@ -125,6 +133,14 @@ def refusal(decision_id: str, outcome: Outcome, reason: Reason, approval: Approv
             return unavailable()
         case Reason.UNKNOWN_TOOL:
             return nameless()
+        case Reason.UNKNOWN_RESOURCE:
+            return f"NOT EXECUTED - no upstream lists this resource or has a template for it, or several. {_UNTOUCHED}"
+        case Reason.UNKNOWN_PROMPT:
+            return f"NOT EXECUTED - there is no such prompt or template. {_UNTOUCHED}"
+        case Reason.METHOD_BLOCKED | Reason.QUESTION_UNFIT | Reason.CLIENT_UNABLE | Reason.TOO_MANY_ROUNDS if (
+            outcome is Outcome.ERROR
+        ):
+            return unasked(decision_id)
         case Reason.INVALID_ARGUMENTS:
             return malformed()
         case Reason.SCANNER_FAILED | Reason.INTERNAL:

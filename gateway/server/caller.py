@@ -1,14 +1,27 @@
-"""The client face of one call: progress, notices, and a question to the client's user. It decides nothing."""
+"""The client face of one call: progress, logs, and questions to the client and its user. It decides nothing."""
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
+import anyio
 from mcp.server.context import ServerRequestContext
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from mcp.shared.exceptions import MCPError
+from mcp_types import LoggingMessageNotification, LoggingMessageNotificationParams
+from mcp_types.methods import validate_client_result
+from pydantic import ValidationError
 
 from gateway.core.card import card
-from gateway.core.model import Approval, Vote
+from gateway.core.model import Approval, Call, Question, Vote
+from gateway.errors import GatewayError
 
 QUESTION = "wardgate_approval"  # key of our question among the `inputRequests` of a modern result
+COME_BACK = frozenset({"tools/call", "prompts/get", "resources/read"})  # what may be answered by `input_required`
+CAPABILITY = {"elicitation/create": "elicitation", "sampling/createMessage": "sampling", "roots/list": "roots"}
+LEVELS = {
+    level: rank
+    for rank, level in enumerate(("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"))
+}
 
 FORM: dict[str, Any] = {
     "type": "object",
@@ -24,11 +37,11 @@ FORM: dict[str, Any] = {
 }
 
 # Seconds that a client is known to wait for an answer, by the start of the name that it claims: (without, with) a
-# progress
-# token. It only says how long a call is held before it is answered as pending; nothing is decided by it.
+# progress token. It only says how long a call is held before it is answered as pending; nothing is decided by it.
 BUDGETS: tuple[tuple[str, float, float], ...] = (("claude-code", 50.0, 240.0), ("", 25.0, 50.0))
 
 
+@lru_cache(maxsize=256)
 def budget_for(claimed: str, token: bool, override: float | None) -> float:
     """Seconds to hold a call for this client before it is answered as pending."""
     if override is not None:
@@ -39,10 +52,12 @@ def budget_for(claimed: str, token: bool, override: float | None) -> float:
     raise AssertionError("the last row of BUDGETS matches every name")
 
 
-def can_fill_forms(capabilities: Any) -> bool:
-    """Whether declared capabilities include a form elicitation (`elicitation: {}` means form only)."""
-    elicitation = capabilities.elicitation if capabilities is not None else None
-    return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
+def can_fill_forms(capabilities: Mapping[str, Any]) -> bool:
+    """Whether capabilities as on the wire include a form elicitation (`elicitation: {}` means form only)."""
+    elicitation = capabilities.get("elicitation")
+    if not isinstance(elicitation, dict):
+        return False
+    return elicitation.get("form") is not None or elicitation.get("url") is None
 
 
 def vote_of(answer: Any) -> Vote:
@@ -63,16 +78,23 @@ def question(approval: Approval) -> dict[str, Any]:
 class RequestCaller:
     """Implements `ports.Caller` for one request of the SDK's server."""
 
-    def __init__(self, ctx: ServerRequestContext[Any, Any], claimed: str, override: float | None) -> None:
-        self._ctx = ctx
-        modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
-        forms = can_fill_forms(ctx.session.client_capabilities)
-        if modern:
-            self.asks = "input" if forms else "input-silent"
+    def __init__(self, ctx: ServerRequestContext[Any, Any], call: Call, override: float | None) -> None:
+        """`override` are the seconds to hold the call, if the configuration says them."""
+        context = call.context
+        self._ctx, self._capabilities, self._level = ctx, context.capabilities, context.log_level
+        comes_back = call.method in COME_BACK
+        if context.era == "modern":
+            self.modern, self.answers_inline = comes_back, False
+            self.wants_logs = self._level != ""
+            self.asks = "none" if not comes_back else "input" if can_fill_forms(self._capabilities) else "input-silent"
         else:
-            self.asks = "elicit" if forms and ctx.session.can_send_request else "none"
-        token = isinstance(ctx.meta, dict) and ctx.meta.get("progress_token", ctx.meta.get("progressToken")) is not None
-        self.budget = budget_for(claimed, token, override)
+            self.modern, self.answers_inline = False, ctx.session.can_send_request
+            self.wants_logs = True  # without a level a server says what it likes
+            forms = comes_back and self.answers_inline and can_fill_forms(self._capabilities)
+            self.asks = "elicit" if forms else "none"
+        meta = ctx.meta
+        token = isinstance(meta, dict) and meta.get("progress_token", meta.get("progressToken")) is not None
+        self.budget = budget_for(call.client.claimed, token, override)
         self.wants_progress = token
         self._last = 0.0
 
@@ -86,6 +108,15 @@ class RequestCaller:
             self._last = done if done > self._last else self._last + 1e-6
             await self._ctx.session.report_progress(self._last, total, message)
 
+    async def log(self, level: str, data: Any, logger: str | None) -> None:
+        """Pass a log notice on, with the request that it belongs to; one below the level that is wanted is dropped."""
+        if not self.wants_logs or level not in LEVELS or LEVELS[level] < LEVELS.get(self._level, 0):
+            return
+        params = LoggingMessageNotificationParams.model_validate({"level": level, "data": data, "logger": logger})
+        await self._ctx.session.send_notification(
+            LoggingMessageNotification(params=params), related_request_id=self._ctx.request_id
+        )
+
     async def elicit(self, approval: Approval) -> Vote:
         """Ask by a server request (legacy era). Raises what the SDK raises where the client can't be asked."""
         asked = question(approval)
@@ -93,3 +124,24 @@ class RequestCaller:
             asked["message"], asked["requestedSchema"], related_request_id=self._ctx.request_id
         )
         return vote_of({"action": answer.action, "content": answer.content})
+
+    async def ask(self, question: Question) -> Mapping[str, Any]:
+        """Put an upstream's question to the client by a server request; its result as it came.
+
+        Raises `GatewayError` if the client can't be asked, refused, or gave no valid result.
+        """
+        method = question.method
+        if not self.answers_inline or self._capabilities.get(CAPABILITY.get(method, "")) is None:
+            raise GatewayError(f"the client can't be asked for {method}")
+        try:
+            # The typed helpers of the session would drop what they don't know; this is what they send by.
+            channel = self._ctx.session._request_outbound
+            result = await channel.send_raw_request(method, dict(question.params) or None)
+            validate_client_result(method, self._ctx.protocol_version, result)
+        except MCPError as refused:
+            raise GatewayError(f"the client refused {method} ({refused.error.code})") from None
+        except (KeyError, ValidationError):
+            raise GatewayError(f"the client's answer to {method} is no valid result") from None
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+            raise GatewayError("the client is gone") from None
+        return result

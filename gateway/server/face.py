@@ -1,50 +1,58 @@
-"""The MCP server that clients talk to: one middleware in the SDK's low-level server that answers tools/* itself.
+"""The MCP server that clients talk to: one middleware in the SDK's low-level server that answers every method itself.
 
 Results leave as dicts from the middleware, because the SDK's handlers sieve vendor fields, nulls and unknown
 content. The handshake, discovery, pings and listen streams stay the SDK's. It decides nothing: `enforce` does.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
-from typing import Any, NoReturn
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import anyio
-import msgspec
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
-from mcp.server.lowlevel.server import NotificationOptions, Server
-from mcp.server.models import InitializationOptions
 from mcp.server.runner import serve_dual_era_loop
-from mcp.server.session import ServerSession
-from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
+from mcp.shared.exceptions import MCPError
+from mcp_types import METHOD_NOT_FOUND, SubscriptionsListenRequestParams, SubscriptionsListenResult
+from mcp_types.methods import validate_client_request
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from gateway import __version__
-from gateway.core.card import visible
-from gateway.core.model import Principal, Reason, Refused, Tool
+from gateway.config import Limits
+from gateway.core.model import Answer, Call, Done, Reason, Refused, Tool
 from gateway.enforce import Enforcer
-from gateway.ports import Catalogue, Clock
+from gateway.ports import Clock
+from gateway.server.answers import UNKNOWN, envelope, write_answer
 from gateway.server.caller import RequestCaller
-from gateway.server.peer import Peer
-from gateway.server.wire import NAME_LIMIT, claimed_name, envelope, invalid, read_call, write_answer
+from gateway.server.gate import Gate
+from gateway.server.handshake import DualEraServer, dual_era_server
+from gateway.server.listen import Listening
+from gateway.server.lists import KEYS, KINDS, Lists
+from gateway.server.notices import Notices
+from gateway.server.peer import PEER_SCOPE, Peer
+from gateway.server.session import connection_of, open_session, peer_of, session_of
+from gateway.server.wire import PER_HOP, Hop, Reader, invalid, modern_hop
+from gateway.transport.resume import REPLAY_ID
 
-LIST_TTL_MS = 5_000  # how long a modern client may keep our tools/list
-NOBODY = Peer(Principal("nobody", "none"), "unknown", "none", "http")
-PEER_SCOPE = "wardgate.peer"  # the key in an HTTP request's scope under which `http.py` puts the peer
+__all__ = ["PEER_SCOPE", "DualEraServer", "Face", "FaceSettings"]
+
+LIST_TTL_MS = 5_000  # how long a modern client may keep our lists
+HIDDEN_KEY = "dev.wardgate/hidden"  # number of tools that are left out of tools/list
+CHECKED_CALLS = ("prompts/get", "resources/read", "resources/subscribe", "resources/unsubscribe", "completion/complete")
+
+Context = ServerRequestContext[Any, Any]
 
 
-class DualEraServer(Server[Any]):
-    """The SDK's server, with `listChanged` advertised on every transport (the HTTP manager leaves it out)."""
+class Catalogue(Protocol):
+    """What the face needs of what is offered."""
 
-    def create_initialization_options(
-        self,
-        notification_options: NotificationOptions | None = None,
-        experimental_capabilities: dict[str, dict[str, Any]] | None = None,
-        extensions: dict[str, dict[str, Any]] | None = None,
-    ) -> InitializationOptions:
-        """The options of a handshake."""
-        changed = notification_options or NotificationOptions(tools_changed=True)
-        return super().create_initialization_options(changed, experimental_capabilities, extensions)
+    @property
+    def revision(self) -> int:
+        """Grows with every change."""
+
+    def find(self, exposed: str) -> Tool | None:
+        """The tool of that name."""
+
+    def nearest(self, exposed: str, method: str) -> str | None:
+        """The most similar name, for error messages."""
 
 
 @dataclass(frozen=True)
@@ -54,59 +62,77 @@ class FaceSettings:
     key: bytes  # of the keyed digests
     session_meta: str
     hold: float | None = None  # seconds to hold a call that waits for a person; None: by client
+    limits: Limits = field(default_factory=Limits)
+    prompt_meta: str = "dev.wardgate/prompt"
+    instructed: bool = False  # some upstream has instructions for clients: the handshake waits until it is there
 
 
-async def _unreachable(ctx: Any, params: Any) -> NoReturn:
-    raise AssertionError("the relay answers this method itself")
+def _none(only: str) -> int:
+    return 0
+
+
+def _nobody(seat: str) -> None:
+    return None
 
 
 class Face:
-    """Serves the gateway's tools to any number of connections."""
+    """Serves what the gateway offers to any number of connections.
+
+    `on_left` is called with the seat of each connection or legacy session that ended.
+    """
 
     def __init__(
         self,
         enforcer: Enforcer,
-        visible_tools: Callable[[], Sequence[Tool]],
+        offers: Callable[[str, str], Sequence[Tool]],
         catalogue: Catalogue,
         settings: FaceSettings,
         clock: Clock,
         new_call_id: Callable[[], str],
         ready: Callable[[], Awaitable[None]],
+        about: Callable[[str], str],
+        hidden: Callable[[str], int] = _none,
     ) -> None:
-        """`visible_tools` gives what this gateway offers, in a deterministic order.
+        """`offers(kind, only)` gives what is shown (tools, resources, templates or prompts), in a deterministic order,
+        `hidden(only)` the number of tools that are not, `about(only)` the instructions.
 
         `ready` returns once the upstreams have settled, or their time for it is up: lists and calls wait for it.
         """
-        self._enforcer, self._visible_tools, self._catalogue, self._settings = (
+        limits = settings.limits
+        self._enforcer, self._catalogue, self._settings, self._wait, self._about = (
             enforcer,
-            visible_tools,
             catalogue,
             settings,
+            ready,
+            about,
         )
-        self._clock, self._new_id, self._ready = clock, new_call_id, ready
-        self._bus = InMemorySubscriptionBus()
-        self._sessions: dict[int, ServerSession] = {}  # legacy sessions that are told of changes
-        self._tools: Sequence[Mapping[str, Any]] | None = None
-        self._encoded = msgspec.Raw(b"[]")
+        private = PER_HOP | {settings.session_meta, settings.prompt_meta}
+        self._reader = Reader(settings.key, settings.session_meta, private, limits.nesting, new_call_id, clock.now)
+        self._gate = Gate(limits.calls_per_client, limits.queue, limits.queue_time, limits.rate, clock.monotonic)
+        self._lists = Lists(offers, hidden, lambda: catalogue.revision, limits.page)
+        self._notices = Notices(self._lists.etag)
+        self._listening = Listening(self._notices, self._subscribe, limits.subscriptions)
+        self.on_left: Callable[[str], None] = _nobody
         self.calls_in_flight = 0
         self._idle = anyio.Event()
-        self.server = DualEraServer(
-            "wardgate",
-            version=__version__,
-            title="Wardgate",
-            on_list_tools=_unreachable,
-            on_call_tool=_unreachable,
-            on_subscriptions_listen=ListenHandler(self._bus),
-            get_tool_input_schema=self._input_schema,
-        )
-        self.server.middleware.clear()
+        self._settled = False
+        self._handlers: Mapping[str, Callable[[Context, bool], Awaitable[dict[str, Any]]]] = {
+            "tools/call": self._call,
+            **dict.fromkeys(CHECKED_CALLS, self._checked_call),
+            **dict.fromkeys(KINDS, self._list),
+            "logging/setLevel": self._set_level,
+        }
+        self.server = dual_era_server(self._listen, self._input_schema)
         self.server.middleware.append(self._relay)
         self._info = self.server.server_info_stamp
 
     async def serve(self, read: Any, write: Any, peer: Peer) -> None:
         """Speak with one client over a stream pair until it closes, in the era that it opens with."""
         options = self.server.create_initialization_options()
-        await serve_dual_era_loop(self.server, read, write, lifespan_state=peer, init_options=options)
+        try:
+            await serve_dual_era_loop(self.server, read, write, lifespan_state=peer, init_options=options)
+        finally:
+            self.on_left(peer.seat)
 
     async def idle(self) -> None:
         """Wait until no call is in flight."""
@@ -114,81 +140,134 @@ class Face:
             self._idle = anyio.Event()
             await self._idle.wait()
 
-    async def tools_changed(self) -> None:
-        """Forget the cached list and tell every client, in both eras."""
-        self._tools = None
-        await self._bus.publish(ToolsListChanged())
-        for session in list(self._sessions.values()):
-            await session.send_tool_list_changed()
+    def drain(self) -> None:
+        """Finish what runs and turn away what is new: the gateway is about to stop."""
+        self._gate.close()
+        self._listening.close()
 
-    async def _relay(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    async def changed(self, kinds: Iterable[str]) -> None:
+        """Forget the encoded lists, and tell every client whose lists of these kinds changed, in both eras."""
+        self._lists.forget()
+        if self._settled:
+            await self._notices.changed(kinds)
+
+    async def updated(self, uri: str, seat: str) -> None:
+        """Tell everybody who subscribed to a resource that it changed; only one seat, if it says which."""
+        await self._notices.updated(uri, seat)
+
+    async def _relay(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        handler = self._handlers.get(ctx.method)
+        if handler is None or ctx.request_id is None:
+            return await self._pass(ctx, call_next)
         modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
-        if ctx.method == "notifications/initialized":
-            self._remember(ctx.session)
-        if ctx.method not in ("tools/call", "tools/list") or ctx.request_id is None:
-            return await call_next(ctx)
-        if not modern and ctx.session.client_params is None:
+        if not modern and session_of(ctx) is None:
             raise invalid("the connection is not initialized: send `initialize` first")
-        await self._ready()
-        if ctx.method == "tools/list":
-            return self._list(ctx, modern)
-        return await self._call(ctx, modern)
+        if not self._settled:
+            await self._ready()
+        return await handler(ctx, modern)
 
-    def _remember(self, session: ServerSession) -> None:
-        connection = session._connection
-        self._sessions[id(connection)] = session
-        connection.exit_stack.callback(self._sessions.pop, id(connection), None)
+    async def _ready(self) -> None:
+        if not self._settled:
+            await self._wait()
+            self._settled = True
+            self._notices.settle()
 
-    def _list(self, ctx: ServerRequestContext[Any, Any], modern: bool) -> dict[str, Any]:
-        if (ctx.params or {}).get("cursor") is not None:
-            raise invalid("unknown cursor: the list has one page")
-        if self._tools is None:
-            self._tools = [exposed_definition(tool) for tool in self._visible_tools()]
-            self._encoded = msgspec.Raw(msgspec.json.encode(self._tools))
-        over_http = ctx.request is not None
-        result: dict[str, Any] = {"tools": self._tools if over_http else self._encoded}
+    async def _pass(self, ctx: Context, call_next: CallNext) -> HandlerResult:
+        """Leave a message to the SDK; a handshake gets our instructions, and opens a session."""
+        if ctx.method not in ("initialize", "server/discover"):
+            result = await call_next(ctx)
+            if ctx.method == "notifications/initialized" and (session := session_of(ctx)) is not None:
+                self._notices.add(session.watcher, self._settled)
+                await self._ready()
+                await self._notices.welcome(session.watcher)
+            return result
+        if self._settings.instructed:
+            await self._ready()
+        result = await call_next(ctx)
+        if ctx.method == "initialize":
+            self._open(ctx)
+        said = self._about(peer_of(ctx).only)
+        return {**result, "instructions": said} if said and isinstance(result, dict) else result
+
+    def _open(self, ctx: Context) -> None:
+        connection, former = connection_of(ctx), session_of(ctx)
+        if former is not None:
+            self._notices.remove(former.watcher)
+        session = open_session(ctx, ctx.params or {})
+        if ctx.request_id == REPLAY_ID:
+            session.watcher.forget()
+        connection.exit_stack.callback(self._notices.remove, session.watcher)
+        if connection.session_id is not None and former is None:
+            connection.exit_stack.callback(lambda: self.on_left(session.hop.peer.seat))
+
+    def _hop(self, ctx: Context, modern: bool) -> Hop:
+        session = None if modern else session_of(ctx)
+        return session.by(peer_of(ctx)) if session is not None else modern_hop(ctx.params, peer_of(ctx))
+
+    async def _list(self, ctx: Context, modern: bool) -> dict[str, Any]:
+        kind, only = KINDS[ctx.method], peer_of(ctx).only
+        listed = self._lists.of(kind, only)
+        page = listed.page((ctx.params or {}).get("cursor"))
+        result: dict[str, Any] = {KEYS[kind]: page.encoded if ctx.request is None else page.items}
+        if page.next is not None:
+            result["nextCursor"] = page.next
+        if listed.hidden:
+            result["_meta"] = {HIDDEN_KEY: listed.hidden}
         if modern:
-            result |= {"ttlMs": LIST_TTL_MS, "cacheScope": "private"}
+            result["ttlMs"], result["cacheScope"] = LIST_TTL_MS, "private"
+        elif (session := session_of(ctx)) is not None:
+            session.watcher.known[kind], session.watcher.deaf = listed.etag, False
         return envelope(result, modern=modern, server_info=self._info)
 
-    async def _call(self, ctx: ServerRequestContext[Any, Any], modern: bool) -> dict[str, Any]:
-        peer = self._peer(ctx)
-        params = ctx.session.client_params
-        claimed = claimed_name(params.client_info if params is not None else None)
-        call = read_call(
-            ctx.params or {},
-            peer,
-            claimed=claimed,
-            era="modern" if modern else "legacy",
-            session_meta=self._settings.session_meta,
-            key=self._settings.key,
-            new_id=self._new_id,
-            now=self._clock.now(),
-        )
+    async def _set_level(self, ctx: Context, modern: bool) -> dict[str, Any]:
+        _validate(ctx)
+        session = session_of(ctx)
+        assert session is not None, "the relay lets nobody in without a session, and no modern client has this method"
+        session.set_level((ctx.params or {})["level"])
+        return {}
+
+    async def _checked_call(self, ctx: Context, modern: bool) -> dict[str, Any]:
+        _validate(ctx)
+        result = await self._call(ctx, modern)
+        if not modern and (session := session_of(ctx)) is not None:
+            session.watcher.deaf = False
+            if ctx.method == "resources/subscribe":
+                session.watcher.uris.add((ctx.params or {})["uri"])
+            elif ctx.method == "resources/unsubscribe":
+                session.watcher.uris.discard((ctx.params or {})["uri"])
+        return result
+
+    async def _call(self, ctx: Context, modern: bool) -> dict[str, Any]:
+        call = self._reader.read(ctx.method, ctx.params or {}, self._hop(ctx, modern))
+        answer = await self._submit(call, RequestCaller(ctx, call, self._settings.hold))
+        near = None
+        if isinstance(answer, Refused) and answer.reason in UNKNOWN:
+            near = self._catalogue.nearest(call.exposed, call.method)
+        return write_answer(answer, call, self._info, near)
+
+    async def _submit(self, call: Call, caller: RequestCaller) -> Answer:
+        """Take a call along its path as soon as there is a place for it; without one it is refused as busy."""
+        lane = self._gate.lane(call.principal.id, call.client.name)
+        if lane is None or not lane.pay() or not (lane.enter() or await lane.wait()):
+            return await self._enforcer.turn_away(call, Reason.BUSY)
         self.calls_in_flight += 1
         try:
-            answer = await self._enforcer.handle(call, RequestCaller(ctx, claimed, self._settings.hold))
+            return await self._enforcer.handle(call, caller)
         finally:
+            lane.leave()
             self.calls_in_flight -= 1
             if not self.calls_in_flight:
                 self._idle.set()
-        if isinstance(answer, Refused) and answer.reason is Reason.UNKNOWN_TOOL:
-            near = self._catalogue.nearest(call.exposed)
-            hint = f"; did you mean `{near}`?" if near else ""
-            raise invalid(f"unknown tool `{visible(call.exposed[:NAME_LIMIT])}`{hint}")
-        return write_answer(answer, modern=modern, server_info=self._info)
 
-    def _peer(self, ctx: ServerRequestContext[Any, Any]) -> Peer:
-        """The peer of a request: of its pipe, or as `http.py` authenticated it (nobody otherwise)."""
-        if isinstance(ctx.lifespan_context, Peer):
-            return ctx.lifespan_context
-        scope = ctx.request.scope if ctx.request is not None else {}
-        peer: Peer = scope.get(PEER_SCOPE, NOBODY)
-        session = ctx.request.headers.get("mcp-session-id") if ctx.request is not None else None
-        if session is None:
-            return peer
-        short = sha256(session.encode()).hexdigest()[:16]
-        return Peer(peer.principal, peer.client, f"http:{short}", "http", trust_session=peer.trust_session)
+    async def _listen(self, ctx: Context, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
+        await self._ready()
+        return await self._listening.serve(ctx, params, peer_of(ctx))
+
+    async def _subscribe(self, ctx: Context, method: str, uri: str) -> bool:
+        """Subscribe a listen stream to one resource, or unsubscribe it; whether that was done."""
+        call = self._reader.read(method, {**(ctx.params or {}), "uri": uri}, modern_hop(ctx.params, peer_of(ctx)))
+        answer = await self._submit(call, RequestCaller(ctx, call, self._settings.hold))
+        return isinstance(answer, Done) and answer.error is None
 
     def _input_schema(self, name: str) -> Mapping[str, Any] | None:
         tool = self._catalogue.find(name)
@@ -196,6 +275,9 @@ class Face:
         return schema if isinstance(schema, dict) else None
 
 
-def exposed_definition(tool: Tool) -> dict[str, Any]:
-    """A tool's definition under its exposed name; without `execution`, an extension that is not relayed."""
-    return {**{key: value for key, value in tool.definition.items() if key != "execution"}, "name": tool.exposed_as}
+def _validate(ctx: Context) -> None:
+    """The SDK's own check of params, which the middleware comes before; raises what the SDK answers errors to."""
+    try:
+        validate_client_request(ctx.method, ctx.protocol_version, ctx.params)
+    except KeyError:
+        raise MCPError(METHOD_NOT_FOUND, "Method not found", ctx.method) from None

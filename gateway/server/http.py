@@ -1,82 +1,343 @@
-"""Streamable HTTP: who gets in (token, Host, Origin), before anything of a request is read. It decides nothing else."""
+"""Streamable HTTP: who gets in (Host, Origin, token), and how much of one may be open at a time, before anything of a
+request is read.
 
-from collections.abc import Callable, Iterable
-from typing import Any
+It decides nothing about calls. Whatever is refused here has reached nobody.
+"""
 
+import logging
+import re
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import anyio
+import msgspec
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.core.model import Principal
+from gateway.config import Auth
+from gateway.config.hosts import is_loopback
+from gateway.server.auth import NO_TOKEN, Denied
 from gateway.server.face import PEER_SCOPE, DualEraServer
 from gateway.server.peer import Peer
 
+log = logging.getLogger("wardgate")
+
+ENDPOINT = "/mcp"
+WELL_KNOWN = "/.well-known/oauth-protected-resource"
+BODY_DEADLINE = 30.0  # seconds from a request's headers to the end of its body
+MOST_HEADERS, LARGEST_HEADERS = 100, 32 * 1024  # of one request, in bytes
+CLOSE: Final = ((b"connection", b"close"),)
+AT_REST = ("ping", "tools/list", "resources/list", "resources/templates/list", "prompts/list")
+REFUSED, BUSY = -32010, -32011  # codes of the JSON-RPC errors in which SDK clients find our words
+SECURITY: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+Admit = Callable[[str, str], Awaitable[Peer | Denied]]
+
+
+class Refusal(NamedTuple):
+    """An answer of the door's own."""
+
+    status: int
+    text: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    code: int = REFUSED
+
+
+_LOOPBACK = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\]):\d{1,5}")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Under which names this server is called: `hosts` as in the Host header, `origins` as in Origin.
+
+    A server on loopback may have a forwarder before it, on a port of its own: it is called by any port of loopback. A
+    foreign name never is, which is what rebinding needs.
+    """
+
+    hosts: frozenset[str]
+    origins: frozenset[str]
+    public: str = ""  # the audience, if it is an address
+    loopback: bool = False
+
+    def are(self, host: str) -> bool:
+        """Whether a Host is one of ours."""
+        return host in self.hosts or (self.loopback and _LOOPBACK.fullmatch(host) is not None)
+
+    def may_call(self, origin: str, host: str) -> bool:
+        """Whether a page of this Origin may call: one of ours, or of exactly the Host that the request is for."""
+        return origin in self.origins or (self.loopback and origin == f"http://{host}")
+
+    def place(self, host: str) -> tuple[str, str]:
+        """Scheme with host, and path, of the endpoint of all upstreams, for a client that named this Host."""
+        parts = urlsplit(self.public)
+        if self.public and parts.netloc == host:
+            return f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
+        return f"http://{host}", ENDPOINT
+
+
+def names_of(listen: str, port: int, audience: str = "") -> Names:
+    """The names of a listen address, and of the address that JWTs are made out for."""
+    own = {"127.0.0.1", "localhost", "[::1]"} if is_loopback(listen) or listen in ("0.0.0.0", "::") else set()  # noqa: S104 - compared, not bound
+    if listen not in ("0.0.0.0", "::"):  # noqa: S104 - as above
+        own.add(f"[{listen}]".lower() if ":" in listen else listen.lower())
+    hosts = {f"{name}:{port}" for name in own} | (own if port == 80 else set())
+    origins = {f"http://{host}" for host in hosts}
+    parts = urlsplit(audience)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        return Names(frozenset(hosts), frozenset(origins), loopback=is_loopback(listen))
+    hosts.add(parts.netloc.lower())
+    origins.add(f"{parts.scheme}://{parts.netloc.lower()}")
+    public = parts._replace(netloc=parts.netloc.lower()).geturl()
+    return Names(frozenset(hosts), frozenset(origins), public, is_loopback(listen))
+
+
+@dataclass(frozen=True, slots=True)
+class DoorSettings:
+    """What the door needs to know of the configuration."""
+
+    names: Names
+    upstreams: Collection[str]
+    auth: Auth | None = None
+    max_body: int = 16 * 1024 * 1024
+    connections: int = 256  # requests that are open at a time, listening ones included
+    body_deadline: float = BODY_DEADLINE
+
 
 class Door:
-    """ASGI middleware: Host and Origin are ours, and a bearer token names the client; otherwise nothing passes."""
+    """The ASGI application: everything behind it has a Host, an Origin and a token that are good."""
 
-    def __init__(self, app: ASGIApp, admit: Callable[[str], Peer | None], hosts: Iterable[str]) -> None:
-        """`admit` gives the peer that a token belongs to; `hosts` are the accepted Host values, port included."""
-        self._app, self._admit = app, admit
-        self._hosts = frozenset(hosts)
-        self._origins = frozenset(f"http://{host}" for host in self._hosts)
+    def __init__(self, app: ASGIApp, admit: Admit, settings: DoorSettings) -> None:
+        """`admit` gives the peer that a token belongs to on the endpoint of one upstream (empty: of all)."""
+        self._app, self._admit, self._settings = app, admit, settings
+        self._open = 0
+        self.draining = False  # whoever stops the gateway sets it: what is new is refused from then on
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer 403 (Host, Origin) or 401 (token)."""
+        """Pass a request on, or answer for what is wrong with it."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        refusal = self._refuse_place(headers)
-        if refusal is None:
-            peer = self._authenticate(headers)
-            if peer is not None:
-                token = AccessToken(token="", client_id=f"{peer.principal.id}/{peer.client}", scopes=[])
-                scope = {**scope, "user": AuthenticatedUser(token), PEER_SCOPE: peer}
-                await self._app(scope, receive, send)
-                return
-            refusal = _error(401, "a bearer token is needed: `wardgate client add NAME` prints one")
-            refusal.headers["WWW-Authenticate"] = 'Bearer realm="wardgate", error="invalid_token"'
-        await refusal(scope, receive, send)
 
-    def _refuse_place(self, headers: Headers) -> Response | None:
-        if headers.get("host", "") not in self._hosts:
-            return _error(403, "this Host is not served here")
-        origin = headers.get("origin")
-        if origin is not None and origin not in self._origins:
-            return _error(403, "this Origin may not call")
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *SECURITY]
+            await send(message)
+
+        if self._open >= self._settings.connections:
+            await _answer(_busy("too many requests are open"), guarded)
+            return
+        self._open += 1
+        try:
+            await self._enter(scope, receive, guarded)
+        finally:
+            self._open -= 1
+
+    async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "").lower()
+        refusal = self._refuse_place(headers, host)
+        if refusal is None and scope["path"].startswith("/.well-known/"):
+            await self._tell(scope, host, send)
+            return
+        if refusal is None:
+            only = self._only(scope["path"])
+            found = await self._authenticate(headers, only or "")
+            if isinstance(found, Denied):
+                refusal = self._denied(found, host, only or "")
+            else:
+                refusal = _refuse_shape(scope["method"], headers, only)
+                if refusal is None:
+                    refusal = await self._pass(found, scope, receive, send)
+        if refusal is not None:
+            await _answer(refusal, send)
+
+    def _refuse_place(self, headers: Headers, host: str) -> Refusal | None:
+        if (
+            len(headers.raw) > MOST_HEADERS
+            or sum(len(name) + len(value) for name, value in headers.raw) > LARGEST_HEADERS
+        ):
+            return Refusal(431, "too many headers, or too large ones", CLOSE)
+        if "transfer-encoding" in headers and "content-length" in headers:
+            return Refusal(400, "the length of the request's body is told twice", CLOSE)
+        if not self._settings.names.are(host) or len(headers.getlist("host")) != 1:
+            return Refusal(403, "this Host is not served here")
+        origins = headers.getlist("origin")
+        if not all(self._settings.names.may_call(origin.lower(), host) for origin in origins):
+            return Refusal(403, "this Origin may not call")
         return None
 
-    def _authenticate(self, headers: Headers) -> Peer | None:
+    def _only(self, path: str) -> str | None:
+        """The upstream that a path is the endpoint of: "" for all of them, None for a path that is no endpoint."""
+        if path == ENDPOINT:
+            return ""
+        name = path.removeprefix(f"{ENDPOINT}/")
+        return name if path.startswith(f"{ENDPOINT}/") and name in self._settings.upstreams else None
+
+    async def _authenticate(self, headers: Headers, only: str) -> Peer | Denied:
         values = headers.getlist("authorization")
-        if len(values) != 1:
+        if len(values) > 1:
+            return Denied(400, "invalid_request", "one Authorization header was expected, and more came")
+        scheme, _, token = (values[0] if values else "").partition(" ")
+        token = token.strip()
+        return await self._admit(token, only) if scheme.lower() == "bearer" and token else NO_TOKEN
+
+    def _denied(self, denied: Denied, host: str, only: str) -> Refusal:
+        """The answer to a request without a good token (RFC 6750 section 3, RFC 9728 section 5.1)."""
+        if denied.status == 503:
+            return Refusal(503, denied.text, ((b"retry-after", b"10"),), BUSY)
+        parts = ['realm="wardgate"']
+        if denied.error:
+            parts += [f'error="{denied.error}"', f'error_description="{denied.text}"']
+        if self._settings.auth is not None:
+            base, path = self._settings.names.place(host)
+            parts.append(f'resource_metadata="{base}{WELL_KNOWN}{path}{f"/{only}" if only else ""}"')
+        challenge = f"Bearer {', '.join(parts)}".encode("latin-1", "replace")
+        return Refusal(denied.status, denied.text, ((b"www-authenticate", challenge),))
+
+    async def _tell(self, scope: Scope, host: str, send: Send) -> None:
+        """Protected resource metadata (RFC 9728), for the gateway and for each upstream's endpoint."""
+        path, auth, names = scope["path"], self._settings.auth, self._settings.names
+        only = self._only(_described(path, names.place(host)[1])) if auth is not None else None
+        if auth is None or only is None:
+            await _answer(Refusal(404, "there is nothing here"), send)
+        elif scope["method"] not in ("GET", "HEAD"):
+            await _answer(Refusal(405, "only GET", ((b"allow", b"GET, HEAD"),)), send)
+        else:
+            await _send(200, msgspec.json.encode(resource_metadata(auth, only, names, host)), (), send)
+
+    async def _pass(self, peer: Peer, scope: Scope, receive: Receive, send: Send) -> Refusal | None:
+        """Hand a request on, with its whole body; or say what is wrong with that."""
+        body = b""
+        if scope["method"] == "POST":
+            limit = self._settings.max_body
+            try:
+                with anyio.fail_after(self._settings.body_deadline):
+                    whole = await _read(receive, limit)
+            except TimeoutError:
+                return Refusal(408, "the request's body did not come in time", CLOSE)
+            if whole is None:
+                return Refusal(413, f"the request's body is over the limit of {limit} bytes")
+            body = whole
+        if self.draining and (scope["method"] == "GET" or is_new(body)):
+            return Refusal(503, "the gateway is about to stop", ((b"retry-after", b"5"),), BUSY)
+        # A session belongs to the principal, the client and the endpoint that opened it: the SDK compares this.
+        token = AccessToken(token="", client_id="\n".join((peer.principal.id, peer.client, peer.only)), scopes=[])
+        first = True
+
+        async def replay() -> Message:
+            nonlocal first
+            if first:
+                first = False
+                return {"type": "http.request", "body": body, "more_body": False}
+            return await receive()
+
+        await self._app({**scope, "user": AuthenticatedUser(token), PEER_SCOPE: peer}, replay, send)
+        return None
+
+
+def _described(path: str, endpoint: str) -> str:
+    """The path on this server that a well-known path describes; empty for another one."""
+    if not path.startswith(WELL_KNOWN):
+        return ""
+    rest = path.removeprefix(WELL_KNOWN)
+    if rest == endpoint or rest.startswith(f"{endpoint}/"):
+        return f"{ENDPOINT}{rest.removeprefix(endpoint)}"
+    return rest or ENDPOINT
+
+
+def resource_metadata(auth: Auth, only: str, names: Names, host: str) -> Mapping[str, Any]:
+    """What a client must know to get a token for an endpoint (RFC 9728 section 2)."""
+    whole = auth.audience if names.public else "".join(names.place(host))
+    return {
+        "resource": f"{whole.rstrip('/')}/{only}" if only else whole,
+        "authorization_servers": [auth.issuer],
+        "bearer_methods_supported": ["header"],
+        "resource_name": f"Wardgate: {only}" if only else "Wardgate",
+    }
+
+
+def is_new(body: bytes) -> bool:
+    """Whether a body asks for something that would have to be finished: not an answer to a question of ours, nor a
+    notice about what runs, nor one of the lists with which clients check an answer that they just got.
+    """
+    try:
+        message = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return True
+    if not isinstance(message, dict):
+        return True
+    return "method" in message and "id" in message and message["method"] not in AT_REST
+
+
+async def _read(receive: Receive, limit: int) -> bytes | None:
+    """A request's whole body; None if it is over the limit, or its client is gone."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
             return None
-        scheme, _, token = values[0].partition(" ")
-        return self._admit(token.strip()) if scheme.lower() == "bearer" and token.strip() else None
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            return None
+        parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _error(status: int, message: str) -> Response:
-    return JSONResponse({"error": message}, status_code=status)
+def _refuse_shape(method: str, headers: Headers, only: str | None) -> Refusal | None:
+    if only is None:
+        return Refusal(404, "there is nothing here: `/mcp` and `/mcp/<upstream>` are served")
+    if method not in ("POST", "GET", "DELETE"):
+        return Refusal(405, "only POST, GET and DELETE", ((b"allow", b"POST, GET, DELETE"),))
+    kind, _, options = headers.get("content-type", "").partition(";")
+    if method == "POST" and (kind.strip().lower() != "application/json" or _foreign_charset(options)):
+        return Refusal(415, "only application/json, in UTF-8")
+    return None
 
 
-def http_peer(name: str, registered: bool, trust_session: bool) -> Peer:
-    """The peer of a client token: its principal is the token's name; its session is that of principal and client."""
-    client = name if registered else "unknown"
-    principal = Principal(f"client:{name}", "token")
-    return Peer(principal, client, f"{principal.id}/{client}", "http", trust_session=trust_session)
+def _foreign_charset(options: str) -> bool:
+    name, _, charset = options.strip().partition("=")
+    return name.strip().lower() == "charset" and charset.strip('" ').lower() != "utf-8"
 
 
-def http_app(server: DualEraServer, admit: Callable[[str], Peer | None], port: int, max_body: int) -> Any:
-    """The ASGI application: `/mcp` behind the door. Its lifespan must be run by whoever serves it."""
-    hosts = [f"{host}:{port}" for host in ("127.0.0.1", "localhost", "[::1]")]
+def _busy(text: str) -> Refusal:
+    return Refusal(503, f"busy: {text}", ((b"retry-after", b"1"),), BUSY)
+
+
+async def _answer(refusal: Refusal, send: Send) -> None:
+    """A refusal as a JSON-RPC error: an SDK's client shows its message, and something unrelated for any other body."""
+    error = {"code": refusal.code, "message": refusal.text}
+    body = msgspec.json.encode({"jsonrpc": "2.0", "id": None, "error": error})
+    await _send(refusal.status, body, refusal.headers, send)
+
+
+async def _send(status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...], send: Send) -> None:
+    own = ((b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()))
+    start = [*own, (b"cache-control", b"no-store"), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send({"type": "http.response.body", "body": body})
+
+
+def session_manager(server: DualEraServer, names: Names, max_body: int, sessions: int) -> StreamableHTTPSessionManager:
+    """What speaks MCP behind the door; its `run` must be entered by whoever serves it."""
+    own = [f"{name}:*" for name in ("127.0.0.1", "localhost", "[::1]")] if names.loopback else []  # of any port
     security = TransportSecuritySettings(
-        enable_dns_rebinding_protection=True,
-        allowed_hosts=hosts,
-        allowed_origins=[f"http://{host}" for host in hosts],
+        allowed_hosts=[*sorted(names.hosts), *own],
+        allowed_origins=[*sorted(names.origins), *(f"http://{host}" for host in own)],
     )
-    app = server.streamable_http_app(transport_security=security, max_request_body_size=max_body)
-    app.add_middleware(Door, admit=admit, hosts=hosts)
-    return app
+    return StreamableHTTPSessionManager(
+        server, security_settings=security, max_request_body_size=max_body, max_sessions=sessions
+    )

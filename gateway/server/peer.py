@@ -1,13 +1,18 @@
 """Who is at the other end of a connection, as far as the gateway knows by itself. No claims of the client's here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.core.model import Principal
+
+PEER_SCOPE = "wardgate.peer"  # the key in an HTTP request's scope under which `http.py` puts the peer
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One connection: its principal, its client's registered name, and the session that it is."""
+    """One connection: its principal, its client's registered name, and the session that it is.
+
+    A seat that isn't given is that of the session.
+    """
 
     principal: Principal
     client: str
@@ -15,3 +20,17 @@ class Peer:
     transport: str
     connection: str = ""
     trust_session: bool = False  # this client may name its session in `_meta`
+    seat: str = ""  # principal, client and connection: what upstreams with `per = "client"` are kept for
+    workspace: str = ""  # the client's working directory, as its shim said; empty: unknown
+    only: str = ""  # the one upstream that this endpoint shows (`/mcp/<upstream>`); empty: all
+
+    def __post_init__(self) -> None:
+        if not self.seat:
+            object.__setattr__(self, "seat", f"{self.principal.id}/{self.client}/{self.session}")
+
+    def at(self, session: str, connection: str = "") -> "Peer":
+        """The same peer in another session."""
+        return replace(self, session=session, connection=connection, seat="")
+
+
+NOBODY = Peer(Principal("nobody", "none"), "unknown", "none", "http")

@@ -10,9 +10,10 @@ from mcp_types import CONNECTION_CLOSED, ErrorData, JSONRPCError, JSONRPCRespons
 
 from gateway.core import words
 from gateway.core.model import Reason
+from gateway.server.answers import DECISION_KEY, REFUSED, envelope
+from gateway.server.caller import COME_BACK
 from gateway.server.face import Face
 from gateway.server.peer import Peer
-from gateway.server.wire import DECISION_KEY, envelope
 from gateway.transport.journal import InFlight, Journal, left_open
 from gateway.transport.resume import NotedReader, NotedWriter
 from gateway.transport.serve import fd_streams
@@ -69,16 +70,20 @@ async def _answer_left(left: tuple[InFlight, ...], writer: MessageWriter, *, mod
     """Answer what the dead gateway left: calls as outcome unknown, everything else with an error that invites a
     retry.
     """
+    decision = {DECISION_KEY: {"id": "", "verdict": "block", "reason": Reason.GATEWAY_STOPPED.value}}
     for request in left:
         if request.method == "tools/call":
             result = {
                 "content": [{"type": "text", "text": words.unknown()}],
                 "isError": True,
-                "_meta": {DECISION_KEY: {"id": "", "verdict": "block", "reason": Reason.GATEWAY_STOPPED.value}},
+                "_meta": decision,
             }
             shaped = envelope(result, modern=modern, server_info={"name": "wardgate", "version": ""})
             message: JSONRPCResponse | JSONRPCError = JSONRPCResponse(jsonrpc="2.0", id=request.id, result=shaped)
         else:
-            error = ErrorData(code=CONNECTION_CLOSED, message="the gateway was restarted; send this request again")
+            if request.method in COME_BACK:
+                error = ErrorData(code=REFUSED, message=words.unknown(), data=decision)
+            else:
+                error = ErrorData(code=CONNECTION_CLOSED, message="the gateway was restarted; send this request again")
             message = JSONRPCError(jsonrpc="2.0", id=request.id, error=error)
         await writer.send(SessionMessage(message))

@@ -1,8 +1,10 @@
-"""Wire -> `Call`, and `Answer` -> wire. Pure translation of dicts: no I/O, and no decision."""
+"""Wire -> `Call`: what a request asks for, and what came with it. Pure translation of dicts: no I/O, no decision."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, assert_never
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
@@ -14,14 +16,12 @@ from mcp_types import (
     SERVER_INFO_META_KEY,
 )
 
-from gateway.core import words
 from gateway.core.canon import canonical, keyed_digest
-from gateway.core.model import Answer, Call, Client, Context, Done, Held, Reason, Refused, Resume
-from gateway.server.caller import QUESTION, question, vote_of
+from gateway.core.model import Call, Client, Context, Resume
+from gateway.server.caller import COME_BACK, LEVELS, QUESTION, vote_of
 from gateway.server.peer import Peer
+from gateway.transport.wire import deeper
 
-DECISION_KEY = "dev.wardgate/decision"
-APPROVAL_KEY = "dev.wardgate/approval"
 PER_HOP = frozenset(
     {
         PROTOCOL_VERSION_META_KEY,
@@ -35,128 +35,161 @@ PER_HOP = frozenset(
 NAME_LIMIT = 128
 
 
+class Hop(NamedTuple):
+    """Who sent a request, and what it declared: of its session (legacy), or with the request (modern)."""
+
+    peer: Peer
+    claimed: str
+    modern: bool
+    capabilities: Mapping[str, Any]
+    log_level: str
+
+
 def invalid(message: str) -> MCPError:
     """The error for params that no handler can take."""
     return MCPError(INVALID_PARAMS, message)
 
 
 def claimed_name(info: Any) -> str:
-    """A client's own words for itself, bounded and printable: `name version`."""
-    if info is None:
+    """A client's own words for itself (`clientInfo` as on the wire), bounded and printable: `name version`."""
+    if not isinstance(info, dict):
         return ""
-    text = f"{info.name} {info.version}".strip()
-    return "".join(char for char in text if char.isprintable())[:NAME_LIMIT]
-
-
-def read_call(
-    params: Mapping[str, Any],
-    peer: Peer,
-    *,
-    claimed: str,
-    era: str,
-    session_meta: str,
-    key: bytes,
-    new_id: Callable[[], str],
-    now: datetime,
-) -> Call:
-    """Make a `Call` of the params of a tools/call; raises `MCPError` (-32602) for shapes that can't be one."""
-    name, arguments, meta = params.get("name"), params.get("arguments"), params.get("_meta")
-    if not isinstance(name, str) or not name:
-        raise invalid("`name` must be the name of a tool")
-    if arguments is None:
-        arguments = {}
-    if not isinstance(arguments, dict):
-        raise invalid("`arguments` must be a JSON object")
-    meta = meta if isinstance(meta, dict) else {}
-    try:
-        sealed = canonical(arguments)
-    except ValueError:
-        raise invalid("`arguments` must be JSON that can be encoded again: no lone surrogates") from None
-    return Call(
-        id=new_id(),
-        principal=peer.principal,
-        client=Client(peer.client, claimed),
-        exposed=name,
-        arguments=arguments,
-        canonical=sealed,
-        digest=keyed_digest(key, sealed),
-        at=now,
-        context=Context(
-            session=_session(meta, peer, session_meta),
-            transport=peer.transport,
-            era=era,
-            trace=str(meta.get("traceparent", ""))[:NAME_LIMIT],
-            connection=peer.connection,
-            meta={name: value for name, value in meta.items() if name not in PER_HOP and name != session_meta},
-        ),
-        resume=_resume(params) if era == "modern" else None,
+    name, version = info.get("name"), info.get("version")
+    return _claimed(
+        name[:NAME_LIMIT] if isinstance(name, str) else "", version[:NAME_LIMIT] if isinstance(version, str) else ""
     )
 
 
-def _session(meta: Mapping[str, Any], peer: Peer, session_meta: str) -> str:
-    named = meta.get(session_meta)
-    if peer.trust_session and isinstance(named, str) and 0 < len(named) <= NAME_LIMIT and named.isprintable():
-        return f"{peer.principal.id}/{peer.client}/{named}"
-    return peer.session
+@lru_cache(maxsize=256)
+def _claimed(name: str, version: str) -> str:
+    return "".join(char for char in f"{name} {version}".strip() if char.isprintable())[:NAME_LIMIT]
 
 
-def _resume(params: Mapping[str, Any]) -> Resume | None:
-    state, answers = params.get("requestState"), params.get("inputResponses")
-    if state is None:
-        return None
-    if not isinstance(state, str):
-        raise invalid("`requestState` must be the string that the gateway gave")
-    answer = answers.get(QUESTION) if isinstance(answers, dict) else None
-    return Resume(state, None if answer is None else vote_of(answer))
+def modern_hop(params: Mapping[str, Any] | None, peer: Peer) -> Hop:
+    """What a modern request says of its sender."""
+    meta = (params or {}).get("_meta")
+    if not isinstance(meta, dict):
+        return Hop(peer, "", True, {}, "")
+    capabilities, level = meta.get(CLIENT_CAPABILITIES_META_KEY), meta.get(LOG_LEVEL_META_KEY)
+    return Hop(
+        peer,
+        claimed_name(meta.get(CLIENT_INFO_META_KEY)),
+        True,
+        capabilities if isinstance(capabilities, dict) else {},
+        level if isinstance(level, str) and level in LEVELS else "",
+    )
 
 
-def write_answer(answer: Answer, *, modern: bool, server_info: Mapping[str, Any]) -> dict[str, Any]:
-    """The result of a tools/call for an answer; raises `MCPError` where the answer is a protocol error."""
-    match answer:
-        case Done(value=None, error=error):
-            assert error is not None
-            raise MCPError(error.code, error.message, error.data)
-        case Done(value=value):
-            return envelope(dict(value or {}), modern=modern, server_info=server_info)
-        case Held(approval=approval, handle=str() as handle, ask=ask):
-            waiting: dict[str, Any] = {"resultType": "input_required", "requestState": handle}
-            if ask:
-                waiting["inputRequests"] = {QUESTION: {"method": "elicitation/create", "params": question(approval)}}
-            return envelope(waiting, modern=True, server_info=server_info)
-        case Held(approval=approval):
-            meta = {
-                DECISION_KEY: {"id": approval.call, "verdict": "ask", "reason": Reason.APPROVAL_PENDING.value},
-                APPROVAL_KEY: {"id": approval.id, "expires_at": approval.expires_at.isoformat()},
-            }
-            return _said(words.pending(approval.id, approval.expires_at), meta, modern, server_info)
-        case Refused(call=call, verdict=verdict, reason=reason, text=text, approval=approval):
-            meta = {DECISION_KEY: {"id": call, "verdict": verdict.word, "reason": reason.value}}
-            if approval is not None:
-                meta[APPROVAL_KEY] = {"id": approval.id, "expires_at": approval.expires_at.isoformat()}
-            return _said(text, meta, modern, server_info)
-        case _:  # pragma: no cover - mypy proves that there is no other answer
-            assert_never(answer)
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Makes calls of requests.
+
+    `nesting` is how many levels of objects and arrays the arguments may have; `private` are keys of `_meta` that are
+    for the gateway.
+    """
+
+    key: bytes  # of the keyed digests
+    session_meta: str
+    private: frozenset[str]
+    nesting: int
+    new_id: Callable[[], str]
+    now: Callable[[], datetime]
+
+    def read(self, method: str, params: Mapping[str, Any], hop: Hop) -> Call:
+        """The call that a request is; raises `MCPError` (-32602) for shapes that can't be one."""
+        exposed, arguments = _address(method, params)
+        meta = params.get("_meta")
+        meta = meta if isinstance(meta, dict) else {}
+        sealed = self._seal(arguments)
+        peer = hop.peer
+        return Call(
+            id=self.new_id(),
+            principal=peer.principal,
+            client=Client(peer.client, hop.claimed),
+            exposed=exposed,
+            arguments=arguments,
+            canonical=sealed,
+            digest=keyed_digest(self.key, sealed),
+            at=self.now(),
+            context=Context(
+                session=self._session(meta, peer),
+                transport=peer.transport,
+                era="modern" if hop.modern else "legacy",
+                trace=str(meta.get("traceparent", ""))[:NAME_LIMIT],
+                connection=peer.connection,
+                meta=self._passing(meta),
+                seat=peer.seat,
+                workspace=peer.workspace,
+                only=peer.only,
+                capabilities=hop.capabilities,
+                log_level=hop.log_level,
+            ),
+            resume=self._resume(params) if hop.modern and method in COME_BACK else None,
+            method=method,
+        )
+
+    def _seal(self, arguments: Mapping[str, Any]) -> bytes:
+        try:
+            sealed = canonical(arguments)
+        except ValueError:
+            self._check_depth(arguments, "arguments")
+            raise invalid("`arguments` must be JSON that can be encoded again: no lone surrogates") from None
+        # What has no more openings than levels are allowed can't be too deep: most calls need no look at each value.
+        if sealed.count(b"{") + sealed.count(b"[") > self.nesting:
+            self._check_depth(arguments, "arguments")
+        return sealed
+
+    def _check_depth(self, value: Any, name: str) -> None:
+        if deeper(value, self.nesting):
+            raise invalid(f"`{name}` are nested deeper than {self.nesting} levels (`nesting` in `[limits]`)")
+
+    def _passing(self, meta: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What of `_meta` may go on to the upstream."""
+        passing = {name: value for name, value in meta.items() if name not in self.private}
+        if passing:
+            self._check_depth(passing, "_meta")
+        return passing
+
+    def _session(self, meta: Mapping[str, Any], peer: Peer) -> str:
+        if peer.trust_session:
+            named = meta.get(self.session_meta)
+            if isinstance(named, str) and 0 < len(named) <= NAME_LIMIT and named.isprintable():
+                return f"{peer.principal.id}/{peer.client}/{named}"
+        return peer.session
+
+    def _resume(self, params: Mapping[str, Any]) -> Resume | None:
+        state, answers = params.get("requestState"), params.get("inputResponses")
+        if state is None:
+            return None
+        if not isinstance(state, str):
+            raise invalid("`requestState` must be the string that the gateway gave")
+        if answers is None:
+            return Resume(state)
+        if not isinstance(answers, dict):
+            raise invalid("`inputResponses` must be a JSON object")
+        self._check_depth(answers, "inputResponses")
+        answer = answers.get(QUESTION)
+        return Resume(state, None if answer is None else vote_of(answer), answers)
 
 
-def _said(text: str, meta: dict[str, Any], modern: bool, server_info: Mapping[str, Any]) -> dict[str, Any]:
-    result = {"content": [{"type": "text", "text": text}], "isError": True, "_meta": meta}
-    return envelope(result, modern=modern, server_info=server_info)
-
-
-def envelope(result: dict[str, Any], *, modern: bool, server_info: Mapping[str, Any]) -> dict[str, Any]:
-    """Shape a result for the era of its client; `result` is the caller's own and may be changed."""
-    meta = {name: value for name, value in (result.get("_meta") or {}).items() if not name.startswith("anthropic/")}
-    meta.pop(SERVER_INFO_META_KEY, None)
-    if modern:
-        result.setdefault("resultType", "complete")
-        meta[SERVER_INFO_META_KEY] = server_info
-    else:
-        for name in ("resultType", "ttlMs", "cacheScope"):
-            result.pop(name, None)
-        if not isinstance(result.get("structuredContent", {}), dict):
-            del result["structuredContent"]
-    if meta:
-        result["_meta"] = meta
-    else:
-        result.pop("_meta", None)
-    return result
+def _address(method: str, params: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """What a call is for, and its arguments; see `Call`."""
+    if method in ("tools/call", "prompts/get"):
+        name, arguments = params.get("name"), params.get("arguments")
+        if not isinstance(name, str) or not name:
+            raise invalid(f"`name` must be the name of a {'tool' if method == 'tools/call' else 'prompt'}")
+        if arguments is None:
+            arguments = {}
+        if not isinstance(arguments, dict):
+            raise invalid("`arguments` must be a JSON object")
+        return name, arguments
+    if method == "completion/complete":
+        ref = params.get("ref")
+        named = (ref.get("name") if ref.get("type") == "ref/prompt" else ref.get("uri")) if isinstance(ref, dict) else 0
+        if not isinstance(named, str) or not named:
+            raise invalid("`ref` must name a prompt or the URI template of a resource")
+        return named, {key: params[key] for key in ("ref", "argument", "context") if params.get(key) is not None}
+    uri = params.get("uri")
+    if not isinstance(uri, str) or not uri:
+        raise invalid("`uri` must be the URI of a resource")
+    return uri, {"uri": uri}

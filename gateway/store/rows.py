@@ -18,8 +18,6 @@ from gateway.core.model import Approval, ApprovalState, Call, Effect, Proof, Rea
 from gateway.core.record import stamp, unstamp
 from gateway.store.batch import Change
 
-METHOD = "tools/call"
-
 _COLUMNS = (
     "id, state, call, principal, client, session, upstream, tool, definition, arguments_digest, created_at, "
     "expires_at, told, decided_by, decided_at, proof, note, card"
@@ -119,14 +117,19 @@ def handle_hash(handle: str) -> bytes:
     return hashlib.sha256(handle.encode("utf-8", "surrogatepass")).digest()
 
 
-def insert_handle(handle: str, row: Approval, now: datetime, expires_at: datetime) -> Change:
-    """Write a handle down, bound to the row and to the call that it was opened for."""
+def insert_handle(
+    handle: str, call: Call, first: str, now: datetime, expires_at: datetime, approval: str = ""
+) -> Change:
+    """Write a handle down, bound to the call that it is given for; `first` is the id of that call's first round.
+
+    With `approval` it is of a waiting row, without one of an upstream's question.
+    """
     return Change(
         "INSERT INTO handle (hash, approval, call, principal, client, session, method, exposed, arguments_digest, "
         "created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(handle_hash(handle), row.id, row.call, row.principal, row.client, row.session, METHOD, row.exposed),
-            *(row.arguments_digest, stamp(now), stamp(expires_at)),
+            *(handle_hash(handle), approval, first, call.principal.id, call.client.name, call.context.session),
+            *(call.method, call.exposed, call.digest, stamp(now), stamp(expires_at)),
         ),
     )
 
@@ -138,7 +141,7 @@ def use_handle(handle: str, call: Call, now: datetime) -> Change:
         "AND method = ? AND exposed = ? AND arguments_digest = ? AND expires_at > ?",
         (
             *(handle_hash(handle), call.principal.id, call.client.name, call.context.session),
-            *(METHOD, call.exposed, call.digest, stamp(now)),
+            *(call.method, call.exposed, call.digest, stamp(now)),
         ),
     )
 

@@ -9,18 +9,28 @@ import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 from mcp_types import JSONRPCMessage
 
+from gateway.core.card import visible
 from gateway.errors import ConfigurationError
+from gateway.transport import orphans
+from gateway.transport.orphans import Ward
 from gateway.transport.pipes import CHUNK, LineReader, LineWriter
 from gateway.transport.serve import LINE_LIMIT, widen
 from gateway.transport.streams import MessageReader, MessageWriter, Role
+from gateway.transport.watchdog import WATCHDOG
 
 TAIL = 4096  # bytes of stderr that are kept
+REST = 0.5  # seconds for what is left at the end: to end on SIGTERM, and to be reaped
 POLL = 0.02  # seconds between looks at a child where the system has no pidfd
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +70,7 @@ class Process:
     @property
     def stderr_tail(self) -> str:
         """The last 4 KiB of stderr, with everything that isn't plainly visible made visible. May hold secrets."""
-        return visible(self._tail.decode("utf-8", "backslashreplace"))
+        return "\n".join(map(visible, self._tail.decode("utf-8", "backslashreplace").split("\n")))
 
     async def watch(self) -> None:
         """Look for the exit from time to time, where the system can't tell it; returns when the child is gone."""
@@ -78,10 +88,8 @@ class Process:
             with anyio.move_on_after(grace):
                 await self.watch()
                 break
-        # INVARIANT: the child is not reaped before its group was killed, so that the group's id is still ours.
         self._signal(signal.SIGKILL)
         self._forget_descriptors()
-        self._child.poll()
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -117,19 +125,14 @@ class Process:
             os.close(self._pidfd)
 
 
-def visible(text: str) -> str:
-    """The text with every character that moves, hides or turns others written as an escape."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
-
-
 @contextlib.asynccontextmanager
 async def running(command: Command) -> AsyncIterator[tuple[MessageReader, MessageWriter, Process]]:
     """Run a program and speak to it as its client; at the end it and all its children are gone, bounded in time.
 
-    Raises `ConfigurationError` if it can't be started. The read stream ends when the program is gone, even if
-    a child of its keeps the pipe open.
+    Raises `ConfigurationError` if it can't be started, `GatewayError` if nobody would end it after us. The read stream
+    ends when the program is gone, even if a child of its keeps the pipe open.
     """
-    async with _pipes(command) as (child, to_child, from_child, stderr):
+    async with _life(command) as (life, child, to_child, from_child, stderr):
         process = Process(child, stderr)
         lines_out, lines_in = LineWriter(to_child), LineReader(from_child, command.limit)
         process.on_exit = lines_in.finish
@@ -141,35 +144,86 @@ async def running(command: Command) -> AsyncIterator[tuple[MessageReader, Messag
             process.on_exit = None
             lines_in.close()
             lines_out.close()
-            os.close(to_child)
             with anyio.CancelScope(shield=True):
+                await life.know_family()
+                os.close(to_child)
                 await process.stop(command.grace)
+                await life.end()
             os.close(from_child)
 
 
 @contextlib.asynccontextmanager
-async def _pipes(command: Command) -> AsyncIterator[tuple["subprocess.Popen[bytes]", int, int, int]]:
+async def _life(command: Command) -> AsyncIterator[tuple["Life", "subprocess.Popen[bytes]", int, int, int]]:
     """Start the child; its ends of the pipes are closed here once it has them."""
     child_in, to_child = os.pipe()
     from_child, child_out = os.pipe()
     stderr, child_err = os.pipe()
-    started: list[subprocess.Popen[bytes]] = []
+    life = Life(command, (child_in, child_out, child_err))
     try:
         widen(from_child)
         widen(to_child)
-        await anyio.to_thread.run_sync(lambda: started.append(_start(command, child_in, child_out, child_err)))
+        with anyio.CancelScope(shield=True):
+            child = await life.start()
+        await checkpoint_if_cancelled()  # while it was being started: nobody will ever speak to it
     except BaseException:
+        with anyio.CancelScope(shield=True):
+            await life.end()
         for descriptor in (to_child, from_child, stderr):
             os.close(descriptor)
-        if started:  # cancelled while it was being started: nobody will ever speak to it
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(started[0].pid, signal.SIGKILL)
-            started[0].wait()
         raise
     finally:
         for descriptor in (child_in, child_out, child_err):
             os.close(descriptor)
-    yield started[0], to_child, from_child, stderr
+    yield life, child, to_child, from_child, stderr
+
+
+class Life:
+    """A program from before its start until everything of it is gone, in a thread of its own.
+
+    INVARIANT: the thread that starts a program stays as long as the program: Linux ends a child that asked to die with
+    its parent (`bwrap --die-with-parent`) with the thread that it came from.
+    """
+
+    def __init__(self, command: Command, ends: tuple[int, int, int]) -> None:
+        """`ends` are the child's stdin, stdout and stderr: pipes that nobody else is given."""
+        self._command, self._ends = command, ends
+        self._ward = Ward(str(os.fstat(end).st_ino) for end in ends)
+        self._thread = ThreadPoolExecutor(1, "wardgate-program")
+        self._watched = contextlib.ExitStack()
+        self._child: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> "subprocess.Popen[bytes]":
+        """Start the program; raises what `running` raises."""
+        return await self._in_thread(self._start)
+
+    async def know_family(self) -> None:
+        """Note whom the program started, before it may end and they lose their parent."""
+        await self._in_thread(self._ward.know_family)
+
+    async def end(self) -> None:
+        """End whatever is left and reap the program; nobody watches it any more."""
+        await self._in_thread(self._end)
+        self._thread.shutdown(wait=False)
+
+    async def _in_thread(self, job: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, job)
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        lead = self._watched.enter_context(WATCHDOG.watching(self._ward))
+        self._child = _start(self._command, *self._ends)
+        lead(self._child.pid)
+        return self._child
+
+    def _end(self) -> None:
+        if self._child is not None:
+            # INVARIANT: the child is reaped after its group is gone, so that the group's id is still ours.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._child.pid, signal.SIGKILL)
+            if orphans.sees_processes():  # else the group is all that is known, and it was killed
+                orphans.end([self._ward], REST)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(REST)
+        self._watched.close()
 
 
 def _start(command: Command, child_in: int, child_out: int, child_err: int) -> "subprocess.Popen[bytes]":

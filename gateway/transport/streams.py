@@ -134,7 +134,8 @@ class MessageReader(ReadEnd):
                 return item
 
     def _read(self, line: bytes | Overlong) -> SessionMessage | Exception | None:
-        message = wire.decode(line) if isinstance(line, bytes) else wire.decode_overlong(line)
+        levels = wire.LEVELS if self._role is Role.SERVER else wire.UPSTREAM_LEVELS
+        message = wire.decode(line, levels) if isinstance(line, bytes) else wire.decode_overlong(line)
         if isinstance(message, wire.MalformedError):
             if self._role is Role.CLIENT:
                 return message

@@ -3,7 +3,9 @@
 No I/O here, and no repair: what isn't exactly one message is told apart, never guessed.
 """
 
+import itertools
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -23,8 +25,12 @@ from mcp_types import (
 from gateway.transport.pipes import Overlong
 
 INVALID_ANSWER = "the answer was no valid result"
+LEVELS = 200  # of objects and arrays in one message of a client's
+UPSTREAM_LEVELS = 1_500  # in one of an upstream's: a definition that is too deep must not take the whole list with it
+RECURSION = 4_000  # frames that Python has to allow for that; whoever runs a gateway sets it
 _ENCODER = msgspec.json.Encoder()
 _MISSING: Any = msgspec.UNSET
+_NESTS = frozenset((dict, list))
 
 
 class _Envelope(msgspec.Struct):
@@ -50,11 +56,15 @@ _ADDRESS = msgspec.json.Decoder(_Address)
 _VERSION = rb'"jsonrpc"\s*:\s*"2\.0"\s*'
 # The id of an answer whose line can't be decoded: only where it provably is a member of the outermost object.
 _HEAD = re.compile(
-    rb"\s*\{\s*(?:" + _VERSION + rb',\s*)?"id"\s*:\s*(\d{1,18})\s*,\s*(?:' + _VERSION + rb',\s*)?"(?:result|error)"'
+    rb"\s*\{\s*(?:"
+    + _VERSION
+    + rb',\s*)?"id"\s*:\s*(0|[1-9]\d{0,17})\s*,\s*(?:'
+    + _VERSION
+    + rb',\s*)?"(?:result|error)"'
 )
-_TAIL = re.compile(_VERSION + rb',\s*"id"\s*:\s*(\d{1,18})\s*\}\s*\Z')
+_TAIL = re.compile(_VERSION + rb',\s*"id"\s*:\s*(0|[1-9]\d{0,17})\s*\}\s*\Z')
 # A line that asks, told by its first members; its id is among them (the SDK for Python) or at the end (for TypeScript).
-_ID = rb'"id"\s*:\s*(\d{1,18}|"[^"\\]{1,64}")\s*'
+_ID = rb'"id"\s*:\s*(0|[1-9]\d{0,17}|"[^"\\]{1,64}")\s*'
 _ASKS = re.compile(rb"\s*\{\s*(?:" + _VERSION + rb",\s*)?(?:" + _ID + rb",\s*)?(?:" + _VERSION + rb',\s*)?"method"')
 _ASKS_TAIL = re.compile(_VERSION + rb",\s*" + _ID + rb"\}\s*\Z")
 
@@ -85,12 +95,18 @@ def encode(message: JSONRPCMessage) -> bytes:
         raise ValueError(f"no JSON message: {type(problem).__name__}") from None
 
 
-def decode(line: bytes) -> JSONRPCMessage | MalformedError:
-    """Decode one line; an answer that is broken but whose id is known becomes an error answer for that id (-32603)."""
+def decode(line: bytes, levels: int = LEVELS) -> JSONRPCMessage | MalformedError:
+    """Decode one line; an answer that is broken but whose id is known becomes an error answer for that id (-32603).
+
+    More than `levels` of nesting are refused.
+    """
     try:
         envelope = _DECODER.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         return _undecodable(line, isinstance(problem, msgspec.ValidationError))
+    brackets = line.count(b"{") + line.count(b"[") if len(line) > 2 * levels else 0
+    if brackets > levels and deeper([envelope.params, envelope.result, envelope.error], levels + 1):
+        return _undecodable(line, is_json=False, text=f"nested more than {levels} levels deep")
     if envelope.jsonrpc != "2.0":
         return MalformedError(INVALID_REQUEST, 'expected `"jsonrpc": "2.0"`', _request_id(envelope.id))
     if envelope.method is _MISSING:
@@ -113,6 +129,17 @@ def failed(id: RequestId | None, message: str, code: int = INTERNAL_ERROR) -> JS
     """An error answer of our own making."""
     error = ErrorData.model_construct({"code", "message"}, code=code, message=message)
     return JSONRPCError.model_construct(jsonrpc="2.0", id=id, error=error)
+
+
+def deeper(value: Any, limit: int) -> bool:
+    """Whether objects and arrays are nested more than `limit` deep, found level by level and not by recursion."""
+    level: Iterable[Any] = (value,)
+    for _ in range(limit + 1):
+        inner = [each.values() if type(each) is dict else each for each in level if type(each) in _NESTS]
+        if not inner:
+            return False
+        level = itertools.chain.from_iterable(inner)
+    return True
 
 
 def _request_id(value: Any) -> RequestId | None:
@@ -161,16 +188,19 @@ def _asker(head: bytes, tail: bytes) -> RequestId | None:
     """The id of a request that can't be decoded, if its head or its end shows one."""
     first, last = _ASKS.match(head), _ASKS_TAIL.search(tail)
     shown = (first and first.group(1)) or (last and last.group(1))
-    return None if shown is None else msgspec.json.decode(shown, type=int | str)
+    try:
+        return None if shown is None else msgspec.json.decode(shown, type=int | str)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
-def _undecodable(line: bytes, is_json: bool) -> JSONRPCError | MalformedError:
+def _undecodable(line: bytes, is_json: bool, text: str = "parse error") -> JSONRPCError | MalformedError:
     """Tell whose answer an undecodable line was, or that nobody knows."""
     try:
         address = _ADDRESS.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         if _ASKS.match(line):
-            return MalformedError(PARSE_ERROR, "parse error", _asker(line, line[-200:]))
+            return MalformedError(PARSE_ERROR, text, _asker(line, line[-200:]))
         found = _HEAD.match(line) or _TAIL.search(line[-200:])
         if found is not None:
             return failed(int(found.group(1)), INVALID_ANSWER)
@@ -178,7 +208,7 @@ def _undecodable(line: bytes, is_json: bool) -> JSONRPCError | MalformedError:
         if address.method is None and (id := _request_id(address.id)) is not None:
             return failed(id, INVALID_ANSWER)
         if address.method is not None:
-            return MalformedError(PARSE_ERROR, "parse error", _request_id(address.id))
+            return MalformedError(PARSE_ERROR, text, _request_id(address.id))
     if is_json:
         return MalformedError(INVALID_REQUEST, "expected one JSON object; batches are not supported")
-    return MalformedError(PARSE_ERROR, "parse error")
+    return MalformedError(PARSE_ERROR, text)

@@ -1,105 +1,280 @@
-"""The tools of all upstreams under the names that clients see: an immutable snapshot, swapped on change.
+"""What all upstreams offer under the names that clients see: an immutable snapshot, swapped on change.
 
-Decides nothing about tools (`classify` does) and asks no upstream anything.
+Decides nothing (`classify` does) and asks no upstream anything.
 """
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gateway.core.model import Tool, ToolRef
-from gateway.upstreams.definitions import Definition
-from gateway.upstreams.names import expose, with_hash
+from gateway.core.canon import digest
+from gateway.core.model import Surface, Tool, ToolRef
+from gateway.upstreams.definitions import Definition, Listing
+from gateway.upstreams.names import expose, is_uri, with_hash
+from gateway.upstreams.templates import Templates
 
-Classify = Callable[[ToolRef, str, Mapping[str, Any], str], Tool]
-"""`(ref, exposed, definition, digest) -> Tool`: what the labels make of a definition."""
+Classify = Callable[[ToolRef, str, Mapping[str, Any], str, Surface, bool], Tool]
+"""`(ref, exposed, definition, digest, surface, listed) -> Tool`: what the labels make of a definition."""
 
-Known = Mapping[tuple[ToolRef, str, str], Tool]
+KINDS = ("tools", "resources", "templates", "prompts")
+COMPLETION = "completion/complete"
+_SURFACES = {
+    "tools": Surface.TOOLS,
+    "resources": Surface.RESOURCES,
+    "templates": Surface.RESOURCES,
+    "prompts": Surface.PROMPTS,
+}
+_MOST_COMPARED = 100  # names that are searched for a similar one, which takes up to 0.1 ms for each
+_LONGEST_COMPARED = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All tools at one moment, in the order of the configuration and then by name."""
+    """Everything at one moment, in the order of the configuration and then by name.
+
+    `resources` and `templates` are keyed by URI and `uriTemplate`; what several upstreams claim is in `contested`
+    instead, keyed by kind and URI, and offered only to those who look at one upstream.
+    """
 
     tools: Mapping[str, Tool] = field(default_factory=dict)
-    clashes: Mapping[str, str] = field(default_factory=dict)  # upstream -> why none of its tools is offered
+    prompts: Mapping[str, Tool] = field(default_factory=dict)
+    resources: Mapping[str, Tool] = field(default_factory=dict)
+    templates: Mapping[str, Tool] = field(default_factory=dict)
+    contested: Mapping[tuple[str, str], tuple[Tool, ...]] = field(default_factory=dict)
+    clashes: Mapping[str, str] = field(default_factory=dict)  # upstream -> why nothing of it is offered
+    instructions: Mapping[str, str] = field(default_factory=dict)  # of the upstreams that have some
+    matcher: Templates = field(default_factory=Templates, compare=False, repr=False)
+
+    def of(self, kind: str) -> Mapping[str, Tool]:
+        """What is offered of one kind, by exposed name; raises `KeyError` for a kind that there isn't."""
+        return {"tools": self.tools, "prompts": self.prompts, "resources": self.resources, "templates": self.templates}[
+            kind
+        ]
+
+    def claims(self, kind: str) -> Mapping[str, tuple[Tool, ...]]:
+        """The URIs of one kind that several upstreams claim."""
+        return {uri: tools for (of, uri), tools in self.contested.items() if of == kind}
+
+    def get(self, kind: str, exposed: str, only: str) -> Tool | None:
+        """One thing, if it is offered to those who see everything, or who see `only` one upstream."""
+        tool = self.of(kind).get(exposed)
+        if not only:
+            return tool
+        claims = self.contested.get((kind, exposed), ()) if tool is None else (tool,)
+        return next((claim for claim in claims if claim.ref.upstream == only), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shelf:
+    """What one upstream offers, classified, under the names that it gets if nobody else has them."""
+
+    listing: Listing
+    tools: Mapping[str, tuple[Tool, ...]]  # by kind
 
 
 class Catalogue:
-    """The tools that are known; implements `ports.Catalogue`.
+    """What is known of all upstreams; implements `ports.Catalogue`.
 
-    `order` holds the upstreams as configured, with whether each keeps bare names. The tools of an upstream that is
-    down stay.
+    `order` holds the upstreams as configured, with whether each keeps bare names. What an upstream that is down
+    offered stays.
     """
 
     def __init__(self, order: Sequence[tuple[str, bool]], classify: Classify) -> None:
-        self._order, self._classify = tuple(order), classify
-        self._definitions: Mapping[str, tuple[Definition, ...]] = {}
+        self._order, self._bare, self._classify = tuple(order), dict(order), classify
+        self._shelves: Mapping[str, _Shelf] = {}
         self._snapshot = Snapshot()
-        self._watchers: list[Callable[[], None]] = []
-        self.revision = 0  # grows with every change; a cache of the encoded list is keyed by it
+        self._watchers: list[Callable[[frozenset[str]], None]] = []
+        self.revision = 0  # grows with every change; a cache of an encoded list is keyed by it
 
     @property
     def snapshot(self) -> Snapshot:
-        """The tools as they are now."""
+        """What is offered now."""
         return self._snapshot
 
-    def find(self, exposed: str) -> Tool | None:
-        """The tool, or None for a name that nothing offers."""
-        return self._snapshot.tools.get(exposed)
+    @property
+    def instructions(self) -> Mapping[str, str]:
+        """What the upstreams that are believed say of themselves, in the order of the configuration."""
+        return self._snapshot.instructions
 
-    def nearest(self, exposed: str) -> str | None:
-        """The most similar exposed name, for error messages."""
-        found = difflib.get_close_matches(exposed[:200], self._snapshot.tools, n=1)
+    def find(self, exposed: str, method: str = "tools/call", only: str = "") -> Tool | None:
+        """The tool that a call is for, or None for what nothing offers; see `ports.Catalogue`."""
+        if method == "tools/call":
+            tool = self._snapshot.tools.get(exposed)
+            return tool if not only or tool is None or tool.ref.upstream == only else None
+        match method:
+            case "prompts/get":
+                return self._snapshot.get("prompts", exposed, only)
+            case "resources/read" | "resources/subscribe" | "resources/unsubscribe":
+                return self._resource(exposed, only)
+            case "completion/complete":
+                return self._completion(exposed, only)
+            case _:
+                return None
+
+    def offered(self, kind: str, only: str = "") -> tuple[Tool, ...]:
+        """All of one kind in a deterministic order, or what `only` one upstream has of it."""
+        tools = tuple(self._snapshot.of(kind).values())
+        if not only:
+            return tools
+        claims = (tool for several in self._snapshot.claims(kind).values() for tool in several)
+        return tuple(sorted((t for t in (*tools, *claims) if t.ref.upstream == only), key=lambda tool: tool.ref.name))
+
+    def method(self, upstream: str, method: str) -> Tool:
+        """What an upstream asks as a tool of surface METHODS."""
+        definition = {"name": method}
+        return self._classify(ToolRef(upstream, method), method, definition, digest(definition), Surface.METHODS, True)
+
+    def nearest(self, exposed: str, method: str = "tools/call") -> str | None:
+        """The most similar exposed name that a call of `method` could be for, for error messages; no URI is guessed."""
+        match method:
+            case "tools/call":
+                names = tuple(self._snapshot.tools)
+            case "prompts/get" | "completion/complete":
+                names = tuple(self._snapshot.prompts)
+            case _:
+                return None
+        found = difflib.get_close_matches(exposed[:_LONGEST_COMPARED], _comparable(exposed, names), n=1)
         return found[0] if found else None
 
-    def listing(self) -> tuple[Mapping[str, Any], ...]:
-        """The definitions under their exposed names, in a deterministic order."""
-        return tuple({**tool.definition, "name": exposed} for exposed, tool in self._snapshot.tools.items())
-
-    def of(self, upstream: str) -> tuple[Tool, ...]:
-        """The tools of one upstream, sorted by name."""
-        return tuple(tool for tool in self._snapshot.tools.values() if tool.ref.upstream == upstream)
-
-    def on_change(self, watcher: Callable[[], None]) -> None:
-        """Call `watcher` after each change of what is offered; it must not block."""
+    def on_change(self, watcher: Callable[[frozenset[str]], None]) -> None:
+        """Call `watcher` with the kinds that changed, after each change of what is offered; it must not block."""
         self._watchers.append(watcher)
 
-    def replace(self, upstream: str, definitions: tuple[Definition, ...]) -> None:
-        """Swap in what an upstream offers now; what was classified before under the same digest stays as it is."""
-        if self._definitions.get(upstream) == definitions:
-            return
-        known = {(tool.ref, exposed, tool.digest): tool for exposed, tool in self._snapshot.tools.items()}
-        self._swap({**self._definitions, upstream: definitions}, known)
+    def replace(self, upstream: str, listing: Listing) -> None:
+        """Swap in what an upstream offers now; what did not change is not classified again.
+
+        Of kinds that could not be listed, what was known stays. Raises `KeyError` for an upstream that isn't
+        configured.
+        """
+        old = self._shelves.get(upstream)
+        listing = _settled(listing, old.listing if old is not None else Listing())
+        if old is None or old.listing != listing:
+            self._swap({**self._shelves, upstream: self._shelve(upstream, listing, old)})
 
     def reclassify(self) -> None:
         """Ask for all labels again, after the policy changed."""
-        self._swap(self._definitions, {})
+        self._swap({name: self._shelve(name, shelf.listing, None) for name, shelf in self._shelves.items()})
 
-    def _swap(self, definitions: Mapping[str, tuple[Definition, ...]], known: Known) -> None:
-        fresh = self._build(definitions, known)
-        self._definitions = definitions
-        if fresh == self._snapshot:
+    def _resource(self, uri: str, only: str) -> Tool | None:
+        """A resource by listing, else by template: then it is made on the fly, and nobody listed it."""
+        snapshot = self._snapshot
+        listed = snapshot.get("resources", uri, only)
+        if listed is not None:
+            return listed
+        if not is_uri(uri) or (not only and ("resources", uri) in snapshot.contested):
+            return None
+        template = snapshot.matcher.match(uri, only)
+        if template is None:
+            return None
+        ref = ToolRef(template.ref.upstream, uri)
+        return self._classify(ref, uri, template.definition, template.digest, Surface.RESOURCES, False)
+
+    def _completion(self, exposed: str, only: str) -> Tool | None:
+        snapshot = self._snapshot
+        of = snapshot.get("prompts", exposed, only) or snapshot.get("templates", exposed, only)
+        if of is None:
+            return None
+        ref = ToolRef(of.ref.upstream, COMPLETION)
+        return self._classify(ref, exposed, of.definition, of.digest, Surface.METHODS, True)
+
+    def _shelve(self, upstream: str, listing: Listing, old: _Shelf | None) -> _Shelf:
+        bare = self._bare[upstream]
+        shelf: dict[str, tuple[Tool, ...]] = {}
+        for kind, surface in _SURFACES.items():
+            known = {tool.ref.name: tool for tool in old.tools[kind]} if old is not None else {}
+            names = [one.name for one in listing.of(kind)]
+            exposed = expose(upstream, names, bare or surface is Surface.RESOURCES)
+            tools: list[Tool] = []
+            for one in listing.of(kind):
+                text, tool = exposed[one.name], known.get(one.name)
+                if tool is None or (tool.exposed_as, tool.digest) != (text, one.digest):
+                    tool = self._classify(ToolRef(upstream, one.name), text, one.value, one.digest, surface, True)
+                elif tool.definition != one.value:
+                    tool = replace(tool, definition=one.value)  # only what is in no digest: the labels stay
+                tools.append(tool)
+            shelf[kind] = tuple(tools)
+        return _Shelf(listing, shelf)
+
+    def _swap(self, shelves: Mapping[str, _Shelf]) -> None:
+        fresh, stale = self._merge(shelves), self._snapshot
+        self._shelves = shelves
+        if fresh == stale:
             return
         self._snapshot = fresh
         self.revision += 1
-        for watcher in self._watchers:
-            watcher()
+        changed = frozenset(
+            kind for kind in KINDS if fresh.of(kind) != stale.of(kind) or fresh.claims(kind) != stale.claims(kind)
+        )
+        for watcher in self._watchers if changed else ():
+            watcher(changed)
 
-    def _build(self, offered: Mapping[str, tuple[Definition, ...]], known: Known) -> Snapshot:
-        tools: dict[str, Tool] = {}
+    def _merge(self, shelves: Mapping[str, _Shelf]) -> Snapshot:
+        """All shelves in the order of the configuration, each name and each URI offered once."""
+        offered: dict[str, dict[str, Tool]] = {kind: {} for kind in KINDS}
+        contested: dict[tuple[str, str], tuple[Tool, ...]] = {}
         clashes: dict[str, str] = {}
+        shown: dict[str, _Shelf] = {}
         for upstream, bare in self._order:
-            definitions = offered.get(upstream, ())
-            exposed = dict(expose(upstream, [one.name for one in definitions], bare))
-            taken = sorted(name for name, text in exposed.items() if text in tools)
-            if taken and bare:
-                clashes[upstream] = f"tool `{taken[0]}` is already offered by `{tools[taken[0]].ref.upstream}`"
+            shelf = shelves.get(upstream)
+            if shelf is None:
                 continue
-            exposed.update({name: with_hash(upstream, name) for name in taken})
-            for one in definitions:
-                ref, text = ToolRef(upstream, one.name), exposed[one.name]
-                tool = known.get((ref, text, one.digest)) or self._classify(ref, text, one.value, one.digest)
-                tools.setdefault(text, tool)  # a name made to equal another's hashed name gains nothing
-        return Snapshot(tools, clashes)
+            if bare and (clash := _clash(shelf, offered)):
+                clashes[upstream] = clash
+                continue
+            shown[upstream] = shelf
+            for kind in ("tools", "prompts"):
+                _place_names(shelf.tools[kind], offered[kind])
+            for kind in ("resources", "templates"):
+                _place_uris(kind, shelf.tools[kind], offered[kind], contested)
+        for kind, uri in contested:
+            del offered[kind][uri]
+        instructions = {name: shelf.listing.instructions for name, shelf in shown.items() if shelf.listing.instructions}
+        templates = tuple(tool for shelf in shown.values() for tool in shelf.tools["templates"])
+        matcher = self._snapshot.matcher
+        matcher = matcher if matcher.tools == templates else Templates(templates)
+        return Snapshot(**offered, contested=contested, clashes=clashes, instructions=instructions, matcher=matcher)
+
+
+def _settled(listing: Listing, before: Listing) -> Listing:
+    """The listing with what was known of the kinds that could not be listed, and without its notes."""
+
+    def known(kind: str) -> tuple[Definition, ...]:
+        return (before if kind in listing.failed else listing).of(kind)
+
+    return Listing(known("tools"), known("resources"), known("templates"), known("prompts"), listing.instructions)
+
+
+def _clash(shelf: _Shelf, offered: Mapping[str, Mapping[str, Tool]]) -> str:
+    """Why an upstream with bare names can't be offered after the ones before it; empty if it can."""
+    for kind, noun in (("tools", "tool"), ("prompts", "prompt")):
+        for tool in shelf.tools[kind]:
+            other = offered[kind].get(tool.exposed_as)
+            if other is not None:
+                return f"{noun} `{tool.exposed_as}` is already offered by `{other.ref.upstream}`"
+    return ""
+
+
+def _place_names(tools: Iterable[Tool], offered: dict[str, Tool]) -> None:
+    """Offer what has names, with a hash where a name is taken."""
+    for tool in tools:
+        if tool.exposed_as in offered:
+            tool = replace(tool, exposed_as=with_hash(tool.ref.upstream, tool.ref.name))
+        offered.setdefault(tool.exposed_as, tool)  # a name made to equal another's hashed name gains nothing
+
+
+def _place_uris(
+    kind: str, tools: Iterable[Tool], offered: dict[str, Tool], contested: dict[tuple[str, str], tuple[Tool, ...]]
+) -> None:
+    """Offer what has URIs, and note those that another upstream claims too."""
+    for tool in tools:
+        first = offered.setdefault(tool.exposed_as, tool)
+        if first is not tool:
+            contested[kind, tool.exposed_as] = (*contested.get((kind, tool.exposed_as), (first,)), tool)
+
+
+def _comparable(exposed: str, names: Sequence[str]) -> Sequence[str]:
+    """The names that are worth comparing: all if they are few, else those of nearly the same length."""
+    if len(names) <= _MOST_COMPARED:
+        return names
+    return [name for name in names if abs(len(name) - len(exposed)) <= 2][:_MOST_COMPARED]

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import anyio
@@ -23,7 +23,7 @@ from gateway.errors import ConfigurationError
 CONNECT = 10.0
 WRITE = 30.0
 _TOKEN = "dev.wardgate/" + secrets.token_hex(16)  # an upstream can't say what only the gateway may say
-_NOT_FOUND = 404
+_UNAUTHORIZED, _NOT_FOUND = 401, 404
 
 
 def was_sent(message: str, data: Any) -> bool | None:
@@ -35,20 +35,31 @@ def was_sent(message: str, data: Any) -> bool | None:
 
 @contextlib.asynccontextmanager
 async def http_streams(
-    url: str, headers: Mapping[str, str], limit: int, calls: int, forgotten: anyio.Event
+    url: str,
+    headers: Mapping[str, str],
+    limit: int,
+    calls: int,
+    forgotten: anyio.Event,
+    auth: Callable[[], httpx2.Auth | None] | None = None,
 ) -> AsyncIterator[tuple[ReadStream[SessionMessage | Exception], WriteStream[SessionMessage]]]:
-    """Open the stream pair; sets `forgotten` when the server has forgotten the session.
+    """Open the stream pair; sets `forgotten` when the server has forgotten the session. `auth` signs the requests.
 
     No redirects, no proxy or certificate settings from the environment, at most `limit` bytes per answer. Reads have no
     timeout here: the deadline of the call ends them.
     """
     # The SDK logs an answer that it can't read, whole; what upstreams say is not for a log.
     logging.getLogger("mcp.client.streamable_http").setLevel(logging.CRITICAL)
-    wire = _OneAtATime(await anyio.to_thread.run_sync(_connections, url, calls), limit, forgotten)
+    signed = auth() if auth is not None else None
+    wire = _OneAtATime(await anyio.to_thread.run_sync(_connections, url, calls), limit, forgotten, signed is not None)
     timeout = httpx2.Timeout(CONNECT, read=None, write=WRITE, pool=CONNECT)
     try:
         client = httpx2.AsyncClient(
-            transport=wire, headers=dict(headers), timeout=timeout, trust_env=False, follow_redirects=False
+            transport=wire,
+            headers=dict(headers),
+            auth=signed,
+            timeout=timeout,
+            trust_env=False,
+            follow_redirects=False,
         )
     except (ValueError, TypeError, UnicodeError):
         raise ConfigurationError("a header's value can't be sent over HTTP") from None
@@ -67,8 +78,11 @@ def _connections(url: str, calls: int) -> httpx2.AsyncBaseTransport:
 class _OneAtATime(httpx2.AsyncBaseTransport):
     """Turns what goes wrong with one request into an answer to it."""
 
-    def __init__(self, inner: httpx2.AsyncBaseTransport, limit: int, forgotten: anyio.Event) -> None:
-        self._inner, self._limit, self._forgotten = inner, limit, forgotten
+    def __init__(
+        self, inner: httpx2.AsyncBaseTransport, limit: int, forgotten: anyio.Event, signed: bool = False
+    ) -> None:
+        """`signed`: a refusal of the token is left to what signs the requests."""
+        self._inner, self._limit, self._forgotten, self._signed = inner, limit, forgotten, signed
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         host = request.url.netloc.decode("ascii", "replace").rpartition("@")[2]
@@ -81,7 +95,8 @@ class _OneAtATime(httpx2.AsyncBaseTransport):
         if response.status_code == _NOT_FOUND and "mcp-session-id" in request.headers:
             self._forgotten.set()
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if response.is_redirect or (response.is_error and kind != "application/json"):
+        challenge = self._signed and response.status_code == _UNAUTHORIZED
+        if response.is_redirect or (response.is_error and kind != "application/json" and not challenge):
             return await self._replace(response, host)
         if kind != "text/event-stream":  # of those the SDK bounds each event
             response.stream = _Bounded(response.stream, self._limit)

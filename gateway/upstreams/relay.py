@@ -1,4 +1,4 @@
-"""One tools/call to an upstream, and what its answer means.
+"""One request of a client's to an upstream, and how it went.
 
 Never raises for what an upstream does, never sends twice.
 """
@@ -7,58 +7,83 @@ from collections.abc import Mapping
 from typing import Any
 
 import anyio
-from mcp.shared.dispatcher import ProgressFnT
+import msgspec
 from mcp.shared.exceptions import MCPError
-from mcp_types import INTERNAL_ERROR, PARSE_ERROR, SERVER_INFO_META_KEY
+from mcp_types import CLIENT_CAPABILITIES_META_KEY, INTERNAL_ERROR, LOG_LEVEL_META_KEY, PARSE_ERROR
 
-from gateway.core.model import Failure, Lost, Reason, Reply, Result, Unsent
-from gateway.ports import Progress
+from gateway.core.model import Again, Call, Failure, Lost, Reason, Reply, Tool, Unsent
+from gateway.upstreams.exchange import Exchange
 from gateway.upstreams.link import Link
+from gateway.upstreams.results import read_result
 
-LONGEST_NOTE = 1_000  # characters of a progress message
+
+def params_of(link: Link, tool: Tool, arguments: bytes, call: Call, again: Again | None) -> dict[str, Any]:
+    """The parameters of a call, under the upstream's own names; with the answers that a modern upstream asked for."""
+    match call.method:
+        case "tools/call" | "prompts/get":
+            params = {"name": tool.ref.name, "arguments": link.pack(arguments)}
+        case "completion/complete":
+            params = _completion(tool, msgspec.json.decode(arguments))
+        case _:
+            params = {"uri": tool.ref.name}
+    if again is not None:
+        answers = {key: answer for key, answer in again.answers.items() if not isinstance(answer, Failure)}
+        if answers:
+            params["inputResponses"] = answers
+        if again.state is not None:
+            params["requestState"] = again.state
+    return params
+
+
+def meta_of(link: Link, call: Call, declared: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The `_meta` of a call: what passes from the client, and what this hop adds to it."""
+    context = call.context
+    if not link.modern:
+        return context.meta
+    meta = {**context.meta, **link.meta}
+    if declared:
+        meta[CLIENT_CAPABILITIES_META_KEY] = declared
+    if context.log_level:
+        meta[LOG_LEVEL_META_KEY] = context.log_level
+    return meta
 
 
 async def relay(
-    link: Link, tool: str, arguments: bytes, meta: Mapping[str, Any], timeout: float, progress: Progress | None
-) -> Reply:
-    """Send the call and wait at most `timeout` seconds; cancellation passes through after the upstream was told."""
-    request_id = link.new_id()
+    link: Link, exchange: Exchange, params: dict[str, Any] | None, meta: Mapping[str, Any], timeout: float
+) -> Reply | None:
+    """Send the call (no `params`: go on with one that is open) and wait at most `timeout` seconds for its answer.
+
+    None if the upstream asks something first; the call stays open there, with the time that it has `left`.
+    Cancellation passes through after the upstream was told.
+    """
     try:
-        params = {"name": tool, "arguments": link.pack(arguments), "_meta": meta}
-        with anyio.move_on_after(timeout):
-            result = await link.request("tools/call", params, request_id, _latest(progress))
-            return read_result(result)
-        if link.forget(request_id):
+        with anyio.move_on_after(timeout) as patience:
+            if params is None:
+                result = await link.dispatcher.converse(exchange, None)
+            else:
+                result = await link.begin(exchange, params, meta)
+            if result is None:
+                exchange.left = patience.deadline - anyio.current_time()
+                return None
+            return read_result(exchange.method, result, link.modern)
+        if exchange.sent:
             return Lost(Reason.UPSTREAM_TIMEOUT, f"no answer within {timeout:g} s")
         return Unsent(f"the upstream took no requests for {timeout:g} s")
     except MCPError as problem:
-        return _read_error(link, problem, link.forget(request_id))
+        return _read_error(link, problem, exchange.sent)
     except (ValueError, RuntimeError) as problem:  # no JSON, or not running yet: raised before anything is written
-        if link.forget(request_id):
+        if exchange.sent:
             return Lost(Reason.UPSTREAM_LOST, f"after the call was sent: {type(problem).__name__}")
         return Unsent(f"the call could not be encoded: {type(problem).__name__}")
-    finally:
-        link.forget(request_id)
 
 
-def read_result(value: Mapping[str, Any]) -> Reply:
-    """Check a tools/call result as far as the gateway relies on it, and take off what was meant for this hop only."""
-    kind = value.get("resultType", "complete")
-    if kind == "input_required":
-        return Failure(INTERNAL_ERROR, "the upstream asked its user a question; questions of upstreams are not relayed")
-    if kind != "complete":
-        return Failure(INTERNAL_ERROR, "the upstream's answer has an unknown result type")
-    content = value.get("content", [] if "structuredContent" in value else None)
-    meta = value.get("_meta", {})
-    if not (isinstance(content, list) and all(isinstance(b, dict) and isinstance(b.get("type"), str) for b in content)):
-        return Failure(INTERNAL_ERROR, "the upstream's answer is no valid result: `content` is no list of blocks")
-    if not isinstance(value.get("isError", False), bool) or not isinstance(meta, dict):
-        return Failure(
-            INTERNAL_ERROR, "the upstream's answer is no valid result: `isError` or `_meta` has a wrong type"
-        )
-    result = {key: part for key, part in value.items() if key not in ("resultType", "_meta")}
-    kept = {k: v for k, v in meta.items() if k != SERVER_INFO_META_KEY and not k.startswith("anthropic/")}
-    return Result({**result, "content": content, **({"_meta": kept} if kept else {})})
+def _completion(tool: Tool, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What is asked of a completion, with the prompt or template under the upstream's own name."""
+    ref = asked.get("ref")
+    kind = ref.get("type") if isinstance(ref, dict) else None
+    name = tool.definition.get("uriTemplate") if kind == "ref/resource" else tool.definition.get("name")
+    own = {"type": kind, ("uri" if kind == "ref/resource" else "name"): name}
+    return {"ref": own, **{key: asked[key] for key in ("argument", "context") if key in asked}}
 
 
 def _read_error(link: Link, problem: MCPError, sent: bool) -> Reply:
@@ -71,25 +96,3 @@ def _read_error(link: Link, problem: MCPError, sent: bool) -> Reply:
     if link.is_http and error.code == PARSE_ERROR:  # the SDK quotes what it could not read
         return Failure(INTERNAL_ERROR, "the upstream's answer was no valid JSON-RPC message")
     return Failure(error.code, error.message, error.data)
-
-
-def _latest(pass_on: Progress | None) -> ProgressFnT | None:
-    """Pass on progress one notice at a time; while one is under way only the latest is kept."""
-    if pass_on is None:
-        return None
-    waiting: list[tuple[float, float | None, str | None]] = []
-    busy = False
-
-    async def report(progress: float, total: float | None, message: str | None) -> None:
-        nonlocal busy
-        waiting[:] = [(progress, total, message[:LONGEST_NOTE] if message else message)]
-        if busy:
-            return
-        busy = True
-        try:
-            while waiting:
-                await pass_on(*waiting.pop())
-        finally:
-            busy = False
-
-    return report

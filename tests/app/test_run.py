@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from gateway.app.attach import release
-from gateway.app.run import listen, until_over
+from gateway.app.run import Told, listen, until_over
 from gateway.config import Settings, load_settings
 from gateway.errors import ConfigurationError
 
@@ -22,7 +22,6 @@ class Doors:
     count: int = 0
     calls_in_flight: int = 0
     draining: anyio.Event = field(default_factory=anyio.Event)
-    stopping: anyio.Event = field(default_factory=anyio.Event)
 
 
 def settings(tmp_path: Path, port: int) -> Settings:
@@ -37,15 +36,14 @@ def settings(tmp_path: Path, port: int) -> Settings:
 async def test_a_gateway_on_demand_ends_once_nobody_is_there() -> None:
     doors = Doors()
     with anyio.fail_after(WAIT):
-        await until_over(doors, doors, True, patience=0.05)  # type: ignore[arg-type]  # a fake of both
-    assert not doors.stopping.is_set()
+        await until_over(doors, doors, True, Told(), patience=0.05)  # type: ignore[arg-type]  # a fake of both
 
 
 @pytest.mark.parametrize("busy", [{"count": 1}, {"calls_in_flight": 1}], ids=["a client", "a call over HTTP"])
 async def test_a_gateway_that_is_used_goes_on(busy: dict[str, int]) -> None:
     doors = Doors(**busy)
     with anyio.move_on_after(0.2) as scope:
-        await until_over(doors, doors, True, patience=0.05)  # type: ignore[arg-type]  # a fake of both
+        await until_over(doors, doors, True, Told(), patience=0.05)  # type: ignore[arg-type]  # a fake of both
     assert scope.cancelled_caught
 
 
@@ -53,7 +51,14 @@ async def test_a_drain_ends_every_gateway() -> None:
     doors = Doors(count=1)
     doors.draining.set()
     with anyio.fail_after(WAIT):
-        await until_over(doors, doors, False)  # type: ignore[arg-type]  # a fake of both
+        await until_over(doors, doors, False, Told())  # type: ignore[arg-type]  # a fake of both
+
+
+async def test_a_signal_ends_every_gateway() -> None:
+    told = Told()
+    told.stop.set()
+    with anyio.fail_after(WAIT):
+        await until_over(Doors(count=1), Doors(), False, told)  # type: ignore[arg-type]  # a fake of both
 
 
 def test_a_taken_port_is_an_error_and_on_demand_another_one_is_used(tmp_path: Path) -> None:

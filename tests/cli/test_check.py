@@ -32,7 +32,7 @@ def test_a_good_configuration_is_fine(folder: Path, capsys: pytest.CaptureFixtur
 
 
 def test_an_error_is_told_and_is_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(write(folder, GOOD + 'comand = "x"\nelicit = "form"\n')) == 1
+    assert run(write(folder, GOOD + 'comand = "x"\nelicit = "form"\nera = "2025-11-25"\n')) == 1
     first, second, last = capsys.readouterr().out.splitlines()
     assert first == "error: upstreams.toml:5 [upstreams.files] `comand`: unknown key; did you mean `command`?"
     assert second.startswith("warning: upstreams.toml:6 ")

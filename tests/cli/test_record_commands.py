@@ -13,7 +13,6 @@ import pytest
 
 from gateway.approvals import Approvals
 from gateway.cli import explain, log, verify
-from gateway.cli.common import plain
 from gateway.core.model import Finding, Held, Kind, Proof
 from gateway.records import Records
 from gateway.schema import STORE_NAME
@@ -206,7 +205,3 @@ def test_a_command_imports_nothing_heavy(config: Path, name: str) -> None:
     code = f"{run}; print([each for each in ({heavy}) if each in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
-
-
-def test_what_can_not_be_seen_is_shown() -> None:
-    assert plain("a\u202eb\nc é") == "a\\u{202e}b\\u{a}c é"

@@ -179,8 +179,9 @@ TOKEN = "gh" + "p_" + "a1B2c3D4e5F6" * 3
         pytest.param(
             "schema = 1\n" + TRACKER.replace("/mcp", f"/mcp?k={TOKEN}"), 3, "held a secret", id="a token in a url"
         ),
-        pytest.param(LEAST + 'sandbox = "bwrap"', 5, "not available in this version", id="a sandbox"),
-        pytest.param(LEAST + 'per = "client"', 5, "not available in this version", id="per client"),
+        pytest.param(LEAST + 'sandbox = "jail"', 5, "one of none, bwrap", id="another sandbox"),
+        pytest.param(LEAST + 'per = "call"', 5, "one of gateway, client, workspace", id="per call"),
+        pytest.param(LEAST + "instructions = 1", 5, "true or false", id="instructions that are no flag"),
         pytest.param(LEAST + 'era = "2024"', 5, "one of auto", id="another era"),
         pytest.param(LEAST + 'timeout = "0s"', 5, "a duration", id="no time"),
         pytest.param(LEAST + "acts_as = {}", 5, "missing", id="acts as nobody"),
@@ -197,9 +198,6 @@ TOKEN = "gh" + "p_" + "a1B2c3D4e5F6" * 3
         pytest.param(LEAST + "[auth]", 5, "missing", id="no issuer"),
         pytest.param(LEAST + '[notify]\nafter = "soon"', 6, "a share", id="after what"),
         pytest.param(LEAST + '[limits]\nline = "16MB"', 6, "a size", id="a size in MB"),
-        pytest.param(
-            LEAST + "[limits]\ncalls_in_flight = { clients = 1 }", 6, "did you mean `client`", id="a wrong limit"
-        ),
         pytest.param("schema = 1\nx = ", 2, "not valid TOML", id="no TOML"),
     ],
 )
@@ -216,13 +214,8 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, line: in
     ("text", "said"),
     [
         (LEAST + "[clients.a]", "`owner`: missing"),
-        (LEAST + 'elicit = "form"', "is blocked"),
         ("schema = 1\n" + TRACKER.replace("https", "http"), "not encrypted"),
         (LEAST + '[notify]\nto = "mailto://a@example.com"', "not sent"),
-        (
-            LEAST + '[gateway]\nlisten = "0.0.0.0:1"\n[auth]\nissuer = "https://a.example"\naudience = "b"',
-            "not accepted in this version",
-        ),
     ],
 )
 def test_what_is_doubtful_is_a_warning_and_starts(tmp_path: Path, text: str, said: str) -> None:

@@ -16,10 +16,11 @@ from gateway.core.model import (
     Proof,
     SecretAction,
     SinkKind,
+    Surface,
     ToolRef,
     Trust,
 )
-from gateway.core.policy import Known, Surface, parse
+from gateway.core.policy import Known, parse
 from tests.core.cases import HEAD, KNOWN, policy_of, problems_of
 
 WHOLE = """

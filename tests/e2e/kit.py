@@ -81,6 +81,12 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def listens(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether somebody listens on this port of loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == 0
+
+
 def text(result: CallToolResult) -> str:
     """The text of a result, as the model reads it."""
     return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
@@ -128,6 +134,7 @@ class House:
     environment: dict[str, str]
     command: str
     port: int = field(default_factory=free_port)
+    host: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
         for folder in (self.folder, self.folder / "policies", self.world):
@@ -240,16 +247,12 @@ class House:
                 words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment
             )
             try:
-                await until(lambda: process.returncode is not None or self._listens())
+                await until(lambda: process.returncode is not None or listens(self.port, self.host))
                 assert process.returncode is None, self.said()
                 yield process
             finally:
                 with anyio.CancelScope(shield=True):
                     await stop(process)
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     @asynccontextmanager
     async def client(self, door: str, era: str, *, name: str = "tester", **options: Any) -> AsyncIterator[Client]:
@@ -265,11 +268,11 @@ class House:
                 yield client
 
     @asynccontextmanager
-    async def http_client(self, era: str, token: str, **options: Any) -> AsyncIterator[Client]:
-        """A client of the SDK before a `serve` that runs."""
+    async def http_client(self, era: str, token: str, path: str = "", **options: Any) -> AsyncIterator[Client]:
+        """A client of the SDK before a `serve` that runs; `path` leads to one upstream."""
         with anyio.fail_after(DEADLINE):
             async with create_mcp_http_client({"Authorization": f"Bearer {token}"}) as http:
-                transport = streamable_http_client(self.url, http_client=http)
+                transport = streamable_http_client(self.url + path, http_client=http)
                 async with Client(transport, mode=MODES[era], cache=None, **options) as client:
                     yield client
 
@@ -335,9 +338,9 @@ class Wire:
         data = line if isinstance(line, bytes) else json.dumps(line).encode()
         await self._stdin.send(data + b"\n")
 
-    async def take(self) -> dict[str, Any]:
+    async def take(self, patience: float = PATIENCE) -> dict[str, Any]:
         """The next message that is no notice."""
-        with anyio.fail_after(PATIENCE):
+        with anyio.fail_after(patience):
             while True:
                 while b"\n" not in self._rest:
                     self._rest += await self._stdout.receive()

@@ -141,8 +141,87 @@ async def test_other_methods_paths_and_types_get_a_clear_status(house: House) ->
         assert malformed.status_code == 400
         assert malformed.json()["error"]["code"] == -32700
         plain = await http.post(house.url, content=b"{}", headers=bearer(token, **{"Content-Type": "text/plain"}))
-        assert plain.status_code in (400, 415)
+        assert plain.status_code == 415
         assert (await post(http, house, INITIALIZE, bearer(token))).status_code == 200
+
+
+MODERN = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
+def modern(method: str, **params: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """A modern request, and the headers that go with it."""
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": MODERN}}
+    headers = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": method}
+    return body, {**headers, "Mcp-Name": params["name"]} if "name" in params else headers
+
+
+@pytest.mark.slow
+async def test_a_modern_body_that_its_headers_contradict_is_refused(house: House) -> None:
+    async with raw(house) as http:
+        token = await house.token()
+        body, headers = modern("tools/call", name="ledger__note", arguments={"text": "one"})
+        lies: list[dict[str, str]] = [
+            {"Mcp-Name": "ledger__look"},
+            {"Mcp-Method": "tools/list"},
+            {"MCP-Protocol-Version": "2025-11-25"},
+            {"MCP-Protocol-Version": "1999-01-01"},
+        ]
+        for lie in lies:
+            refused = await post(http, house, body, bearer(token, **{**headers, **lie}))
+            assert refused.status_code in (400, 404), lie
+            assert "error" in refused.json(), lie
+        look, right = modern("tools/call", name="ledger__look", arguments={"text": "two"})
+        assert (await post(http, house, look, bearer(token, **right))).status_code == 200
+    assert house.forwarded == ["look two"]
+
+
+@pytest.mark.slow
+async def test_what_is_in_the_body_is_refused_or_answered_and_never_breaks_the_server(house: House) -> None:
+    async with raw(house) as http:
+        token = await house.token()
+        bodies = [
+            b"",
+            b"[]",
+            b"null",
+            b"7",
+            b"[" * 200_000,
+            b'{"a":' * 50_000,
+            b"\xff\xfe",
+            b'{"jsonrpc":"2.0"}',
+            b"\0",
+        ]
+        bodies += [json.dumps([LIST, LIST]).encode(), b'{"jsonrpc":"2.0","id":{},"method":"ping"}']
+        for era in ({}, {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/list"}):
+            for body in bodies:
+                refused = await http.post(house.url, content=body, headers=bearer(token, **era))
+                assert 400 <= refused.status_code < 500, (era, body[:20])
+        assert (await post(http, house, INITIALIZE, bearer(token))).status_code == 200
+
+
+@pytest.mark.slow
+async def test_an_upstreams_endpoint_shows_it_alone_and_its_session_is_of_no_use_elsewhere(house: House) -> None:
+    house.configure(house.ledger(), house.ledger().replace("[upstreams.ledger]", "[upstreams.second]"))
+    async with raw(house) as http:
+        token = await house.token()
+        body, headers = modern("tools/list")
+        for path, prefixes in (("", {"ledger", "second"}), ("/ledger", {"ledger"}), ("/second", {"second"})):
+            listed = await http.post(house.url + path, json=body, headers=bearer(token, **headers))
+            names = [tool["name"] for tool in listed.json()["result"]["tools"]]
+            assert {name.split("__")[0] for name in names} == prefixes, path
+        foreign, right = modern("tools/call", name="second__look", arguments={"text": "one"})
+        refused = await http.post(f"{house.url}/ledger", json=foreign, headers=bearer(token, **right))
+        assert "error" in refused.json()
+        opened = await http.post(f"{house.url}/ledger", json=INITIALIZE, headers=bearer(token))
+        session = {"mcp-session-id": opened.headers["mcp-session-id"], "mcp-protocol-version": "2025-11-25"}
+        assert (await post(http, house, LIST, bearer(token, **session))).status_code == 404
+        for unknown in ("/nobody", "/", "/ledger/x", "/Ledger"):
+            answer = await http.post(house.url + unknown, json=INITIALIZE, headers=bearer(token))
+            assert answer.status_code == 404, unknown
+    assert house.forwarded == []
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from gateway.core.model import Failure, Lost, Reason, Reply, Result
-from tests.upstreams.fleet import GOOD, HOSTILE, ask, children, running, spec, text_of, until
+from tests.upstreams.fleet import GOOD, HOSTILE, Heard, ask, children, running, spec, text_of, until
 
 TIMEOUT, LOST, FAILS, FINE = "timeout", "lost", "fails", "fine"
 ENDS = {"exit", "close_stdout", "endless", "orphan"}
@@ -81,13 +81,10 @@ async def test_a_fault_in_a_call_stays_with_that_call(fault: str, era: str) -> N
 
 
 async def test_progress_of_a_flood_is_passed_on_but_bounded() -> None:
-    seen: list[float] = []
-
-    async def progress(done: float, total: float | None, message: str | None) -> None:
-        seen.append(done)
-
+    heard = Heard()
     async with running(spec("bad", HOSTILE, timeout=20.0)) as upstreams:
-        assert kind(await ask(upstreams, "bad__progress_flood", progress=progress)) == FINE
+        assert kind(await ask(upstreams, "bad__progress_flood", ears=heard)) == FINE
+    seen = [done for done, _, _ in heard.steps]
     assert 0 < len(seen) < 20_000
     assert seen == sorted(seen)
 

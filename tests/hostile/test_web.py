@@ -12,7 +12,7 @@ import pytest
 
 from gateway.core.model import Failure, Lost, Reason, Reply, ToolRef, Unsent
 from gateway.upstreams import Upstreams, UpstreamSpec
-from tests.upstreams.fleet import ask, call, classify, running, spec, text_of
+from tests.upstreams.fleet import SILENT, ask, call, classify, running, spec, text_of
 
 WEB = str(Path(__file__).with_name("web.py"))
 
@@ -32,7 +32,8 @@ def web() -> Iterator[UpstreamSpec]:
 async def provoke(upstreams: Upstreams, name: str) -> Reply:
     """Call a tool that isn't listed."""
     made = call({})
-    return await upstreams.forward(classify(ToolRef("web", name), name, {}, ""), made.canonical, made, None)
+    tool = upstreams.catalogue.find(f"web__{name}") or classify(ToolRef("web", name), name, {}, "")
+    return await upstreams.forward(tool, made.canonical, made, SILENT)
 
 
 FAILS = ["garbage", "page", "huge", "redirect", "accepted", "400", "401", "404", "500", "503"]

@@ -186,8 +186,9 @@ def tools():
     if "strange_names" in FAULTS:
         for name in ("a\u200bb", "a\nb", "", "x" * 300, "\u0430dmin", None, "twin", "twin"):
             many.append({"name": name, "inputSchema": {"type": "object"}})
+        sys.setrecursionlimit(4_000)
         deep = {"type": "object"}
-        for _ in range(200):
+        for _ in range(500):  # two levels each: far too deep for a definition, and the others are still offered
             deep = {"type": "object", "properties": {"x": deep}}
         many.append({"name": "deep_schema", "inputSchema": deep})
         many.append({"name": "no_schema"})

@@ -1,34 +1,27 @@
-"""Wire -> call, and answer -> wire, in both eras."""
+"""Wire -> call, in both eras: every shape, one by one."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from mcp.shared.exceptions import MCPError
-from mcp_types import PROTOCOL_VERSION_META_KEY, SERVER_INFO_META_KEY
+from mcp_types import PROTOCOL_VERSION_META_KEY
 
-from gateway.core.model import Call, Done, Failure, Held, Principal, Reason, Refused, Verdict, Vote
-from gateway.server.caller import QUESTION, budget_for, can_fill_forms, vote_of
+from gateway.core.model import Call, Principal, Vote
+from gateway.server.caller import QUESTION
 from gateway.server.peer import Peer
-from gateway.server.wire import APPROVAL_KEY, DECISION_KEY, claimed_name, envelope, read_call, write_answer
-from tests.core.test_card import approval
+from gateway.server.wire import PER_HOP, Hop, Reader, claimed_name, deeper, modern_hop
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 PEER = Peer(Principal("os:ada", "os-user"), "claude-code", "s_1", "stdio")
-INFO = {"name": "wardgate", "version": "0"}
 
 
-def read(params: dict[str, Any], era: str = "modern", peer: Peer = PEER) -> Call:
-    return read_call(
-        params,
-        peer,
-        claimed="x 1",
-        era=era,
-        session_meta="dev.wardgate/session",
-        key=b"k",
-        new_id=lambda: "d_1",
-        now=NOW,
-    )
+SESSION, PROMPT = "dev.wardgate/session", "dev.wardgate/prompt"
+READER = Reader(b"k", SESSION, PER_HOP | {SESSION, PROMPT}, 8, lambda: "d_1", lambda: NOW)
+
+
+def read(params: dict[str, Any], era: str = "modern", peer: Peer = PEER, method: str = "tools/call") -> Call:
+    return READER.read(method, params, Hop(peer, "x 1", era == "modern", {}, ""))
 
 
 @pytest.mark.parametrize(
@@ -93,107 +86,114 @@ def test_a_request_state_that_is_no_text_is_invalid() -> None:
         read({"name": "t", "requestState": 7})
 
 
-@pytest.mark.parametrize(
-    ("answer", "vote"),
-    [
-        ({"action": "accept", "content": {"approve": True}}, Vote.APPROVE),
-        ({"action": "accept", "content": {"approve": False}}, Vote.DENY),
-        ({"action": "accept", "content": {"approve": "yes"}}, Vote.CANCEL),
-        ({"action": "accept", "content": {}}, Vote.CANCEL),
-        ({"action": "accept"}, Vote.CANCEL),
-        ({"action": "decline"}, Vote.DENY),
-        ({"action": "cancel"}, Vote.CANCEL),
-        ("yes", Vote.CANCEL),
-    ],
-    ids=["yes", "no", "no boolean", "empty form", "no form", "declined", "cancelled", "no object"],
-)
-def test_only_a_ticked_form_approves(answer: object, vote: Vote) -> None:
-    assert vote_of(answer) is vote
-
-
-def test_a_refusal_is_a_result_that_a_model_reads() -> None:
-    refused = Refused("d_1", Verdict.BLOCK, Reason.RULE, "NOT EXECUTED", approval())
-    result = write_answer(refused, modern=True, server_info=INFO)
-    assert result["isError"] is True
-    assert result["resultType"] == "complete"
-    assert result["_meta"][DECISION_KEY] == {"id": "d_1", "verdict": "block", "reason": "rule"}
-    assert result["_meta"][APPROVAL_KEY]["id"] == "a_0000000001"
-
-
-def test_an_upstream_error_stays_an_error() -> None:
-    with pytest.raises(MCPError) as caught:
-        write_answer(Done(None, Failure(-32001, "m", {"d": 1})), modern=False, server_info=INFO)
-    assert (caught.value.error.code, caught.value.error.data) == (-32001, {"d": 1})
-
-
-def test_a_held_call_asks_the_modern_client_by_a_handle() -> None:
-    asked = write_answer(Held(approval(), "handle", ask=True), modern=True, server_info=INFO)
-    assert asked["resultType"] == "input_required"
-    assert asked["requestState"] == "handle"
-    assert asked["inputRequests"][QUESTION]["method"] == "elicitation/create"
-    silent = write_answer(Held(approval(), "handle"), modern=True, server_info=INFO)
-    assert "inputRequests" not in silent
-
-
-def test_a_pending_call_says_so_and_carries_its_approval() -> None:
-    result = write_answer(Held(approval()), modern=False, server_info=INFO)
-    assert result["isError"] is True
-    assert "a_0000000001" in result["content"][0]["text"]
-    assert result["_meta"][DECISION_KEY]["verdict"] == "ask"
-    assert result["_meta"][APPROVAL_KEY]["expires_at"].startswith("2026-11-22T15:40")
-
-
-def test_vendor_fields_pass_and_claude_keys_do_not() -> None:
-    value = {
-        "content": [],
-        "vendor": {"x": None},
-        "_meta": {"anthropic/x": 1, "v/y": 2, SERVER_INFO_META_KEY: {"name": "liar"}},
-    }
-    result = write_answer(Done(value), modern=True, server_info=INFO)
-    assert result["vendor"] == {"x": None}
-    assert result["_meta"] == {"v/y": 2, SERVER_INFO_META_KEY: INFO}
-
-
-def test_a_legacy_result_loses_what_its_era_does_not_know() -> None:
-    result = envelope({"resultType": "complete", "ttlMs": 1, "structuredContent": [1]}, modern=False, server_info=INFO)
-    assert result == {}
-
-
-class _Info:
-    name, version = "claude\x00-code", "2.1"
-
-
 def test_a_claimed_name_is_printable_and_bounded() -> None:
-    assert claimed_name(_Info()) == "claude-code 2.1"
+    assert claimed_name({"name": "claude\x00-code", "version": "2.1"}) == "claude-code 2.1"
+    assert claimed_name({"name": "n" * 500, "version": 3}) == "n" * 128
     assert claimed_name(None) == ""
 
 
-def test_budgets_know_clients_and_progress_tokens() -> None:
-    assert budget_for("claude-code 2.1", True, None) > budget_for("claude-code 2.1", False, None)
-    assert budget_for("other", False, None) == 25.0
-    assert budget_for("other", False, 1.5) == 1.5
+def test_arguments_may_be_nested_as_deep_as_the_limit_and_no_deeper() -> None:
+    def nested(levels: int) -> dict[str, Any]:
+        value: Any = 1
+        for _ in range(levels - 1):
+            value = [value]
+        return {"a": value}
+
+    assert read({"name": "t", "arguments": nested(8)}).arguments == nested(8)
+    with pytest.raises(MCPError) as caught:
+        read({"name": "t", "arguments": nested(9)})
+    assert (caught.value.error.code, "8 levels" in caught.value.error.message) == (-32602, True)
+    assert read({"name": "t", "arguments": {"a": "{[" * 50}}).arguments == {"a": "{[" * 50}
+    assert read({"name": "t", "arguments": {"a": [{}] * 50}}).canonical.count(b"{") == 51
 
 
-class _Modes:
-    def __init__(self, form: object, url: object) -> None:
-        self.form, self.url = form, url
+def test_arguments_too_deep_to_encode_are_told_apart_from_what_is_no_json() -> None:
+    value: Any = 1
+    for _ in range(5000):
+        value = [value]
+    with pytest.raises(MCPError) as caught:
+        read({"name": "t", "arguments": {"a": value}})
+    assert "8 levels" in caught.value.error.message
 
 
-class _Capabilities:
-    def __init__(self, elicitation: object) -> None:
-        self.elicitation = elicitation
+@pytest.mark.parametrize("where", ["_meta", "inputResponses"])
+def test_what_else_passes_on_is_no_deeper_either(where: str) -> None:
+    deep = {"vendor/x": [[[[[[[[[1]]]]]]]]]}
+    with pytest.raises(MCPError) as caught:
+        read({"name": "t", "requestState": "h", where: deep})
+    assert f"`{where}`" in caught.value.error.message
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "can"),
-    [
-        (None, False),
-        (_Capabilities(None), False),
-        (_Capabilities(_Modes(None, None)), True),
-        (_Capabilities(_Modes({}, {})), True),
-        (_Capabilities(_Modes(None, {})), False),
-    ],
-    ids=["none", "no elicitation", "empty means form", "both", "url only"],
+    ("value", "depth"), [(1, 0), ({}, 1), ([], 1), ({"a": 1}, 1), ({"a": {}}, 2), ([[], {"b": [1]}], 3)]
 )
-def test_forms_need_the_form_mode(capabilities: object, can: bool) -> None:
-    assert can_fill_forms(capabilities) is can
+def test_depth_is_counted_in_objects_and_arrays(value: Any, depth: int) -> None:
+    assert not deeper(value, depth)
+    assert depth == 0 or deeper(value, depth - 1)
+
+
+def test_the_answers_of_a_second_round_are_kept_by_their_keys() -> None:
+    answers = {"q1": {"action": "accept", "content": {"n": None}}, "q2": {"roots": []}}
+    for method, params in (
+        ("tools/call", {"name": "t"}),
+        ("prompts/get", {"name": "p"}),
+        ("resources/read", {"uri": "u"}),
+    ):
+        resume = read({**params, "requestState": "h", "inputResponses": answers}, method=method).resume
+        assert resume is not None
+        assert (resume.handle, resume.vote, resume.answers) == ("h", None, answers)
+    with pytest.raises(MCPError):
+        read({"name": "t", "requestState": "h", "inputResponses": [1]})
+
+
+def test_other_methods_have_no_second_round() -> None:
+    completion = {"ref": {"type": "ref/prompt", "name": "p"}, "argument": {}, "requestState": "h"}
+    assert read(completion, method="completion/complete").resume is None
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("prompts/get", {"name": ""}),
+        ("prompts/get", {"name": "p", "arguments": []}),
+        ("resources/read", {"uri": ""}),
+        ("resources/subscribe", {}),
+        ("completion/complete", {"ref": "p"}),
+        ("completion/complete", {"ref": {"type": "ref/prompt", "uri": "u"}}),
+        ("completion/complete", {"ref": {"type": "ref/resource", "name": "p"}}),
+    ],
+)
+def test_what_names_nothing_is_no_call(method: str, params: dict[str, Any]) -> None:
+    with pytest.raises(MCPError) as caught:
+        read(params, method=method)
+    assert caught.value.error.code == -32602
+
+
+def test_a_completion_is_of_its_prompt_or_template_and_keeps_what_the_client_sent() -> None:
+    ref = {"type": "ref/resource", "uri": "memo://{x}", "vendor": 1}
+    argument = {"name": "x", "value": "a"}
+    call = read({"ref": ref, "argument": argument, "context": None, "_meta": {}}, method="completion/complete")
+    assert (call.exposed, call.arguments) == ("memo://{x}", {"ref": ref, "argument": argument})
+
+
+def test_a_modern_request_says_who_sent_it() -> None:
+    meta = {
+        "io.modelcontextprotocol/clientInfo": {"name": "x", "version": "2"},
+        "io.modelcontextprotocol/clientCapabilities": {"roots": {}, "vendor": None},
+        "io.modelcontextprotocol/logLevel": "info",
+    }
+    hop = modern_hop({"_meta": meta}, PEER)
+    assert (hop.claimed, hop.capabilities, hop.log_level) == ("x 2", {"roots": {}, "vendor": None}, "info")
+    odd = modern_hop({"_meta": {"io.modelcontextprotocol/logLevel": ["info"]}}, PEER)
+    assert (odd.claimed, odd.capabilities, odd.log_level) == ("", {}, "")
+    assert modern_hop(None, PEER).capabilities == {}
+
+
+def test_a_prompt_that_is_handed_over_goes_to_no_upstream() -> None:
+    assert read({"name": "t", "_meta": {PROMPT: "secret plan", SESSION: "x"}}).context.meta == {}
+
+
+def test_a_seat_is_of_principal_client_and_session() -> None:
+    assert PEER.seat == "os:ada/claude-code/s_1"
+    assert PEER.at("s_2").seat == "os:ada/claude-code/s_2"
+    assert read({"name": "t"}).context.seat == PEER.seat

@@ -10,7 +10,7 @@ from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCRequest
 
 from gateway.errors import ConfigurationError
-from gateway.transport.process import Command, running, visible
+from gateway.transport.process import Command, running
 
 
 def python(code: str, **more: object) -> Command:
@@ -145,10 +145,6 @@ async def test_descriptors_are_closed_after_use() -> None:
         async with running(python("import sys; sys.stdin.read()")):
             pass
     assert len(os.listdir("/proc/self/fd")) == before
-
-
-def test_hidden_and_direction_changing_characters_are_made_visible() -> None:
-    assert visible("a\x1b[0m\u202eb\u200b\n\u00e9") == "a\\x1b[0m\\u202eb\\u200b\n\u00e9"
 
 
 def test_a_secret_in_the_environment_is_not_in_the_repr() -> None:

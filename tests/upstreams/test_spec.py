@@ -1,5 +1,6 @@
 """From the configuration to what is run."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,29 @@ async def test_a_reference_that_cannot_be_resolved_fails_this_upstream_only(
         state, detail = upstreams.state("up")
     assert state == "failed"
     assert "expected the variable" in detail
+
+
+def test_a_folder_for_each_workspace_takes_the_place_of_the_variable(tmp_path: Path) -> None:
+    upstream = Upstream("up", OWNER, tmp_path, 7.0, "server", ("--root=${WORKSPACE}",), per="workspace")
+    spec = spec_of(upstream, Limits(), {"WORKSPACE": "/of/the/gateway"}, nobody)
+    assert spec.needs_workspace
+    assert (spec.at("/w").args, spec.at("/w").workspace) == (("--root=/w",), "/w")
+    assert not spec.at("/w").needs_workspace
+    with pytest.raises(ConfigurationError):
+        spec.at("")
+
+
+def test_limits_are_the_configured_ones(tmp_path: Path) -> None:
+    limits = Limits(resources_per_upstream=1, templates_per_upstream=2, prompts_per_upstream=3, instances=4)
+    spec = spec_of(Upstream("up", OWNER, tmp_path, 7.0, "server"), limits, {}, nobody)
+    assert (spec.most_resources, spec.most_templates, spec.most_prompts, spec.most_instances) == (1, 2, 3, 4)
+    assert (spec.most_subscriptions, spec.question, spec.elicit) == (256, 600.0, "block")
+
+
+async def test_a_sandbox_that_cannot_be_had_is_no_start_without_one(tmp_path: Path) -> None:
+    upstream = Upstream("up", OWNER, tmp_path, 7.0, sys.executable, ("-c", "pass"), sandbox="bwrap")
+    spec = spec_of(upstream, Limits(), {"PATH": str(tmp_path)}, nobody)
+    async with running(spec) as upstreams:
+        state, detail = upstreams.state("up")
+    assert state == "failed"
+    assert "bwrap" in detail

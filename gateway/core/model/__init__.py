@@ -4,12 +4,16 @@ Values only: nothing here reads a clock, a file or the network.
 """
 
 from gateway.core.model.answers import (
+    Again,
     Answer,
+    Asked,
+    Asking,
     Done,
     Failure,
     Finding,
     Held,
     Lost,
+    Question,
     Record,
     Refused,
     Reply,
@@ -44,6 +48,7 @@ from gateway.core.model.vocabulary import (
     Release,
     SecretAction,
     SinkKind,
+    Surface,
     Tier,
     Trust,
     Verdict,
@@ -51,9 +56,12 @@ from gateway.core.model.vocabulary import (
 )
 
 __all__ = [
+    "Again",
     "Answer",
     "Approval",
     "ApprovalState",
+    "Asked",
+    "Asking",
     "Call",
     "Client",
     "Context",
@@ -77,6 +85,7 @@ __all__ = [
     "Preview",
     "Principal",
     "Proof",
+    "Question",
     "Reason",
     "Record",
     "Refused",
@@ -88,6 +97,7 @@ __all__ = [
     "Screened",
     "SecretAction",
     "SinkKind",
+    "Surface",
     "Tier",
     "Tool",
     "ToolRef",

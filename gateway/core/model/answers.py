@@ -62,7 +62,41 @@ class Lost:
     detail: str
 
 
-Reply = Result | Failure | Unsent | Lost
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an upstream asks in the middle of a call: `elicitation/create`, `sampling/createMessage` or `roots/list`.
+
+    `key` is the upstream's own for it (modern), or made by us (legacy); it tells answers apart.
+    """
+
+    key: str
+    method: str
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The upstream needs answers before it goes on.
+
+    Modern: the call ended, and is sent again with `state` (the upstream's own, verbatim; None: it gave none). Legacy:
+    the call is still open at the upstream and waits under the ticket `parked`.
+    """
+
+    questions: tuple[Question, ...]
+    state: str | None = None
+    parked: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """How a call that was `Asked` goes on: answers by key (a `Failure` refuses the question), and what it left."""
+
+    answers: "Mapping[str, Mapping[str, Any] | Failure]"
+    state: str | None = None
+    parked: str = ""
+
+
+Reply = Result | Failure | Unsent | Lost | Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +125,19 @@ class Refused:
     reason: Reason
     text: str
     approval: Approval | None = None
+    requires: Mapping[str, Any] | None = None  # capabilities that the client would have to declare
 
 
-Answer = Done | Held | Refused
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The upstream's questions go to the client (modern), which comes back with `handle`; none: just call again."""
+
+    call: str
+    handle: str
+    questions: tuple[Question, ...]
+
+
+Answer = Done | Held | Refused | Asking
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):

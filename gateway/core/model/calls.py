@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from gateway.core.model.vocabulary import Effect, SecretAction, SinkKind, Tier, Trust, Vote
+from gateway.core.model.vocabulary import Effect, SecretAction, SinkKind, Surface, Tier, Trust, Vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,10 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class ToolRef:
-    """A tool by its upstream's key in `upstreams.toml` and the upstream's own name for it."""
+    """A tool by its upstream's key in `upstreams.toml` and the upstream's own name for it.
+
+    Of a resource `name` is the URI, of a prompt its own name, of a method the method.
+    """
 
     upstream: str
     name: str
@@ -97,7 +100,10 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool as it is exposed: the upstream's definition, its digest, and what the labels make of it."""
+    """A tool as it is exposed: the upstream's definition, its digest, and what the labels make of it.
+
+    Resources, prompts and methods are called along the same path, and are tools of another surface.
+    """
 
     ref: ToolRef
     exposed_as: str
@@ -107,6 +113,7 @@ class Tool:
     tier: Tier
     labels: Labels
     owner: Owner | None = None
+    surface: Surface = Surface.TOOLS
 
     @property
     def labelled(self) -> bool:
@@ -124,22 +131,32 @@ class Context:
     trace: str = ""  # traceparent, as sent
     connection: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)  # `_meta` that may pass on to the upstream
+    seat: str = ""  # principal, client and connection: what upstreams with `per = "client"` are kept for
+    workspace: str = ""  # the client's working directory, as its shim said; empty: unknown
+    only: str = ""  # the one upstream that this endpoint shows (`/mcp/<upstream>`); empty: all
+    capabilities: Mapping[str, Any] = field(default_factory=dict)  # what the client declared, as on the wire
+    log_level: str = ""  # how much the client wants to hear of the upstream's log; empty: nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """The second round of a modern call: the handle that the gateway gave, and what the user answered (None: call
-    again).
+    """A further round of a modern call: the handle that the gateway gave, what the user answered to our own question
+    (None: call again), and the answers to the upstream's by the keys that we gave out, as they came from the wire.
     """
 
     handle: str
     vote: Vote | None = None
+    answers: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request for one tool. `canonical` is what is checked, hashed and sent; `digest` is keyed (HMAC-SHA256
-    hex).
+    """One request for one tool (or resource, prompt, completion: `method` says which).
+
+    `canonical` is what is checked, hashed and sent; `digest` is keyed (HMAC-SHA256 hex). `exposed` and `arguments` are
+    of `resources/read`, `subscribe` and `unsubscribe` the URI and `{"uri": ...}`; of `prompts/get` the exposed name and
+    its arguments; of `completion/complete` the exposed name or the URI template that is referred to, and
+    `{"ref": ..., "argument": ..., "context": ...}` as the client sent them.
     """
 
     id: str
@@ -152,3 +169,4 @@ class Call:
     at: datetime
     context: Context
     resume: Resume | None = None
+    method: str = "tools/call"

@@ -97,6 +97,7 @@ class Facts:
     used: Mapping[str, int] = field(default_factory=dict)  # rule id -> allows of this principal in its rate window
     approval: Approval | None = None  # an approved row that is bound to exactly this call
     nodes: int = 0  # number of values in the arguments
+    elicit: str = "block"  # what the upstream may ask people: block | form | url
 
 
 @dataclass(frozen=True, slots=True)

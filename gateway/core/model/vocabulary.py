@@ -15,6 +15,15 @@ class Effect(str, Enum):
     DESTRUCTIVE = "destructive"
 
 
+class Surface(str, Enum):
+    """What a call is of, and what a rule speaks of; a method is what an upstream asks, or a completion."""
+
+    TOOLS = "tools"
+    RESOURCES = "resources"
+    PROMPTS = "prompts"
+    METHODS = "methods"
+
+
 class Tier(str, Enum):
     """How strictly a call is checked; it follows from the effect."""
 
@@ -84,8 +93,17 @@ class Reason(str, Enum):
     # decided by fact
     SELF_PROTECTION = "self-protection"  # the call reaches the gateway's own files
     UNKNOWN_TOOL = "unknown-tool"  # no such tool in the catalogue
+    UNKNOWN_RESOURCE = "unknown-resource"  # no upstream lists the URI or has a template for it (or several have)
+    UNKNOWN_PROMPT = "unknown-prompt"  # no such prompt, or nothing to complete
     UPSTREAM_DOWN = "upstream-down"  # its upstream is not connected: nothing was forwarded
     INVALID_ARGUMENTS = "invalid-arguments"  # arguments that are no JSON object, or can't be canonicalised
+    # questions of upstreams
+    METHOD_BLOCKED = "method-blocked"  # an upstream asked for what no rule or `elicit` key lets through
+    QUESTION_SHARED = "question-shared"  # it asked on a connection that several clients share: nobody knows whom
+    QUESTION_UNFIT = "question-unfit"  # it asked for credentials, for nothing, or for a page that is not https
+    CLIENT_UNABLE = "client-unable"  # it asked for what the client did not declare that it can do
+    TOO_MANY_ROUNDS = "too-many-rounds"  # it asked again and again
+    QUESTION_EXPIRED = "question-expired"  # nobody came back with an answer in time: the outcome is unknown
     # approvals
     APPROVED = "approved"  # a person approved exactly this call
     APPROVAL_DENIED = "approval-denied"
@@ -187,5 +205,6 @@ class Kind(str, Enum):
     CATALOGUE = "catalogue"
     INTENT = "intent"  # a call is about to be forwarded
     OUTCOME = "outcome"  # a call ended
+    QUESTION = "question"  # an upstream asked people or models something in the middle of a call
     APPROVAL = "approval"  # an approval was opened or settled
     SIGNAL = "signal"

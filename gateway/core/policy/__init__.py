@@ -8,7 +8,7 @@ from datetime import date
 
 from gateway.core.canon import digest
 from gateway.core.policy.check import findings
-from gateway.core.policy.nouns import Approve, FilePlan, Plan, Policy, PolicyFile, Rate, Rule, Surface, ToolEntry
+from gateway.core.policy.nouns import Approve, FilePlan, Plan, Policy, PolicyFile, Rate, Rule, ToolEntry
 from gateway.core.policy.read import MAX_OBSERVE, Known, read_file, read_lists
 from gateway.core.problems import Problem
 from gateway.core.section import Document
@@ -23,7 +23,6 @@ __all__ = [
     "PolicyFile",
     "Rate",
     "Rule",
-    "Surface",
     "ToolEntry",
     "parse",
 ]

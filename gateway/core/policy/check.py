@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from gateway.core.globs import common, covers, matches_any
-from gateway.core.model import Decide, ToolRef
-from gateway.core.policy.nouns import PolicyFile, Rule, Surface, ToolEntry
+from gateway.core.model import Decide, Surface, ToolRef
+from gateway.core.policy.nouns import PolicyFile, Rule, ToolEntry
 from gateway.core.problems import Problem, Severity
 
 T = TypeVar("T")

@@ -1,23 +1,24 @@
 """The policy as values: files, rules, labels, lists. Immutable; nothing here reads a file or a clock."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from enum import Enum
 
 from gateway.core.conditions import Condition
 from gateway.core.globs import matches, matches_any
-from gateway.core.model import Decide, Decision, Labels, Obligation, OutputLabel, Owner, Place, Proof, ToolRef
+from gateway.core.model import (
+    Decide,
+    Decision,
+    Labels,
+    Obligation,
+    OutputLabel,
+    Owner,
+    Place,
+    Proof,
+    Surface,
+    ToolRef,
+)
 from gateway.core.sinks import ValueList
-
-
-class Surface(str, Enum):
-    """What a rule speaks of."""
-
-    TOOLS = "tools"
-    RESOURCES = "resources"
-    PROMPTS = "prompts"
-    METHODS = "methods"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One `[[rule]]`. Patterns of tools are whole: `upstream/tool`."""
+    """One `[[rule]]`. Patterns are whole: `upstream/tool`, `upstream/URI`, `upstream/prompt`, `upstream/method`."""
 
     id: str
     surface: Surface
@@ -59,9 +60,9 @@ class Rule:
         """Whether the rule holds whoever calls."""
         return not self.clients or ("*" in self.clients and self.decide is not Decide.ALLOW)
 
-    def speaks_of(self, ref: ToolRef) -> bool:
-        """Whether a tool is one of the rule's."""
-        return self.surface is Surface.TOOLS and matches_any(self.patterns, str(ref))
+    def speaks_of(self, ref: ToolRef, surface: Surface = Surface.TOOLS) -> bool:
+        """Whether a tool (or resource, prompt, method) is one of the rule's."""
+        return self.surface is surface and names(self.patterns, ref, surface)
 
     def admits(self, client: str) -> bool:
         """Whether the rule holds for a client; an unknown one is never allowed something by name."""
@@ -82,7 +83,7 @@ class ToolEntry:
 
 @dataclass(frozen=True, slots=True)
 class SurfaceEntry:
-    """One `[[resource]]` or `[[prompt]]`: patterns of URIs or names, and what their output is."""
+    """One `[[resource]]` or `[[prompt]]`: what its output is. Patterns are whole: `upstream/URI`, `upstream/prompt`."""
 
     surface: Surface
     patterns: tuple[str, ...]
@@ -137,6 +138,18 @@ class PolicyFile:
                     return entry
         return None
 
+    def surface_entry(self, ref: ToolRef, surface: Surface) -> SurfaceEntry | None:
+        """The first entry that labels a resource or a prompt."""
+        entries = (entry for entry in self.surfaces if entry.surface is surface)
+        return next((entry for entry in entries if names(entry.patterns, ref, surface)), None)
+
+
+def names(patterns: Sequence[str], ref: ToolRef, surface: Surface) -> bool:
+    """Whether one of the patterns is of `ref`; a lone `*` is every resource of an upstream, slashes or not."""
+    if surface is Surface.RESOURCES and ("*/*" in patterns or f"{ref.upstream}/*" in patterns):
+        return True
+    return matches_any(patterns, str(ref))
+
 
 @dataclass(frozen=True, slots=True)
 class FilePlan:
@@ -169,12 +182,19 @@ class Policy:
     # What was worked out per tool and client, so that a decision's cost does not grow with the number of rules.
     plans: dict[tuple[str, ...], Plan] = field(default_factory=dict, compare=False, repr=False)
 
-    def hides(self, ref: ToolRef) -> bool:
+    def hides(self, ref: ToolRef, surface: Surface = Surface.TOOLS) -> bool:
         """Whether a rule blocks a tool for everybody and always: it is left out of `tools/list`."""
         return any(
-            rule.decide is Decide.BLOCK and rule.when is None and rule.for_everybody and rule.speaks_of(ref)
+            rule.decide is Decide.BLOCK and rule.when is None and rule.for_everybody and rule.speaks_of(ref, surface)
             for file in self.files
             for rule in file.rules
+        )
+
+    def may_allow(self, ref: ToolRef, surface: Surface, client: str) -> bool:
+        """Whether some rule could allow it, and none blocks it always: only then is a question worth asking."""
+        rules = [rule for file in self.files for rule in file.rules if rule.speaks_of(ref, surface)]
+        return not self.hides(ref, surface) and any(
+            rule.decide is Decide.ALLOW and rule.admits(client) for rule in rules
         )
 
     def rates(self) -> Mapping[str, timedelta]:

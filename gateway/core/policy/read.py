@@ -14,9 +14,10 @@ from gateway.core.model import (
     Preview,
     SecretAction,
     SinkKind,
+    Surface,
     Trust,
 )
-from gateway.core.policy.nouns import PolicyFile, Surface, SurfaceEntry, ToolEntry
+from gateway.core.policy.nouns import PolicyFile, SurfaceEntry, ToolEntry
 from gateway.core.policy.rules import read_budget, read_loop, read_rule
 from gateway.core.problems import nearest
 from gateway.core.section import Section
@@ -79,7 +80,7 @@ def read_file(section: Section, known: Known, lists: Mapping[str, ValueList]) ->
     scope = _Scope(upstream, known, lists)
     tools = [_tool(entry, scope) for entry in section.each("tool")]
     surfaces = [
-        _surface(entry, surface)
+        _surface(entry, surface, scope)
         for key, surface in (("resource", Surface.RESOURCES), ("prompt", Surface.PROMPTS))
         for entry in section.each(key)
     ]
@@ -112,8 +113,8 @@ class _Scope:
         self.clients, self.approvers = known.clients, known.approvers
         self._known = known
 
-    def patterns(self, section: Section, key: str) -> tuple[str, ...]:
-        """Tool patterns as `upstream/tool`."""
+    def patterns(self, section: Section, key: str, surface: Surface = Surface.TOOLS) -> tuple[str, ...]:
+        """Patterns as `upstream/tool`; of resources and methods, which tell by themselves, for any upstream."""
         found = section.texts(key, "a pattern or a list of patterns", single=True)
         if key in section and section.raw(key) == []:
             section.wrong(key, "at least one pattern", "[]")
@@ -121,12 +122,12 @@ class _Scope:
         for pattern in found:
             if re.search(r"[\[\]{}!]", pattern):
                 section.problem(key, f"expected only `*` and `?` as wildcards, found `{pattern}`", pattern)
-            elif self.upstream:
-                whole.append(f"{self.upstream}/{pattern}")
+            elif self.upstream or surface in (Surface.RESOURCES, Surface.METHODS):
+                whole.append(f"{self.upstream or '*'}/{pattern}")
             elif pattern.count("/") != 1:
                 hint = f"*/{pattern.replace('/', '')}"
                 section.problem(
-                    key, f"without `upstream` a pattern is `upstream/tool`, found `{pattern}`", pattern, hint
+                    key, f"without `upstream` a pattern is `upstream/name`, found `{pattern}`", pattern, hint
                 )
             else:
                 self._upstream(section, key, pattern.partition("/")[0])
@@ -212,9 +213,9 @@ def _preview(section: Section) -> Preview | None:
     return preview
 
 
-def _surface(section: Section, surface: Surface) -> SurfaceEntry:
-    patterns = section.texts("match", "a pattern or a list of patterns", single=True)
-    if not patterns:
+def _surface(section: Section, surface: Surface, scope: _Scope) -> SurfaceEntry:
+    patterns = scope.patterns(section, "match", surface)
+    if "match" not in section:
         section.required("match", "what the entry labels")
     entry = SurfaceEntry(surface, patterns, _output(section), section.place)
     section.close()

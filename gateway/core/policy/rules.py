@@ -9,13 +9,14 @@ from typing import Protocol
 from gateway.core.conditions import Condition, compile_condition, passes_empty
 from gateway.core.expressions import read
 from gateway.core.globs import matches
-from gateway.core.model import Decide, Obligation, ObligationKind, Proof
-from gateway.core.policy.nouns import Approve, Budget, Loop, Rate, Rule, Surface
+from gateway.core.model import Decide, Obligation, ObligationKind, Proof, Surface
+from gateway.core.policy.nouns import Approve, Budget, Loop, Rate, Rule
 from gateway.core.problems import nearest
 from gateway.core.section import Section
 from gateway.core.sinks import ValueList
 
-METHODS = ("sampling/createMessage", "elicitation/create", "completion/complete", "roots/list")
+COMPLETION = "completion/complete"
+METHODS = ("sampling/createMessage", "elicitation/create", COMPLETION, "roots/list")
 WINDOWS = {
     "second": timedelta(seconds=1),
     "minute": timedelta(minutes=1),
@@ -33,8 +34,8 @@ class Scope(Protocol):
     clients: frozenset[str] | None
     approvers: Mapping[str, frozenset[str]] | None
 
-    def patterns(self, section: Section, key: str) -> tuple[str, ...]:
-        """Tool patterns as `upstream/tool`."""
+    def patterns(self, section: Section, key: str, surface: Surface = Surface.TOOLS) -> tuple[str, ...]:
+        """Patterns as `upstream/tool`, `upstream/URI`, `upstream/prompt` or `upstream/method`."""
 
 
 def read_rule(section: Section, scope: Scope) -> Rule | None:
@@ -44,6 +45,7 @@ def read_rule(section: Section, scope: Scope) -> Rule | None:
     if "decide" not in section:
         section.required("decide", "one of allow, ask, ask-unless-proven, block")
     surface, patterns = _speaks_of(section, scope)
+    _check_surface(section, surface, patterns, decide)
     rule = Rule(
         id=identity,
         surface=surface,
@@ -70,10 +72,8 @@ def _identity(section: Section) -> str:
 
 def _speaks_of(section: Section, scope: Scope) -> tuple[Surface, tuple[str, ...]]:
     given = [surface for surface in Surface if surface.value in section]
-    found: dict[Surface, tuple[str, ...]] = {Surface.TOOLS: scope.patterns(section, "tools")}
-    for surface in (Surface.RESOURCES, Surface.PROMPTS, Surface.METHODS):
-        found[surface] = section.texts(surface.value, "a pattern or a list of patterns", single=True)
-    for method in found[Surface.METHODS]:
+    found = {surface: scope.patterns(section, surface.value, surface) for surface in Surface}
+    for method in section.texts("methods", "a method or a list of methods", single=True):
         if method not in METHODS:
             section.problem("methods", f"unknown method `{method}`", method, nearest(method, METHODS))
     if len(given) != 1:
@@ -81,6 +81,17 @@ def _speaks_of(section: Section, scope: Scope) -> tuple[Surface, tuple[str, ...]
         section.problem("id", f"expected exactly one of tools, resources, prompts, methods, found {what}")
     surface = given[0] if given else Surface.TOOLS
     return surface, found[surface]
+
+
+def _check_surface(section: Section, surface: Surface, patterns: tuple[str, ...], decide: Decide) -> None:
+    """What only tools can have, and what an upstream's question can't get."""
+    if surface is not Surface.TOOLS and ("set" in section or "drop" in section):
+        key = "set" if "set" in section else "drop"
+        section.problem(key, f"expected only in a rule of tools, found in one of {surface.value}")
+    asks = decide in (Decide.ASK, Decide.ASK_UNLESS_PROVEN)
+    questions = any(not pattern.endswith(f"/{COMPLETION}") for pattern in patterns)
+    if surface is Surface.METHODS and asks and questions:
+        section.warn("decide", "what an upstream asks can be allowed or blocked: it is blocked")
 
 
 def _clients(section: Section, scope: Scope) -> tuple[str, ...]:

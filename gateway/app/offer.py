@@ -1,0 +1,68 @@
+"""What of the upstreams is offered to clients, as what, and what each side is told of the other.
+
+It forwards nothing and waits for nobody.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gateway.config import Settings
+from gateway.core.inquiry import ELICIT, declarable
+from gateway.core.model import Surface, Tool, ToolRef
+from gateway.core.policy import Policy
+from gateway.core.risk import classify, labels_for, surface_labels
+from gateway.upstreams.catalogue import Catalogue
+
+TITLE = (
+    "Wardgate stands before these servers and decides on each call. A result that begins with NOT EXECUTED was "
+    "refused, or waits for a person: do what it says."
+)
+
+
+class Offer:
+    """What one configuration and policy make of what upstreams list. `clean` redacts a short text, or empties it."""
+
+    def __init__(self, settings: Settings, policy: Policy, clean: Callable[[str], str]) -> None:
+        self._settings, self._policy, self._clean = settings, policy, clean
+
+    def classify(
+        self, ref: ToolRef, exposed: str, definition: Mapping[str, Any], digest: str, surface: Surface, listed: bool
+    ) -> Tool:
+        """A definition with its labels; see `catalogue.Classify`."""
+        tool = surface is Surface.TOOLS
+        labels = labels_for(self._policy, ref) if tool else surface_labels(self._policy, ref, surface, listed=listed)
+        owner = self._settings.upstreams[ref.upstream].owner
+        return classify(definition, ref, exposed, digest, labels, owner, surface)
+
+    def declare(self, upstream: str, client: str, capabilities: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What an upstream may hear of what a client can do: what its `elicit` key and the policy might let through."""
+        if not capabilities:
+            return capabilities
+
+        def admits(method: str) -> bool:
+            ref = ToolRef(upstream, method)
+            if method == ELICIT:
+                return not self._policy.hides(ref, Surface.METHODS)
+            return self._policy.may_allow(ref, Surface.METHODS, client)
+
+        return declarable(capabilities, self._settings.upstreams[upstream].elicit, admits)
+
+    def shown(self, catalogue: Catalogue, kind: str, only: str) -> Sequence[Tool]:
+        """What a list of one kind holds: everything but what a rule blocks for everybody and always."""
+        offered = catalogue.offered(kind, only)
+        return [tool for tool in offered if not self._policy.hides(tool.ref, tool.surface)]
+
+    def hidden(self, catalogue: Catalogue, only: str) -> int:
+        """How many tools that leaves out."""
+        return sum(self._policy.hides(tool.ref) for tool in catalogue.offered("tools", only))
+
+    def about(self, catalogue: Catalogue, only: str) -> str:
+        """The instructions that clients get: what stands here, what is hidden, and the words of believed upstreams."""
+        names = [name for name in self._settings.upstreams if only in ("", name)]
+        said = [f"{TITLE} Servers: {', '.join(names)}."]
+        if left_out := self.hidden(catalogue, only):
+            said.append(f"{left_out} of their tools are hidden by policy.")
+        for name, text in catalogue.instructions.items():
+            if name in names and self._settings.upstreams[name].instructions and (clean := self._clean(text)):
+                said.append(f"Instructions of the server `{name}`:\n{clean}")
+        return "\n\n".join(said)

@@ -1,0 +1,81 @@
+"""Serve streamable HTTP for one gateway: the door, what is behind it, and the server before it.
+
+Decides nothing. Imported by `serve` only: nothing else speaks HTTP.
+"""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+import uvicorn
+
+from gateway.app.build import Gateway
+from gateway.config import Auth
+from gateway.server.auth import Admission
+from gateway.server.http import Door, DoorSettings, names_of, session_manager
+from gateway.server.listener import uvicorn_config
+from gateway.tokens import Tokens
+
+if TYPE_CHECKING:
+    from gateway.server.jwts import Jwts
+
+FLUSH = 3.0  # seconds that answers which are being written get
+
+
+class _Quiet(uvicorn.Server):
+    """uvicorn without signal handlers: `serve` has them."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+class Web:
+    """The HTTP side of a gateway."""
+
+    def __init__(self, gateway: Gateway, listener: socket.socket) -> None:
+        settings = gateway.settings
+        limits, auth = settings.limits, settings.auth
+        names = names_of(settings.gateway.host, listener.getsockname()[1], auth.audience if auth is not None else "")
+        # A client may have a stream open, and one of them all its calls: in flight and waiting.
+        most = limits.connections + limits.calls_per_client + limits.queue
+        admission = Admission(Tokens(settings.gateway.state), settings.clients, _jwts(auth))
+        self._manager = session_manager(gateway.face.server, names, limits.line, limits.connections)
+        self._door = Door(
+            self._manager.handle_request,
+            admission.admit,
+            DoorSettings(names, frozenset(settings.upstreams), auth, limits.line, most),
+        )
+        self._server = _Quiet(uvicorn_config(self._door, most))
+        self._listener = listener
+        self._over = anyio.Event()
+
+    async def run(self) -> None:
+        """Serve until `end`, or until cancelled."""
+        try:
+            async with self._manager.run():
+                await self._server.serve(sockets=[self._listener])
+        finally:
+            self._over.set()
+
+    def drain(self) -> None:
+        """Refuse what is new from now on; what runs goes on, and its answers leave."""
+        self._door.draining = True
+
+    async def end(self) -> None:
+        """Write out what is being answered, and end."""
+        self._server.should_exit = True
+        with anyio.move_on_after(FLUSH):
+            await self._over.wait()
+
+
+def _jwts(auth: Auth | None) -> "Jwts | None":
+    if auth is None:
+        return None
+    from gateway.server.jwts import Jwts  # imported late: most gateways have no issuer
+    from gateway.server.keys import IssuerKeys
+
+    return Jwts(auth, IssuerKeys(auth.issuer))

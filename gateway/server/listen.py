@@ -1,0 +1,105 @@
+"""`subscriptions/listen`: the streams on which modern clients are told of changes.
+
+The SDK writes the stream; which resources it may tell of is decided on the path of a call, not here.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from mcp.server.context import ServerRequestContext
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
+from mcp.shared.exceptions import MCPError
+from mcp_types import SubscriptionsListenRequestParams, SubscriptionsListenResult
+
+from gateway.server.answers import REFUSED
+from gateway.server.notices import Notices, Watcher
+from gateway.server.peer import Peer
+
+MOST_STREAMS = 64  # of one seat at a time
+UNSUBSCRIBE_DEADLINE = 5.0  # seconds that ending a stream may take
+
+Context = ServerRequestContext[Any, Any]
+Subscribe = Callable[[Context, str, str], Awaitable[bool]]
+"""`(request, method, uri)`: take a call of `resources/subscribe` or `unsubscribe` along its path; was it done?"""
+
+
+@dataclass(slots=True)
+class _Seat:
+    """The streams of one seat; one subscription of the upstream's serves all of them."""
+
+    streams: int = 0
+    uris: Counter[str] = field(default_factory=Counter)
+    turn: anyio.Lock = field(default_factory=anyio.Lock)
+
+
+class Listening:
+    """All listen streams."""
+
+    def __init__(self, notices: Notices, subscribe: Subscribe, most: int) -> None:
+        """`most` is how many resources one stream may be told of."""
+        self._notices, self._subscribe, self._most = notices, subscribe, most
+        self._seats: dict[str, _Seat] = {}
+        self._handlers: dict[int, ListenHandler] = {}
+        self._closed = False
+
+    async def serve(
+        self, ctx: Context, params: SubscriptionsListenRequestParams, peer: Peer
+    ) -> SubscriptionsListenResult:
+        """Serve one stream until its client, or `close`, ends it; raises `MCPError` over a limit."""
+        if self._closed:
+            raise MCPError(REFUSED, "busy: the gateway is about to stop")
+        wanted = tuple(dict.fromkeys(params.notifications.resource_subscriptions or ()))
+        if len(wanted) > self._most:
+            raise MCPError(REFUSED, f"busy: a stream can tell of at most {self._most} resources")
+        seat = self._seats.setdefault(peer.seat, _Seat())
+        if seat.streams >= MOST_STREAMS:
+            raise MCPError(REFUSED, f"busy: at most {MOST_STREAMS} streams can be open at a time")
+        bus = InMemorySubscriptionBus()
+        handler, watcher = ListenHandler(bus), Watcher(peer.seat, peer.only, bus.publish, stream=True)
+        seat.streams += 1
+        self._handlers[id(handler)] = handler
+        try:
+            await self._take(ctx, seat, watcher, wanted)
+            self._notices.add(watcher, settled=True)
+            honored = params.notifications.model_copy(
+                update={"resource_subscriptions": [uri for uri in wanted if uri in watcher.uris] or None}
+            )
+            return await handler(ctx, params.model_copy(update={"notifications": honored}))
+        finally:
+            self._notices.remove(watcher)
+            del self._handlers[id(handler)]
+            with anyio.move_on_after(UNSUBSCRIBE_DEADLINE, shield=True):
+                await self._give_up(ctx, seat, watcher)
+            seat.streams -= 1
+            if not seat.streams:
+                self._seats.pop(peer.seat, None)
+
+    def close(self) -> None:
+        """End every stream in good order, and open none any more."""
+        self._closed = True
+        for handler in tuple(self._handlers.values()):
+            handler.close()
+
+    async def _take(self, ctx: Context, seat: _Seat, watcher: Watcher, wanted: tuple[str, ...]) -> None:
+        """Subscribe to each resource; what is refused is not in the stream."""
+        async with seat.turn:
+            for uri in wanted:
+                seat.uris[uri] += 1
+                try:
+                    if await self._subscribe(ctx, "resources/subscribe", uri):
+                        watcher.uris.add(uri)
+                finally:
+                    if uri not in watcher.uris:
+                        seat.uris[uri] -= 1
+
+    async def _give_up(self, ctx: Context, seat: _Seat, watcher: Watcher) -> None:
+        """Unsubscribe from what no other stream of the seat is told of."""
+        seat.uris.subtract(watcher.uris)
+        async with seat.turn:
+            for uri in sorted(watcher.uris):
+                if uri in seat.uris and seat.uris[uri] <= 0:
+                    del seat.uris[uri]
+                    await self._subscribe(ctx, "resources/unsubscribe", uri)

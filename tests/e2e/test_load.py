@@ -1,0 +1,259 @@
+"""Load: 500 calls at once, two principals that keep apart under it, and a soak that leaves no memory behind.
+
+Knows nothing of the gateway's inside: each answer is counted, and the ledger tells what was really forwarded.
+"""
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+
+from tests.e2e.kit import ERAS, House, Wire, until, wire
+
+CALLS = 500
+SOAK, WARM, STEP, WIDTH = 20_000, 6_000, 1_000, 16
+DRIFT = 50.0  # kB that the gateway may grow by in 1,000 calls
+PATIENCE = 60.0  # seconds that a storm of calls may take
+PREFIX = "io.modelcontextprotocol"
+MODERN = {
+    f"{PREFIX}/protocolVersion": "2026-07-28",
+    f"{PREFIX}/clientInfo": {"name": "load", "version": "1"},
+    f"{PREFIX}/clientCapabilities": {"elicitation": {"form": {}}},
+}
+ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+
+pytestmark = pytest.mark.slow
+
+
+def request(id: int | str, mark: str, meta: Mapping[str, Any], tool: str = "look", **more: Any) -> dict[str, Any]:
+    """A call that its answer and the ledger can be told by."""
+    params = {"name": f"ledger__{tool}", "arguments": {"text": mark}, "_meta": dict(meta), **more}
+    return {"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}
+
+
+def said(answer: Mapping[str, Any]) -> str:
+    """What an answer holds: the text of a result, `busy`, or the answer itself where it is neither."""
+    result = answer.get("result", {})
+    if result.get("isError"):
+        return str(result.get("_meta", {}).get("dev.wardgate/decision", {}).get("reason", result))
+    return str(result["content"][0]["text"]) if result.get("content") else json.dumps(answer)
+
+
+@dataclass
+class Storm:
+    """What came of many calls at once: what was said to each, and how often each was answered."""
+
+    answers: dict[str, str]
+    times: Counter[str]
+
+    @classmethod
+    def empty(cls) -> "Storm":
+        """A storm before its first answer."""
+        return cls({}, Counter())
+
+    def note(self, mark: str, answer: Mapping[str, Any]) -> None:
+        """Keep one answer."""
+        self.times[mark] += 1
+        self.answers[mark] = said(answer)
+
+    def check(self, marks: Iterable[str]) -> set[str]:
+        """Every call got one answer, its own or an honest `busy`; gives the ones that were served."""
+        wanted = set(marks)
+        assert set(self.answers) == wanted
+        assert set(self.times.values()) == {1}
+        served = {mark for mark, text in self.answers.items() if text == f"look: {mark}"}
+        odd = {mark: text for mark, text in self.answers.items() if mark not in served and text != "busy"}
+        assert odd == {}
+        return served
+
+
+async def pour(pipes: Wire, meta: Mapping[str, Any], marks: Sequence[str], storm: Storm) -> None:
+    """Write all calls on a client's pipes without waiting for any; the id of each is its mark."""
+
+    async def write() -> None:
+        for mark in marks:
+            await pipes.put(request(mark, mark, meta))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(write)
+        for _ in marks:
+            answer = await pipes.take(PATIENCE)
+            storm.note(str(answer["id"]), answer)
+    assert "result" in await pipes.ask("ping" if not meta else "server/discover", {"_meta": dict(meta)}, "last")
+
+
+class Door:
+    """One principal before the gateway's HTTP."""
+
+    def __init__(self, client: httpx2.AsyncClient, url: str) -> None:
+        self._client, self._url = client, url
+
+    async def send(self, message: Mapping[str, Any], **headers: str) -> httpx2.Response:
+        """Send one message as it is."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self._client.post(self._url, json=message, headers=named)
+
+    async def ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Send one modern call, and return its answer."""
+        answered = await self.send(message, Mcp_Method=message["method"], Mcp_Name=message["params"]["name"])
+        text = answered.text
+        if answered.headers["content-type"].startswith("text/event-stream"):
+            (text,) = (line[6:] for line in text.splitlines() if line.startswith("data: ") and '"id":1' in line)
+        return dict(json.loads(text))
+
+
+@asynccontextmanager
+async def http(house: House, token: str) -> AsyncIterator["Door"]:
+    """An HTTP client that may have as many connections as it likes."""
+    limits = httpx2.Limits(max_connections=None)
+    headers = {**ACCEPT, "Authorization": f"Bearer {token}", "MCP-Protocol-Version": "2026-07-28"}
+    async with httpx2.AsyncClient(headers=headers, limits=limits, timeout=PATIENCE) as client:
+        yield Door(client, house.url)
+
+
+async def pour_http(client: Door, marks: Sequence[str], storm: Storm) -> None:
+    """Send all calls over HTTP at once, all with one id: a stateless request stands alone."""
+
+    async def one(mark: str) -> None:
+        storm.note(mark, await client.ask(request(1, mark, MODERN)))
+
+    async with anyio.create_task_group() as tasks:
+        for mark in marks:
+            tasks.start_soon(one, mark)
+
+
+def marks_of(who: str, count: int = CALLS) -> list[str]:
+    """The marks of one client's calls."""
+    return [f"{who}-{number}" for number in range(count)]
+
+
+async def bystand(pipes: Wire, meta: Mapping[str, Any], calls: int = 20) -> None:
+    """Another client, that calls one by one meanwhile: each call is served."""
+    for number in range(calls):
+        mark = f"bystander-{number}"
+        answer = await pipes.ask("tools/call", request(1, mark, meta)["params"], mark)
+        assert said(answer) == f"look: {mark}"
+
+
+def check_forwarded(house: House, served: set[str]) -> None:
+    """What was answered with a result was forwarded once, and nothing else was."""
+    reached = [line.removeprefix("look ") for line in house.forwarded if "bystander" not in line]
+    assert len(reached) == len(set(reached))
+    assert set(reached) == served
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_500_calls_at_once_of_one_client_on_stdio_are_each_answered_once(era: str, house: House) -> None:
+    storm, marks = Storm.empty(), marks_of("one")
+    async with wire(house) as pipes, wire(house) as other:
+        meta, others = await pipes.greet(era), await other.greet("legacy")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(pour, pipes, meta, marks, storm)
+            tasks.start_soon(bystand, other, others)
+    check_forwarded(house, storm.check(marks))
+
+
+async def test_500_calls_at_once_of_ten_clients_on_stdio_are_each_answered_once(house: House) -> None:
+    storms = {f"c{number}": Storm.empty() for number in range(10)}
+    async with AsyncExitStack() as stack:
+        opened = [(who, await stack.enter_async_context(wire(house))) for who in storms]
+        greeted = [(who, pipes, await pipes.greet(ERAS[at % 2])) for at, (who, pipes) in enumerate(opened)]
+        async with anyio.create_task_group() as tasks:
+            for who, pipes, meta in greeted:
+                tasks.start_soon(pour, pipes, meta, marks_of(who, CALLS // 10), storms[who])
+    check_forwarded(house, set().union(*(storm.check(marks_of(who, CALLS // 10)) for who, storm in storms.items())))
+
+
+@pytest.mark.parametrize("names", [["tester"], ["tester", "other"]], ids=["one client", "two clients"])
+async def test_500_calls_at_once_over_http_are_each_answered_once(names: list[str], house: House) -> None:
+    storms = {name: Storm.empty() for name in names}
+    async with house.serving(), wire(house) as other, AsyncExitStack() as stack:
+        others = await other.greet("legacy")
+        clients = {name: await stack.enter_async_context(http(house, await house.token(name))) for name in names}
+        async with anyio.create_task_group() as tasks:
+            for name, client in clients.items():
+                tasks.start_soon(pour_http, client, marks_of(name, CALLS // len(names)), storms[name])
+            tasks.start_soon(bystand, other, others)
+    served = [storm.check(marks_of(name, CALLS // len(names))) for name, storm in storms.items()]
+    check_forwarded(house, set().union(*served))
+
+
+async def test_two_principals_see_only_their_own_answers_sessions_and_handles(house: House) -> None:
+    """Under load on both, with equal ids; neither gets anywhere with the other's session or handle."""
+    storms = {name: Storm.empty() for name in ("tester", "other")}
+    async with house.serving(), AsyncExitStack() as stack:
+        mine, theirs = [
+            await stack.enter_async_context(http(house, await house.token(name))) for name in ("tester", "other")
+        ]
+        held = await mine.ask(request(1, "kept", MODERN, "note"))
+        handle = held["result"]["requestState"]
+        session = await _open(mine)
+        answers = {"dev.wardgate/approval": {"action": "accept", "content": {"approve": True}}}
+        again = request(1, "kept", MODERN, "note", requestState=handle, inputResponses=answers)
+
+        async def steal() -> None:
+            for _ in range(20):
+                assert said(await theirs.ask(again)) != "note: kept"
+                listed = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+                refused = await theirs.send(listed, mcp_session_id=session, mcp_protocol_version="2025-11-25")
+                assert refused.status_code == 404
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(pour_http, mine, marks_of("tester", 100), storms["tester"])
+            tasks.start_soon(pour_http, theirs, marks_of("other", 100), storms["other"])
+            tasks.start_soon(steal)
+        assert "note kept" not in house.forwarded
+        for name, storm in storms.items():
+            storm.check(marks_of(name, 100))
+        rows = await house.items("log", "--kind", "outcome", "--tool", "look", "--limit", "500")
+        assert {row["principal"] for row in rows} == {"client:tester", "client:other"}
+        (row,) = await house.items("approvals")
+        assert row["principal"] == "client:tester"
+
+
+async def _open(client: Door) -> str:
+    about = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "load", "version": "1"}}
+    hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": about}
+    opened = await client.send(hello, mcp_protocol_version="2025-11-25")
+    return str(opened.headers["mcp-session-id"])
+
+
+def resident(pid: int) -> int:
+    """What a process holds in memory, in kB."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise AssertionError(f"process {pid} holds no memory: it has ended")
+
+
+def drift(sizes: Sequence[int]) -> float:
+    """What is added per step: the median over all pairs, so that a single burst that took room once doesn't count."""
+    pairs = [(late - early) / (to - at) for at, early in enumerate(sizes) for to, late in enumerate(sizes) if to > at]
+    return median(pairs)
+
+
+@pytest.mark.timeout(240)
+async def test_a_soak_of_20000_calls_leaves_no_memory_behind(house: House) -> None:
+    sizes: list[int] = []
+    async with wire(house) as pipes:
+        meta = await pipes.greet("legacy")
+        pid = int(await until(house.gateway))
+        sent = 0
+        for done in range(SOAK):
+            while sent < SOAK and sent < done + WIDTH:
+                await pipes.put(request(sent, f"{sent}", meta))
+                sent += 1
+            answer = await pipes.take()
+            assert said(answer) == f"look: {answer['id']}"
+            if done >= WARM and done % STEP == 0:
+                sizes.append(resident(pid))
+    assert len(house.forwarded) == SOAK
+    assert drift(sizes) < DRIFT, str(sizes)

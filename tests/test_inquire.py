@@ -1,0 +1,336 @@
+"""What upstreams ask in the middle of a call: who is asked, what is sent upstream and recorded, on every way."""
+
+from dataclasses import replace
+from typing import Any
+
+import anyio
+import pytest
+
+from gateway.core.model import (
+    Again,
+    Asked,
+    Asking,
+    Done,
+    Failure,
+    Kind,
+    Lost,
+    Question,
+    Reason,
+    Refused,
+    Result,
+    Resume,
+)
+from gateway.errors import GatewayError
+from tests.house import POLICY, Model, a_call, policy_of
+
+ELICIT, SAMPLE, ROOTS = "elicitation/create", "sampling/createMessage", "roots/list"
+FORM = {"type": "object", "properties": {"name": {"type": "string"}}}
+NAME = Question("q1", ELICIT, {"message": "Who?", "requestedSchema": FORM})
+ALLOWING = POLICY + f'[[rule]]\nid = "up.asks"\nmethods = ["{SAMPLE}", "{ROOTS}"]\ndecide = "allow"\n'
+CAPABLE = {"elicitation": {"form": {}}, "sampling": {}, "roots": {}}
+ACCEPTED = {"action": "accept", "content": {"name": "Ada"}}
+
+
+def asked(*questions: Question, state: str | None = "s1", parked: str = "") -> Asked:
+    """What an upstream needs before it goes on."""
+    return Asked(questions or (NAME,), None if parked else state, parked)
+
+
+def house(*asks: Asked, modern: bool = False, elicit: str = "form", policy: str = ALLOWING) -> Model:
+    """A house whose upstream asks, and whose client can be asked."""
+    model = Model(policy_of(policy))
+    model.upstreams.asks = list(asks)
+    model.upstreams.may_elicit = elicit
+    model.caller.modern, model.caller.answers_inline = modern, not modern
+    model.caller.answers = {ELICIT: ACCEPTED, SAMPLE: {"role": "assistant"}, ROOTS: {"roots": []}}
+    return model
+
+
+async def call(model: Model, name: str = "read", resume: Resume | None = None, capabilities: Any = CAPABLE) -> Any:
+    """Take a call along the path, from a client that declared what it can do."""
+    made = a_call(name, {"path": "x"}, resume)
+    made = replace(made, context=replace(made.context, capabilities=capabilities))
+    return await model.enforcer.handle(made, model.caller)
+
+
+def questions(model: Model) -> list[tuple[str, str]]:
+    """What the record says of each question: verdict and reason."""
+    return [(row.verdict, row.reason) for row in model.records.rows if row.kind is Kind.QUESTION]
+
+
+@pytest.mark.parametrize("parked", ["", "t1"], ids=["modern upstream", "legacy upstream"])
+async def test_a_legacy_client_is_asked_while_its_call_runs(parked: str) -> None:
+    model = house(asked(parked=parked))
+    assert await call(model) == Done({"content": [{"type": "text", "text": "fine"}]})
+    assert [question.key for question in model.caller.asked] == ["q1"]
+    assert model.caller.asked[0].params["message"].startswith("[Wardgate]")
+    assert model.upstreams.again == [None, Again({"q1": ACCEPTED}, None if parked else "s1", parked)]
+    assert questions(model) == [("allow", "tier-default")]
+    assert model.records.outcomes() == [("ok", "tier-default")]
+
+
+async def test_each_round_that_is_sent_is_an_intent_on_the_record_first() -> None:
+    model = house(asked(), asked())
+    await call(model, "write")
+    assert model.effects == [
+        *("obtain", "append intent", "forward", "queue question"),
+        *("append intent", "forward", "queue question"),
+        *("append intent", "forward", "screen", "append outcome"),
+    ]
+    first, second, third = (row for row in model.records.rows if row.kind is Kind.INTENT)
+    assert (first.arguments, first.extra) == ({"path": "x"}, {})
+    assert second.extra == {"round": 2, "answers": {"q1": "accept"}}
+    assert third.extra == {"round": 3, "answers": {"q1": "accept"}}
+    assert len({row.id for row in (first, second, third)}) == 1
+
+
+async def test_a_modern_client_gets_the_questions_and_comes_back_with_answers() -> None:
+    model = house(asked(), modern=True)
+    asking = await call(model)
+    assert isinstance(asking, Asking)
+    assert (asking.handle, asking.questions[0].key) == ("r_1", "q1")
+    assert asking.questions[0].params["message"].startswith("[Wardgate]")
+    assert model.records.outcomes() == []
+    assert isinstance(await call(model, resume=Resume("r_1", answers={"q1": ACCEPTED})), Done)
+    assert model.upstreams.again == [None, Again({"q1": ACCEPTED}, "s1", "")]
+    assert model.records.outcomes() == [("ok", "tier-default")]
+    assert model.rounds.closing[0].outcome == "unknown"
+
+
+async def test_questions_without_any_are_a_call_again() -> None:
+    model = house(Asked((), "s1"), modern=True)
+    asking = await call(model, capabilities={})
+    assert isinstance(asking, Asking)
+    assert asking.questions == ()
+    assert isinstance(await call(model, resume=Resume("r_1")), Done)
+    looped = house(Asked((), "s1"))
+    looped.caller.answers_inline = False
+    assert isinstance(await call(looped, capabilities={}), Done)
+
+
+async def test_a_second_question_is_a_second_round_under_the_first_id() -> None:
+    model = house(asked(), asked(state="s2"), modern=True)
+    await call(model)
+    again = await call(model, resume=Resume("r_1", answers={"q1": ACCEPTED}))
+    assert isinstance(again, Asking)
+    assert model.rounds.kept["r_2"].number == 2
+    assert isinstance(await call(model, resume=Resume("r_2", answers={"q1": ACCEPTED})), Done)
+    assert [each.state for each in model.upstreams.again if each] == ["s1", "s2"]
+
+
+async def test_an_approved_call_is_not_asked_about_again_and_its_approval_is_used_once() -> None:
+    model = house(asked(), modern=True)
+    assert isinstance(await call(model, "write"), Asking)
+    assert isinstance(await call(model, "write", Resume("r_1", answers={"q1": ACCEPTED})), Done)
+    assert model.effects.count("obtain") == 1
+    assert model.records.usable == set()
+    assert model.records.outcomes() == [("ok", "approved")]
+
+
+async def test_a_handle_that_is_not_the_calls_forwards_nothing() -> None:
+    model = house(modern=True)
+    refused = await call(model, resume=Resume("r_9", answers={"q1": ACCEPTED}))
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.HANDLE_INVALID
+    assert model.upstreams.sent == []
+    assert model.records.outcomes() == [("blocked", "handle-invalid")]
+
+
+async def test_a_retry_whose_call_is_gone_is_unknown_and_never_sent_anew() -> None:
+    model = house(asked(parked="t1"), modern=True)
+    await call(model)
+    model.rounds.kept["r_1"] = model.rounds.kept["r_1"]._replace(asked=None)
+    refused = await call(model, resume=Resume("r_1", answers={"q1": ACCEPTED}))
+    assert isinstance(refused, Refused)
+    assert refused.text.startswith("OUTCOME UNKNOWN")
+    assert len(model.upstreams.sent) == 1
+    assert model.records.outcomes() == [("unknown", "question-expired")]
+
+
+@pytest.mark.parametrize("what", ["definition", "policy"])
+async def test_what_changed_between_rounds_ends_the_call(what: str) -> None:
+    model = house(asked(parked="t1"), modern=True)
+    await call(model, "write")
+    if what == "definition":
+        model.catalogue.tools["up__write"] = replace(model.catalogue.tools["up__write"], digest="other")
+    else:
+        model.policy = policy_of(ALLOWING + "# reviewed\n")
+    refused = await call(model, "write", Resume("r_1", answers={"q1": ACCEPTED}))
+    assert isinstance(refused, Refused)
+    assert model.upstreams.dropped == ["t1"]
+    assert len(model.upstreams.sent) == 1
+    assert model.records.outcomes() == [("unknown", "approval-void")]
+
+
+async def test_a_call_that_is_blocked_meanwhile_keeps_its_round_for_the_sweep() -> None:
+    model = house(asked(), modern=True)
+    await call(model)
+    model.policy = policy_of(POLICY.replace("when = 'has(args.bad)'\n", ""))
+    refused = await call(model, resume=Resume("r_1", answers={"q1": ACCEPTED}))
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.RULE
+    assert "r_1" in model.rounds.kept
+    assert len(model.upstreams.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("question", "policy", "elicit", "capabilities", "reason"),
+    [
+        (NAME, ALLOWING, "block", CAPABLE, Reason.METHOD_BLOCKED),
+        (Question("q1", SAMPLE, {}), POLICY, "form", CAPABLE, Reason.METHOD_BLOCKED),
+        (NAME, ALLOWING, "form", {}, Reason.CLIENT_UNABLE),
+        (Question("q1", ELICIT, {"message": "x"}), ALLOWING, "form", CAPABLE, Reason.QUESTION_UNFIT),
+    ],
+    ids=["by its key", "by policy", "by the client", "by its form"],
+)
+async def test_a_question_that_is_not_let_through_reaches_nobody(
+    question: Question, policy: str, elicit: str, capabilities: Any, reason: Reason
+) -> None:
+    modern = house(asked(question), elicit=elicit, policy=policy)
+    refused = await call(modern, capabilities=capabilities)
+    assert isinstance(refused, Refused)
+    assert (refused.reason, refused.text[:13]) == (reason, "NOT COMPLETED")
+    assert (refused.requires is not None) is (reason is Reason.CLIENT_UNABLE)
+    assert modern.records.outcomes() == [("error", reason.value)]
+    legacy = house(asked(question, parked="t1"), elicit=elicit, policy=policy)
+    assert isinstance(await call(legacy, capabilities=capabilities), Done)
+    told = legacy.upstreams.again[1]
+    assert told is not None
+    assert isinstance(told.answers["q1"], Failure)
+    assert "up" not in told.answers["q1"].message
+    for model in (modern, legacy):
+        assert model.caller.asked == []
+        assert questions(model) == [("block", reason.value)]
+
+
+async def test_one_bad_question_among_several_stops_them_all() -> None:
+    bad = Question("q2", ELICIT, {"message": "x", "requestedSchema": {}})
+    model = house(asked(NAME, bad))
+    assert isinstance(await call(model), Refused)
+    assert model.caller.asked == []
+
+
+async def test_a_client_that_cannot_be_asked_at_all_is_not() -> None:
+    model = house(asked())
+    model.caller.answers_inline = False
+    refused = await call(model)
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.CLIENT_UNABLE
+    assert model.caller.asked == []
+
+
+async def test_an_upstream_that_asks_again_and_again_is_stopped() -> None:
+    model = house(*[asked(parked="t")] * 9)
+    refused = await call(model)
+    assert isinstance(refused, Refused)
+    assert len(model.upstreams.sent) == 3
+    assert model.upstreams.dropped == ["t"]
+    assert model.records.outcomes() == [("unknown", "too-many-rounds")]
+
+
+@pytest.mark.parametrize("fault", [GatewayError("declined"), "event"], ids=["refused", "never answers"])
+async def test_an_elicitation_without_an_answer_is_cancelled(fault: Any) -> None:
+    model = house(asked())
+    model.caller.answers[ELICIT] = anyio.Event() if fault == "event" else fault
+    assert isinstance(await call(model), Done)
+    assert model.upstreams.again[1] == Again({"q1": {"action": "cancel"}}, "s1", "")
+
+
+async def test_a_sample_without_an_answer_ends_the_call() -> None:
+    model = house(asked(Question("q1", SAMPLE, {"messages": []})))
+    model.caller.answers[SAMPLE] = GatewayError("no")
+    refused = await call(model)
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.CLIENT_UNABLE
+    assert questions(model) == [("allow", "rule"), ("block", "client-unable")]
+
+
+@pytest.mark.parametrize("parked", ["", "t1"])
+async def test_an_answer_that_holds_a_secret_does_not_leave(parked: str) -> None:
+    model = house(asked(parked=parked))
+    model.caller.answers[ELICIT] = {"action": "accept", "content": {"name": "a secret"}}
+    answer = await call(model)
+    assert all("secret" not in str(again) or "secret-found" in str(again) for again in model.upstreams.again[1:])
+    assert questions(model)[-1] == ("block", "secret-found")
+    assert isinstance(answer, Done if parked else Refused)
+
+
+async def test_what_cannot_be_screened_is_neither_shown_nor_sent() -> None:
+    model = house(asked())
+
+    async def never(value: Any, deadline: float) -> Any:
+        if value != {"path": "x"}:
+            raise GatewayError("the scanner fails")
+        return value
+
+    model.screener.clean = never  # type: ignore[method-assign]  # a scanner that fails at the question
+    refused = await call(model)
+    assert isinstance(refused, Refused)
+    assert (refused.reason, model.caller.asked) == (Reason.SCANNER_FAILED, [])
+    later = house(asked(), modern=True)
+    await call(later)
+    later.screener.clean = never  # type: ignore[method-assign]  # a scanner that fails at the answer
+    refused = await call(later, resume=Resume("r_1", answers={"q1": ACCEPTED}))
+    assert isinstance(refused, Refused)
+    assert len(later.upstreams.sent) == 1
+
+
+async def test_a_secret_in_a_question_is_redacted() -> None:
+    model = house(asked(Question("q1", ELICIT, {"message": "the secret?", "requestedSchema": FORM})))
+    await call(model)
+    assert "[R]" in model.caller.asked[0].params["message"]
+
+
+async def test_a_client_that_goes_away_while_it_is_asked_leaves_the_outcome_unknown() -> None:
+    model = house(asked(parked="t1"))
+    waiting = anyio.Event()
+    model.caller.answers[ELICIT] = waiting
+    model.enforcer._inquiry._patience = 60.0
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(call, model)
+        with anyio.fail_after(5):
+            await waiting.wait()
+        tasks.cancel_scope.cancel()
+    assert model.upstreams.dropped == ["t1"]
+    assert model.records.outcomes() == [("unknown", "cancelled")]
+
+
+async def test_a_parked_call_that_is_lost_is_unknown() -> None:
+    model = house(asked(parked="t1"), modern=True)
+    await call(model)
+    model.upstreams.reply = Lost(Reason.UPSTREAM_LOST, "gone")
+    refused = await call(model, resume=Resume("r_1", answers={"q1": ACCEPTED}))
+    assert isinstance(refused, Refused)
+    assert model.records.outcomes() == [("unknown", "upstream-lost")]
+
+
+async def test_what_an_upstream_says_meanwhile_is_screened_before_it_goes_on() -> None:
+    model = house()
+    model.caller.wants_progress = True
+    await call(model)
+    assert model.caller.heard[0] == (0.5, 1.0, "half a [R]")
+    assert model.caller.logged == [("info", {"said": "a [R]"}, "it")]
+
+    async def only_arguments(value: Any, deadline: float) -> Any:
+        if "logger" in value:
+            raise GatewayError("the scanner fails")
+        return value
+
+    model.screener.clean = only_arguments  # type: ignore[method-assign]  # a scanner that fails at a log notice
+    await call(model)
+    assert len(model.caller.logged) == 1
+
+
+async def test_a_call_that_is_turned_away_is_on_the_record() -> None:
+    model = house()
+    refused = await model.enforcer.turn_away(a_call("write"), Reason.BUSY)
+    assert refused.text.startswith("NOT EXECUTED - the gateway is busy")
+    assert model.effects == ["queue outcome"]
+    assert model.records.outcomes() == [("blocked", "busy")]
+
+
+async def test_other_methods_get_their_result_as_it_is() -> None:
+    model = house()
+    model.upstreams.reply = Result({"contents": []})
+    made = replace(a_call("read"), method="resources/read")
+    assert await model.enforcer.handle(made, model.caller) == Done({"contents": []})
