@@ -276,8 +276,8 @@ class Owed:
             if request and good and message["method"] != "subscriptions/listen":  # that one is answered at its end
                 owed.least[key(id)] += 1
             elif message.get("method") == "notifications/cancelled" and isinstance(params, dict):
-                cancelled.add(key(params.get("requestId")))
-        for id in cancelled:
+                cancelled.add(str(params.get("requestId")))
+        for id in [id for id in owed.least if str(json.loads(id)) in cancelled]:  # the SDK takes "1" for 1 here
             del owed.least[id]
         return owed
 
@@ -340,5 +340,5 @@ def test_no_message_crashes_the_gateway_and_every_request_is_answered_once(
         answered = anyio.run(run)
     assert crashes.seen == []
     assert owed.least <= answered
-    assert Counter({id: times for id, times in answered.items() if id != key(None)}) <= owed.most
+    assert Counter({id: times for id, times in answered.items() if id in IDS}) <= owed.most
     assert sum(answered.values()) <= len(conversation)

@@ -17,12 +17,12 @@ LOST = (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, anyi
 
 
 @asynccontextmanager
-async def forwarding(to: tuple[str, int], token: str, port: int = 0) -> AsyncIterator[int]:
-    """Forward to an address with this bearer token; gives the port of 127.0.0.1 to ask instead."""
+async def forwarding(port: int, token: str) -> AsyncIterator[int]:
+    """Forward to a port of loopback with this bearer token; gives the port to ask instead."""
     header = f"Authorization: Bearer {token}\r\n".encode()
 
     async def serve(client: SocketStream) -> None:
-        async with client, await anyio.connect_tcp(*to) as server, anyio.create_task_group() as tasks:
+        async with client, await anyio.connect_tcp("127.0.0.1", port) as server, anyio.create_task_group() as tasks:
             tasks.start_soon(_back, server, client, tasks.cancel_scope)
             try:
                 await _requests(client, server, header)
@@ -30,7 +30,7 @@ async def forwarding(to: tuple[str, int], token: str, port: int = 0) -> AsyncIte
                 tasks.cancel_scope.cancel()
 
     async with (
-        await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=port) as listener,
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(listener.serve, serve)

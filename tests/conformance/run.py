@@ -35,7 +35,7 @@ CLIENT = "suite"
 CONFIGURATION = """\
 schema = 1
 [gateway]
-listen = "{host}:{port}"
+listen = "127.0.0.1:{port}"
 state = "state"
 [clients.{client}]
 owner = "alice@example.com"
@@ -190,12 +190,10 @@ async def compare(suite: Suite, house: House, scratch: Path) -> list[Compared]:
     """Run both requirement sets direct and through a gateway in this house."""
     found = []
     async with suite.everything(house.place / "everything.log") as upstream:
-        house.write(
-            "upstreams.toml", CONFIGURATION.format(host=house.host, port=house.port, upstream=upstream, client=CLIENT)
-        )
+        house.write("upstreams.toml", CONFIGURATION.format(port=house.port, upstream=upstream, client=CLIENT))
         house.write("policies/everything.toml", POLICY)
         token = await house.token(CLIENT)
-        async with house.serving(), forwarding((house.host, house.port), token, house.port) as port:
+        async with house.serving(), forwarding(house.port, token) as port:
             for revision in REVISIONS:
                 direct = await suite.run(upstream, revision, scratch / revision / "direct")
                 through = await suite.run(port, revision, scratch / revision / "through")
@@ -230,7 +228,7 @@ def made(place: Path, environment: Mapping[str, str]) -> House:
     """A house for the gateway, with the scanner's rules compiled."""
     command = str(Path(sys.executable).with_name("wardgate"))
     subprocess.run([command, "warm"], check=True, stdin=subprocess.DEVNULL, env=dict(environment))
-    return House(place, dict(environment), command, host="127.0.0.2")
+    return House(place, dict(environment), command)
 
 
 async def _main(write: bool) -> int:

@@ -81,10 +81,10 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def listens(port: int, host: str = "127.0.0.1") -> bool:
+def listens(port: int) -> bool:
     """Whether somebody listens on this port of loopback."""
     with socket.socket() as probe:
-        return probe.connect_ex((host, port)) == 0
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def text(result: CallToolResult) -> str:
@@ -134,7 +134,6 @@ class House:
     environment: dict[str, str]
     command: str
     port: int = field(default_factory=free_port)
-    host: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
         for folder in (self.folder, self.folder / "policies", self.world):
@@ -247,7 +246,7 @@ class House:
                 words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment
             )
             try:
-                await until(lambda: process.returncode is not None or listens(self.port, self.host))
+                await until(lambda: process.returncode is not None or listens(self.port))
                 assert process.returncode is None, self.said()
                 yield process
             finally:

@@ -6,6 +6,7 @@ from typing import Any
 import anyio
 import pytest
 from mcp.client.context import ClientRequestContext
+from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitRequestFormParams, ElicitResult, InputRequiredResult
 
 from tests.e2e.kit import DOORS, ERAS, LABELS, House, asked, call, reason, text, until
@@ -128,20 +129,24 @@ async def test_a_request_state_counts_once_and_only_for_its_own_call(house: Hous
         async def send(arguments: dict[str, Any], **more: Any) -> Any:
             return await client.session.call_tool("ledger__note", arguments, allow_input_required=True, **more)
 
+        async def refused(arguments: dict[str, Any], state: str | None) -> str:
+            with pytest.raises(MCPError) as problem:
+                await send(arguments, input_responses=answered, request_state=state)
+            assert problem.value.error.code == -32602
+            return str(problem.value.error.data["dev.wardgate/decision"]["reason"])
+
         answered = {"wardgate_approval": YES}
         first = await send({"text": "one"})
         assert isinstance(first, InputRequiredResult)
         state = first.request_state
-        moved = await send({"text": "two"}, input_responses=answered, request_state=state)
-        assert reason(moved) == "handle-invalid"
+        assert await refused({"text": "two"}, state) == "handle-invalid"
         done = await send({"text": "one"}, input_responses=answered, request_state=state)
         assert not done.is_error, done
-        replayed = await send({"text": "one"}, input_responses=answered, request_state=state)
-        forged = await send({"text": "one"}, input_responses=answered, request_state="A" * 22)
-        assert reason(replayed) == reason(forged) == "handle-invalid"
+        for again in (state, "A" * 22, "r_" + "A" * 32):
+            assert await refused({"text": "one"}, again) == "handle-invalid"
     assert house.forwarded == ["note one"]
     blocked = ("blocked", "handle-invalid")
-    assert await house.outcomes("note") == [blocked, ("ok", "approved"), blocked, blocked]
+    assert await house.outcomes("note") == [blocked, ("ok", "approved"), blocked, blocked, blocked]
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import time
 FAULTS = set(sys.argv[1:])
 OUT = sys.stdout.buffer
 VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
-DEEP = b'{"a":' * 1_000 + b"1" + b"}" * 1_000
+DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
 CALLS = [
     "never",
     "unknown_id",
