@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.server.jwts import Jwts
 
 FLUSH = 3.0  # seconds that answers which are being written get
+SPARE = 1024  # requests that may be open besides one stream of each client: one too many is told so by the gate
 
 
 class _Quiet(uvicorn.Server):
@@ -41,7 +42,7 @@ class Web:
         limits, auth = settings.limits, settings.auth
         names = names_of(settings.gateway.host, listener.getsockname()[1], auth.audience if auth is not None else "")
         # A client may have a stream open, and one of them all its calls: in flight and waiting.
-        most = limits.connections + limits.calls_per_client + limits.queue
+        most = limits.connections + max(SPARE, limits.calls_per_client + limits.queue)
         admission = Admission(Tokens(settings.gateway.state), settings.clients, _jwts(auth))
         self._manager = session_manager(gateway.face.server, names, limits.line, limits.connections)
         self._door = Door(

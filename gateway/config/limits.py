@@ -52,7 +52,7 @@ TABLE = (
           "skipped to its end: a request is answered with -32700 (HTTP: 413), a call that it answers with an error"),
     Limit("nesting", Kind.NUMBER, 4, 128, "levels of objects and arrays in a call's arguments", "-32602"),
     Limit("calls_per_client", Kind.NUMBER, 1, 10_000, "calls in flight of one principal and client",
-          "it waits in the queue", key="calls_in_flight.client"),
+          "`busy`, or it waits in the `queue`", key="calls_in_flight.client"),
     Limit("calls_per_upstream", Kind.NUMBER, 1, 10_000, "calls in flight at one upstream",
           "`busy`", key="calls_in_flight.upstream"),
     Limit("queue", Kind.NUMBER, 0, 100_000, "calls of one client that wait for a place in flight", "`busy`"),

@@ -3,9 +3,10 @@
 import json
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -297,3 +298,15 @@ async def test_instructions_pass_of_believed_upstreams_and_hidden_tools_are_told
         assert (listed.meta or {})["dev.wardgate/hidden"] == 2
         assert "up__die" not in {tool.name for tool in listed.tools}
         assert reason(await client.call_tool("up__die", {})) == "rule"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("era", ERAS)
+async def test_the_trace_of_a_call_is_on_the_record(era: str, house: House) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    async with before(house, up(per="gateway"), era=era) as client:
+        await client.call_tool("up__touch", {"uri": "x://one"}, meta={"traceparent": trace, "vendor/key": 1})
+        await until(lambda: house.outcomes("touch"))
+        with closing(sqlite3.connect(f"file:{house.state / 'record.db'}?mode=ro", uri=True)) as store:
+            bodies = [json.loads(body) for (body,) in store.execute("SELECT body FROM record WHERE tool = 'touch'")]
+        assert [body["trace"] for body in bodies] == [trace, trace]

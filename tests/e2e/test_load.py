@@ -164,8 +164,10 @@ async def test_500_calls_at_once_of_one_client_on_stdio_are_each_answered_once(e
 async def test_500_calls_at_once_of_ten_clients_on_stdio_are_each_answered_once(house: House) -> None:
     storms = {f"c{number}": Storm.empty() for number in range(10)}
     async with AsyncExitStack() as stack:
-        opened = [(who, await stack.enter_async_context(wire(house))) for who in storms]
-        greeted = [(who, pipes, await pipes.greet(ERAS[at % 2])) for at, (who, pipes) in enumerate(opened)]
+        greeted = []
+        for at, who in enumerate(storms):  # one after the other: the first one starts the gateway
+            pipes = await stack.enter_async_context(wire(house))
+            greeted.append((who, pipes, await pipes.greet(ERAS[at % 2])))
         async with anyio.create_task_group() as tasks:
             for who, pipes, meta in greeted:
                 tasks.start_soon(pour, pipes, meta, marks_of(who, CALLS // 10), storms[who])

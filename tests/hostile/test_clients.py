@@ -213,9 +213,9 @@ async def test_a_client_that_leaves_with_calls_in_flight_leaves_nothing_behind(h
 
 async def test_clients_that_connect_and_say_nothing_hold_nobody_up(house: House) -> None:
     async with AsyncExitStack() as stack:
+        other = await stack.enter_async_context(pest(house, "modern"))
         for _ in range(10):
             await stack.enter_async_context(pest(house))
-        other = await stack.enter_async_context(pest(house, "modern"))
         for _ in range(5):
             await other.served()
 

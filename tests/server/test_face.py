@@ -296,7 +296,7 @@ async def test_a_call_that_is_cancelled_gives_its_place_back() -> None:
 
 
 async def test_a_gateway_that_drains_finishes_what_runs_and_turns_away_what_is_new() -> None:
-    room, begun, go = Room(Limits(calls_per_client=1)), anyio.Event(), anyio.Event()
+    room, begun, go = Room(Limits(calls_per_client=1, queue=1)), anyio.Event(), anyio.Event()
 
     async def wait(call: Call, caller: Caller) -> Answer:
         begun.set()
