@@ -310,6 +310,10 @@ async def test_what_an_upstream_says_meanwhile_is_screened_before_it_goes_on() -
     await call(model)
     assert model.caller.heard[0] == (0.5, 1.0, "half a [R]")
     assert model.caller.logged == [("info", {"said": "a [R]"}, "it")]
+    model.caller.wants_logs = False
+    await call(model)
+    assert len(model.caller.logged) == 1
+    model.caller.wants_logs = True
 
     async def only_arguments(value: Any, deadline: float) -> Any:
         if "logger" in value:

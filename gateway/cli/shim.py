@@ -5,6 +5,7 @@ gateway can answer them as outcome unknown after the old one died. Imports the s
 """
 
 import array
+import fcntl
 import json
 import os
 import select
@@ -54,18 +55,32 @@ class Shim:
                 return ended
 
     def _reach(self) -> socket.socket:
-        """A connection to the gateway of this state folder; starts one when none runs."""
+        """A connection to the gateway of this state folder; starts one when none runs, and no other shim starts one."""
         link = self._connect()
         if link is not None:
             return link
-        started = self._start()
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        turn = os.open(self.state / "start.lock", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            return self._start_in_turn(turn)
+        finally:
+            os.close(turn)
+
+    def _start_in_turn(self, turn: int) -> socket.socket:
+        """Start a gateway once this shim holds the lock of its turn, which it keeps until the gateway answers."""
+        started: subprocess.Popen[bytes] | None = None
         deadline = time.monotonic() + START_DEADLINE
         while time.monotonic() < deadline:
+            if started is None and _locked(turn):
+                link = self._connect()  # whose turn it was before may have started one
+                if link is not None:
+                    return link
+                started = self._start()
             link = self._connect()
             if link is not None:
                 return link
-            if started.poll() not in (None, 0):
-                link = self._connect()  # another shim's gateway may have won the lock
+            if started is not None and started.poll() not in (None, 0):
+                link = self._connect()  # a gateway that was started by hand may have won the lock
                 if link is not None:
                     return link
                 raise TimeoutError(f"it ended at once; see {self.state / 'gateway.log'}: {self._last_words()}")
@@ -90,7 +105,6 @@ class Shim:
     def _start(self) -> "subprocess.Popen[bytes]":
         import subprocess  # imported late, for the time it takes
 
-        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         log = os.open(self.state / "gateway.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             command = [sys.executable, "-m", "gateway.cli.main", "serve", "--on-demand", "--config", str(self.config)]
@@ -174,6 +188,15 @@ class Shim:
                 if source == 0:
                     link.shutdown(socket.SHUT_WR)
         return 0
+
+
+def _locked(fd: int) -> bool:
+    """Take the lock on a file if nobody has it; it is let go when the file is closed, or its process ends."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _write_all(fd: int, data: bytes) -> None:

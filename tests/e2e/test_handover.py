@@ -4,8 +4,10 @@ import json
 import os
 import signal
 import socket
+from contextlib import AsyncExitStack
 from typing import Any
 
+import anyio
 import pytest
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
@@ -64,3 +66,16 @@ async def test_bytes_are_relayed_where_descriptors_can_not_be_passed(era: str, h
         async with Client(stdio_client(parameters, log), mode=MODES[era], cache=None) as client:
             assert text(await client.call_tool("ledger__look", {"text": "x" * 300_000}))
     assert len(house.forwarded) == 1
+
+
+@pytest.mark.slow
+async def test_shims_that_open_together_start_one_gateway(house: House) -> None:
+    house.configure()
+    async with AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(wire(house)) for _ in range(6)]
+        async with anyio.create_task_group() as tasks:
+            for pipes in opened:
+                tasks.start_soon(pipes.greet, "legacy")
+        assert len(house.processes("serve")) == 1
+    log = (house.state / "gateway.log").read_text(encoding="utf-8")
+    assert log.count(" listens on ") == 1
