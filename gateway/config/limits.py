@@ -55,7 +55,8 @@ TABLE = (
           "`busy`, or it waits in the `queue`", key="calls_in_flight.client"),
     Limit("calls_per_upstream", Kind.NUMBER, 1, 10_000, "calls in flight at one upstream",
           "`busy`", key="calls_in_flight.upstream"),
-    Limit("queue", Kind.NUMBER, 0, 100_000, "calls of one client that wait for a place in flight", "`busy`"),
+    Limit("queue", Kind.NUMBER, 0, 100_000,
+          "calls of one client that wait for a place in flight; 0 where `calls_in_flight.client` is set", "`busy`"),
     Limit("queue_time", Kind.DURATION, 0.1, 600, "how long one of them waits", "`busy`"),
     Limit("rate", Kind.NUMBER, 1, 1_000_000, "calls per second of one client", "`busy`"),
     Limit("connections", Kind.NUMBER, 1, 10_000, "clients at a time: pipes and HTTP sessions",
@@ -89,12 +90,17 @@ TABLE = (
 
 
 def read_limits(section: Section) -> Limits:
-    """Read `[limits]`, noting every problem; a default stands in for what is wrong or missing."""
+    """Read `[limits]`, noting every problem; a default stands in for what is wrong or missing.
+
+    Whoever says how many calls of a client may be in flight gets just that: a queue before it has to be asked for.
+    """
     tables = {"": section, "calls_in_flight": section.section("calls_in_flight")}
     values: dict[str, Any] = {}  # a field's type is what its kind says: number and size whole, duration not
     for limit in TABLE:
         table, _, key = limit.name.rpartition(".")
         values[limit.field] = _read(tables[table], key, limit)
+    if "client" in tables["calls_in_flight"] and "queue" not in section:
+        values["queue"] = 0
     for table_section in reversed(tables.values()):
         table_section.close()
     return Limits(**values)

@@ -122,7 +122,7 @@ class Limits:
     nesting: int = 64  # levels of objects and arrays in the arguments of a call
     calls_per_client: int = 64  # calls_in_flight.client: principal and client together
     calls_per_upstream: int = 256  # calls_in_flight.upstream
-    queue: int = 0  # calls of one client that may wait for a place among those in flight; one more is busy
+    queue: int = 512  # calls of one client that wait for a place among those in flight; one more is busy
     queue_time: float = 30.0  # how long one of them waits before it is busy
     rate: int = 5_000  # calls per second of one client
     connections: int = 256  # clients at a time: pipes and HTTP sessions

@@ -40,7 +40,8 @@ def test_both_ends_of_the_range_can_be_set(limit: Limit, end: str, tmp_path: Pat
     value = getattr(limit, end)
     limits = load_settings(written(tmp_path, line(limit, value)), {}).limits
     assert getattr(limits, limit.field) == value
-    others = [field.name for field in fields(Limits) if field.name != limit.field]
+    related = {"calls_per_client": {"queue"}}.get(limit.field, set())
+    others = [field.name for field in fields(Limits) if field.name not in {limit.field, *related}]
     assert [getattr(limits, name) for name in others] == [getattr(Limits(), name) for name in others]
 
 
@@ -90,3 +91,13 @@ def test_a_limit_of_another_shape_is_told(text: str, said: str, tmp_path: Path) 
 )
 def test_a_value_is_shown_as_one_writes_it(value: float | None, kind: Kind, text: str) -> None:
     assert as_written(value, kind) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "queue"),
+    [("", 512), ("calls_in_flight = { client = 2 }", 0), ("calls_in_flight = { client = 2 }\nqueue = 5", 5)],
+)
+def test_a_limit_of_calls_that_somebody_set_has_no_queue_unless_they_set_one(
+    text: str, queue: int, tmp_path: Path
+) -> None:
+    assert load_settings(written(tmp_path, f"{LEAST}[limits]\n{text}\n"), {}).limits.queue == queue
