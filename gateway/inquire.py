@@ -14,6 +14,8 @@ from gateway.core.account import Trail
 from gateway.core.canon import canonical, count_nodes, keyed_digest
 from gateway.core.decide import decide
 from gateway.core.model import (
+    ELICIT,
+    REFUSED,
     Again,
     Asked,
     Asking,
@@ -30,7 +32,6 @@ from gateway.core.model import (
 from gateway.errors import GatewayError
 from gateway.ports import Caller, House, Round
 
-REFUSED = -32010  # JSON-RPC code of a question that is not passed on
 CANCELLED: Mapping[str, Any] = {"action": "cancel"}  # how an elicitation that nobody answered ends
 
 
@@ -168,7 +169,7 @@ class Inquiry:
     async def _check(self, question: Question, answer: Any) -> Mapping[str, Any] | Stuck:
         """An answer as it may be sent, or why it may not."""
         if not isinstance(answer, Mapping):
-            if question.method == inquiry.ELICIT:
+            if question.method == ELICIT:
                 return CANCELLED
             return Stuck(Reason.CLIENT_UNABLE, f"the client gave no answer to {question.method}")
         try:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gateway.config import Settings
-from gateway.core.inquiry import ELICIT, declarable
-from gateway.core.model import Surface, Tool, ToolRef
+from gateway.core.inquiry import declarable
+from gateway.core.model import ELICIT, Surface, Tool, ToolRef
 from gateway.core.policy import Policy
 from gateway.core.risk import classify, labels_for, surface_labels
 from gateway.upstreams.catalogue import Catalogue

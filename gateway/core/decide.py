@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 
 from gateway.core.conditions import Scene
 from gateway.core.model import (
+    COMPLETION,
+    ELICIT,
     Approval,
     ApprovalState,
     Call,
@@ -26,13 +28,11 @@ from gateway.core.model import (
     Verdict,
 )
 from gateway.core.policy import FilePlan, Plan, Policy, PolicyFile, Rule
-from gateway.core.policy.rules import COMPLETION
 
 MAX_PLANS = 50_000  # tools x clients that are remembered
 _RANKS = {Decide.ALLOW: 0, Decide.ASK_UNLESS_PROVEN: 1, Decide.ASK: 2, Decide.BLOCK: 3}
 _VERDICTS = (Verdict.ALLOW, Verdict.ASK, Verdict.ASK, Verdict.BLOCK)
 _TIERS = (Tier.READ, Tier.WRITE, Tier.HIGH)
-ELICITATION = "elicitation/create"
 _UNKNOWN = {
     "resources/read": Reason.UNKNOWN_RESOURCE,
     "resources/subscribe": Reason.UNKNOWN_RESOURCE,
@@ -63,7 +63,7 @@ def decide(call: Call, facts: Facts, policy: Policy) -> Decision:
         return _block(policy, Reason.SELF_PROTECTION, facts.protected)
     if tool is None:
         return _block(policy, _UNKNOWN.get(call.method, Reason.UNKNOWN_TOOL), call.exposed)
-    if tool.surface is Surface.METHODS and tool.ref.name == ELICITATION and facts.elicit == "block":
+    if tool.surface is Surface.METHODS and tool.ref.name == ELICIT and facts.elicit == "block":
         return _block(policy, Reason.METHOD_BLOCKED, f"`elicit` of upstream {tool.ref.upstream} is block")
     if facts.upstream_state != "ready":
         return _block(policy, Reason.UPSTREAM_DOWN, f"{tool.ref.upstream} is {facts.upstream_state}")
@@ -213,7 +213,7 @@ def _default(duties: frozenset[Obligation], tool: Tool, policy: Policy) -> Decis
     Of what upstreams ask only an elicitation passes, for their `elicit` key was looked at before.
     """
     if is_question(tool):
-        if tool.ref.name != ELICITATION:
+        if tool.ref.name != ELICIT:
             return _block(policy, Reason.METHOD_BLOCKED, f"no rule allows {tool.ref.name}")
         return Decision(Verdict.ALLOW, Reason.TIER_DEFAULT, obligations=duties, policy_revision=policy.revision)
     verdict = Verdict.ALLOW if tool.tier is Tier.READ else Verdict.ASK

@@ -9,10 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.core.card import visible
-from gateway.core.model import Question
+from gateway.core.model import ELICIT, QUESTIONS, ROOTS, SAMPLE, Question
 
-ELICIT, SAMPLE, ROOTS = "elicitation/create", "sampling/createMessage", "roots/list"
-METHODS = (ELICIT, SAMPLE, ROOTS)
 MESSAGE_LIMIT = 2_000  # characters of an upstream's own words
 FIELD_LIMIT = 300  # characters of a title, a description, a choice
 MOST_FIELDS = 32
@@ -76,7 +74,7 @@ def present(question: Question, upstream: str, elicit: str) -> Question | str:
     credentials or for nothing, and pages that are not https, are not shown. Others pass as they are.
     """
     if question.method != ELICIT:
-        return question if question.method in METHODS else "a method that is not relayed"
+        return question if question.method in QUESTIONS else "a method that is not relayed"
     params = question.params
     message, mode = params.get("message"), params.get("mode", "form")
     if not isinstance(message, str):

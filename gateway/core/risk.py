@@ -6,10 +6,9 @@ No I/O here, and an upstream's annotations never lower anything.
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.core.model import Effect, Labels, OutputLabel, Owner, SinkKind, Surface, Tier, Tool, ToolRef
+from gateway.core.model import COMPLETION, Effect, Labels, OutputLabel, Owner, SinkKind, Surface, Tier, Tool, ToolRef
 from gateway.core.policy import Policy, ToolEntry
 from gateway.core.policy.check import same_labels
-from gateway.core.policy.rules import COMPLETION
 
 UNLABELLED = Labels()
 _TIERS = {Effect.READ: Tier.READ, Effect.WRITE: Tier.WRITE}

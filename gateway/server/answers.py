@@ -8,13 +8,12 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CA
 
 from gateway.core import words
 from gateway.core.card import visible
-from gateway.core.model import Answer, Approval, Asking, Call, Done, Held, Question, Reason, Refused
+from gateway.core.model import ELICIT, REFUSED, Answer, Approval, Asking, Call, Done, Held, Question, Reason, Refused
 from gateway.server.caller import COME_BACK, QUESTION, question
 from gateway.server.wire import NAME_LIMIT
 
 DECISION_KEY = "dev.wardgate/decision"
 APPROVAL_KEY = "dev.wardgate/approval"
-REFUSED = -32010  # JSON-RPC code of a refusal, where a method has no result that could say it
 NOT_FOUND = -32002  # of a resource, before 2026-07-28
 UNKNOWN: Mapping[Reason, str] = {
     Reason.UNKNOWN_TOOL: "tool",
@@ -43,7 +42,7 @@ def write_answer(answer: Answer, call: Call, server_info: Mapping[str, Any], nea
         case Asking(handle=handle, questions=questions):
             return _come_back(handle, _requests(questions), call, server_info)
         case Held(approval=approval, handle=str() as handle, ask=ask):
-            request = {"method": "elicitation/create", "params": question(approval)}
+            request = {"method": ELICIT, "params": question(approval)}
             return _come_back(handle, {QUESTION: request} if ask else {}, call, server_info)
         case Held(approval=approval):
             decision = {"id": approval.call, "verdict": "ask", "reason": Reason.APPROVAL_PENDING.value}

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.config import Auth
 from gateway.config.hosts import is_loopback
+from gateway.core.model import REFUSED
 from gateway.server.auth import NO_TOKEN, Denied
 from gateway.server.face import PEER_SCOPE, DualEraServer
 from gateway.server.peer import Peer
@@ -34,7 +35,7 @@ BODY_DEADLINE = 30.0  # seconds from a request's headers to the end of its body
 MOST_HEADERS, LARGEST_HEADERS = 100, 32 * 1024  # of one request, in bytes
 CLOSE: Final = ((b"connection", b"close"),)
 AT_REST = ("ping", "tools/list", "resources/list", "resources/templates/list", "prompts/list")
-REFUSED, BUSY = -32010, -32011  # codes of the JSON-RPC errors in which SDK clients find our words
+BUSY = -32011  # beside REFUSED: the codes of the JSON-RPC errors in which SDK clients find our words
 SECURITY: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),

@@ -14,7 +14,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.shared.exceptions import MCPError
 from mcp_types import SubscriptionsListenRequestParams, SubscriptionsListenResult
 
-from gateway.server.answers import REFUSED
+from gateway.core.model import REFUSED
 from gateway.server.notices import Notices, Watcher
 from gateway.server.peer import Peer
 

@@ -9,8 +9,8 @@ from mcp.shared.message import SessionMessage
 from mcp_types import CONNECTION_CLOSED, ErrorData, JSONRPCError, JSONRPCResponse
 
 from gateway.core import words
-from gateway.core.model import Reason
-from gateway.server.answers import DECISION_KEY, REFUSED, envelope
+from gateway.core.model import REFUSED, Reason
+from gateway.server.answers import DECISION_KEY, envelope
 from gateway.server.caller import COME_BACK
 from gateway.server.face import Face
 from gateway.server.peer import Peer

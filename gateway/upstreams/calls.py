@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 from mcp_types import METHOD_NOT_FOUND
 
-from gateway.core.model import Again, Call, Failure, Lost, Reason, Reply, Result, Tool, Unsent
+from gateway.core.model import REFUSED, Again, Call, Failure, Lost, Reason, Reply, Result, Tool, Unsent
 from gateway.ports import Ears
 from gateway.upstreams.exchange import Exchange
 from gateway.upstreams.link import Link
@@ -17,8 +17,6 @@ from gateway.upstreams.questions import Parked
 from gateway.upstreams.relay import meta_of, params_of, relay
 from gateway.upstreams.results import METHODS
 from gateway.upstreams.supervisor import Supervisor
-
-REFUSED = -32010  # the gateway's own code for what it refuses itself
 
 
 async def forward(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.core.canon import digest
-from gateway.core.model import Surface, Tool, ToolRef
+from gateway.core.model import COMPLETION, Surface, Tool, ToolRef
 from gateway.upstreams.definitions import Definition, Listing
 from gateway.upstreams.names import expose, is_uri, with_hash
 from gateway.upstreams.templates import Templates
@@ -18,7 +18,6 @@ Classify = Callable[[ToolRef, str, Mapping[str, Any], str, Surface, bool], Tool]
 """`(ref, exposed, definition, digest, surface, listed) -> Tool`: what the labels make of a definition."""
 
 KINDS = ("tools", "resources", "templates", "prompts")
-COMPLETION = "completion/complete"
 _SURFACES = {
     "tools": Surface.TOOLS,
     "resources": Surface.RESOURCES,

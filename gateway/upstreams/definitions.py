@@ -17,9 +17,9 @@ from mcp.shared.uri_template import InvalidUriTemplate, UriTemplate
 from gateway.core.canon import canonical, digest
 from gateway.upstreams import shapes
 from gateway.upstreams.names import hides, is_legal, is_uri
+from gateway.upstreams.results import FOREIGN
 
 DEEPEST = 64
-_FOREIGN_META = ("anthropic/", "dev.wardgate/")  # an upstream's word to one client, and what could pose as ours
 _SHOWN = 5  # how many of those that were left out are named
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
 
@@ -168,7 +168,7 @@ def _of_prompt(item: Mapping[str, Any]) -> str:
 def _definition(kind: Offering, item: Mapping[str, Any]) -> Definition:
     """The definition without what must not pass: nulls, words to one client, and extensions that nobody relays."""
     value = shapes.given(item, kind.shape)
-    meta = {key: part for key, part in value.pop("_meta", {}).items() if not key.startswith(_FOREIGN_META)}
+    meta = {key: part for key, part in value.pop("_meta", {}).items() if not key.startswith(FOREIGN)}
     if meta:
         value["_meta"] = meta
     if kind is TOOLS:

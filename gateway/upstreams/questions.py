@@ -12,11 +12,11 @@ import anyio
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_REQUEST, METHOD_NOT_FOUND
 
-from gateway.core.model import Again, Asked, Failure, Lost, Reason
+from gateway.core.model import QUESTIONS, Again, Asked, Failure, Lost, Reason
 from gateway.upstreams.exchange import GONE, Asking, Exchange
 from gateway.upstreams.intake import Rate
 from gateway.upstreams.link import Link
-from gateway.upstreams.results import MOST_QUESTIONS, QUESTIONS, read_question
+from gateway.upstreams.results import MOST_QUESTIONS, read_question
 
 if TYPE_CHECKING:
     from gateway.upstreams.supervisor import Supervisor

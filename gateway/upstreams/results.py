@@ -17,9 +17,8 @@ from mcp_types import (
     SERVER_INFO_META_KEY,
 )
 
-from gateway.core.model import Asked, Failure, Question, Reply, Result
+from gateway.core.model import QUESTIONS, Asked, Failure, Question, Reply, Result
 
-QUESTIONS = ("elicitation/create", "sampling/createMessage", "roots/list")
 MOST_QUESTIONS = 16  # at a time, of one call
 LONGEST_KEY = 200  # characters of an upstream's own name for a question
 _MAY_ASK = ("tools/call", "prompts/get", "resources/read")
@@ -34,7 +33,7 @@ _OWN_HOP = frozenset(
         "progressToken",
     }
 )
-_FOREIGN = ("anthropic/", "dev.wardgate/")  # a server's word to one client, and what could pose as ours
+FOREIGN = ("anthropic/", "dev.wardgate/")  # a server's word to one client, and what could pose as ours
 
 
 def read_result(method: str, value: Mapping[str, Any], modern: bool) -> Reply:
@@ -58,7 +57,7 @@ def read_result(method: str, value: Mapping[str, Any], modern: bool) -> Reply:
 
 def pass_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a `_meta` from an upstream that passes on."""
-    return {key: part for key, part in meta.items() if key not in _OWN_HOP and not key.startswith(_FOREIGN)}
+    return {key: part for key, part in meta.items() if key not in _OWN_HOP and not key.startswith(FOREIGN)}
 
 
 def read_question(key: str, method: Any, params: Any) -> Question | None:

@@ -4,6 +4,7 @@ Values only: nothing here reads a clock, a file or the network.
 """
 
 from gateway.core.model.answers import (
+    REFUSED,
     Again,
     Answer,
     Asked,
@@ -37,6 +38,11 @@ from gateway.core.model.calls import (
 )
 from gateway.core.model.decisions import Approval, Decision, Facts, Obligation, Requirement
 from gateway.core.model.vocabulary import (
+    COMPLETION,
+    ELICIT,
+    QUESTIONS,
+    ROOTS,
+    SAMPLE,
     ApprovalState,
     Decide,
     Effect,
@@ -56,6 +62,12 @@ from gateway.core.model.vocabulary import (
 )
 
 __all__ = [
+    "COMPLETION",
+    "ELICIT",
+    "QUESTIONS",
+    "REFUSED",
+    "ROOTS",
+    "SAMPLE",
     "Again",
     "Answer",
     "Approval",

@@ -10,6 +10,8 @@ import msgspec
 from gateway.core.model.decisions import Approval
 from gateway.core.model.vocabulary import Kind, Reason, Release, Verdict
 
+REFUSED = -32010  # JSON-RPC code of what the gateway itself refuses, where no result could say it
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

@@ -2,6 +2,10 @@
 
 from enum import Enum, IntEnum
 
+ELICIT, SAMPLE, ROOTS = "elicitation/create", "sampling/createMessage", "roots/list"
+QUESTIONS = (ELICIT, SAMPLE, ROOTS)  # the methods in which an upstream asks something
+COMPLETION = "completion/complete"
+
 
 class Effect(str, Enum):
     """What a call does to the world (`policy.md`)."""

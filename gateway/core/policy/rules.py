@@ -9,14 +9,23 @@ from typing import Protocol
 from gateway.core.conditions import Condition, compile_condition, passes_empty
 from gateway.core.expressions import read
 from gateway.core.globs import matches
-from gateway.core.model import Decide, Obligation, ObligationKind, Proof, Surface
+from gateway.core.model import (
+    COMPLETION,
+    ELICIT,
+    ROOTS,
+    SAMPLE,
+    Decide,
+    Obligation,
+    ObligationKind,
+    Proof,
+    Surface,
+)
 from gateway.core.policy.nouns import Approve, Budget, Loop, Rate, Rule
 from gateway.core.problems import nearest
 from gateway.core.section import Section
 from gateway.core.sinks import ValueList
 
-COMPLETION = "completion/complete"
-METHODS = ("sampling/createMessage", "elicitation/create", COMPLETION, "roots/list")
+METHODS = (SAMPLE, ELICIT, COMPLETION, ROOTS)
 WINDOWS = {
     "second": timedelta(seconds=1),
     "minute": timedelta(minutes=1),
