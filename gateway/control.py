@@ -22,7 +22,7 @@ from gateway.place import socket_address
 
 log = logging.getLogger("wardgate")
 
-LINE_LIMIT = 1 << 20
+LINE_LIMIT = 1 << 22  # bytes of one request: a hook hands over what a client's tool returned
 MOST_DESCRIPTORS = 8
 HELLO_DEADLINE = 10.0
 
@@ -122,7 +122,8 @@ class Control:
         fds: list[int] = []
         request: object = None
         try:
-            data, fds = await link.receive_fds(65536, MOST_DESCRIPTORS)
+            first, fds = await link.receive_fds(65536, MOST_DESCRIPTORS)
+            data = bytearray(first)
             while not data.endswith(b"\n") and len(data) <= LINE_LIMIT:
                 data += await link.receive(65536)
             request = msgspec.json.decode(data)

@@ -1,12 +1,11 @@
 """How a call ends without an answer of its upstream: recorded, and said in words. It forwards and decides nothing."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from gateway.core import words
 from gateway.core.account import Trail
-from gateway.core.model import Approval, Outcome, Reason, Record, Refused, Verdict
+from gateway.core.model import Approval, Outcome, Reason, Record, Refused, Tier, Verdict
 from gateway.errors import RecordError
 from gateway.ports import House
 
@@ -37,16 +36,32 @@ class Endings:
         if trail.parked:  # it waits at its upstream for what nobody will answer: what it did there is not known
             await self._house.upstreams.drop(trail.parked)
             outcome = Outcome.UNKNOWN
+        self.look_back(trail)
         await self.record(trail, trail.outcome(self._house.clock.now(), outcome, reason, detail=detail))
         trail.closed = True
         text = words.refusal(trail.call.id, outcome, reason, approval)
         return Refused(trail.call.id, trail.verdict, reason, text, approval, requires)
 
     async def break_off(self, trail: Trail, reason: Reason, detail: str = "") -> Refused:
-        """Close the record of a call that broke off; if even that fails, the sweep at the next start closes it."""
+        """Close the record of a call that broke off. What can't be written now is owed, and written once it can."""
         outcome = Outcome.UNKNOWN if trail.rounds else Outcome.BLOCKED
-        trail.unrecorded = reason is Reason.RECORD_FAILED or trail.unrecorded  # nobody waits twice for a disk
-        with suppress(RecordError):
-            if not trail.closed:
-                return await self.refuse(trail, outcome, reason, detail=detail)
+        if not trail.closed:
+            if trail.parked:
+                await self._house.upstreams.drop(trail.parked)
+                outcome = Outcome.UNKNOWN
+            closing = trail.outcome(self._house.clock.now(), outcome, reason, detail=detail)
+            try:
+                # What failed may be on the disk all the same: the sweep looks there first.
+                if reason is Reason.RECORD_FAILED:
+                    raise RecordError("the record has failed this call already")
+                await self.record(trail, closing)
+            except RecordError:
+                self._house.records.owe(closing)
         return Refused(trail.call.id, Verdict.BLOCK, reason, words.refusal(trail.call.id, outcome, reason))
+
+    def look_back(self, trail: Trail) -> None:
+        """Note what was read before a call above tier read, once: when its first record is about to be written."""
+        if trail.tool is None or trail.tool.tier is Tier.READ or trail.rounds or trail.background:
+            return
+        context, carried = self._house.turns.before(trail.call)
+        trail.background = {"context": context, "carried": carried}

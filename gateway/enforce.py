@@ -8,7 +8,6 @@ import anyio.lowlevel
 
 from gateway.core import words
 from gateway.core.account import Trail
-from gateway.core.canon import canonical, keyed_digest
 from gateway.core.decide import decide
 from gateway.core.model import (
     Answer,
@@ -49,7 +48,7 @@ class Enforcer:
 
     async def handle(self, call: Call, caller: Caller) -> Answer:
         """Take one call along its path. Raises nothing but cancellation: whatever breaks, blocks and is recorded."""
-        trail = Trail(call, self._house.clock.monotonic)
+        trail = Trail(call, self._house.clock.monotonic, self._house.capture)
         try:
             return await self._path(trail, caller)
         except anyio.get_cancelled_exc_class():
@@ -65,7 +64,8 @@ class Enforcer:
 
     async def turn_away(self, call: Call, reason: Reason) -> Refused:
         """Refuse a call for which there is no room before its path begins; it is on the record all the same."""
-        return await self._end.break_off(Trail(call, self._house.clock.monotonic, unrecorded=True), reason)
+        trail = Trail(call, self._house.clock.monotonic, self._house.capture, unrecorded=True)
+        return await self._end.break_off(trail, reason)
 
     async def _path(self, trail: Trail, caller: Caller) -> Answer:
         house = self._house
@@ -88,6 +88,7 @@ class Enforcer:
                         trail, Outcome.ERROR, stuck.reason, None, stuck.detail, stuck.requires
                     )
             # 3. Record the intent: durable before a write or high call is forwarded, queued for a read.
+            self._end.look_back(trail)
             with trail.timed("intent"):
                 if not await self._end.record(trail, trail.intent(house.clock.now()), consume=trail.consume):
                     return await self._end.refuse(trail, Outcome.BLOCKED, Reason.APPROVAL_USED)
@@ -104,6 +105,9 @@ class Enforcer:
         record.
         """
         house = self._house
+        if trail.call.context.prompt is not None:
+            await house.turns.prompted(trail.call)
+        trail.turn = house.turns.turn(trail.call)
         with trail.timed("decide"):
             decision = self._decide(trail)
             if decision.verdict is not Verdict.BLOCK and (changed := trail.changes()) is not None:
@@ -114,7 +118,8 @@ class Enforcer:
         with trail.timed("arguments"):
             patience = house.upstreams.timeout(trail.tool.ref.upstream) if trail.tool else GRACE
             try:
-                trail.arguments = await house.screener.clean(trail.call.arguments, house.clock.monotonic() + patience)
+                deadline = house.clock.monotonic() + patience
+                trail.arguments, trail.findings = await house.screener.redact(trail.call.arguments, deadline)
             except GatewayError:
                 return await self._end.refuse(trail, Outcome.BLOCKED, Reason.SCANNER_FAILED)
         if decision.verdict is Verdict.BLOCK:
@@ -156,7 +161,7 @@ class Enforcer:
             settled = await house.approvals.obtain(trail.call, tool, decision, trail.arguments, caller, waiting)
         if isinstance(settled, Held):
             return settled
-        trail.approval = trail.consume = settled.id
+        trail.settled(settled)
         if settled.state is not ApprovalState.APPROVED:
             return await self._end.refuse(trail, Outcome.DENIED, words.ending(settled.state), approval=settled)
         again = self._decide(trail, settled)
@@ -178,17 +183,17 @@ class Enforcer:
         with trail.timed("screen"):
             screened = await house.screener.screen(value, tool, max(trail.deadline, house.clock.monotonic() + GRACE))
         reason = screened.reason or (Reason.UPSTREAM_ERROR if failed else None)
-        seal = keyed_digest(house.key, canonical(value)) if trail.durable else ""
-        await self._end.record(trail, trail.outcome(house.clock.now(), outcome, reason, screened, seal))
+        await self._end.record(trail, trail.outcome(house.clock.now(), outcome, reason, screened))
         trail.closed = True
         if screened.value is None:
             return Refused(call.id, Verdict.BLOCK, screened.reason or Reason.SCANNER_FAILED, words.withheld(call.id))
+        house.turns.delivered(call, screened.digest, screened.data)
         if isinstance(reply, Failure):
             return Done(None, Failure(reply.code, str(screened.value["message"]), screened.value["data"]))
         return Done(words.tell(screened.value, trail.decision) if call.method == "tools/call" else screened.value)
 
     def _decide(self, trail: Trail, approval: Approval | None = None) -> Decision:
         """Gather the facts as they are now, and decide."""
-        facts = gather(self._house, trail.call, approval)
-        trail.tool, trail.decision = facts.tool, decide(trail.call, facts, self._house.policy())
+        trail.facts = facts = gather(self._house, trail.call, approval)
+        trail.decision = decide(trail.call, facts, self._house.policy())
         return trail.decision

@@ -1,13 +1,11 @@
 """The monitor: reads what is committed, counts per session, raises signals. Out of band: no call ever waits for it.
 
-It has a connection and a task of its own, and writes nothing but its signals.
+It has a task of its own, and writes nothing but its signals.
 """
 
 import logging
-import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import anyio
@@ -18,9 +16,7 @@ from gateway.core.model import Kind, Record
 from gateway.core.record import decode
 from gateway.core.signals import SessionCounters, Signal
 from gateway.errors import RecordError
-from gateway.reading import bodies_after
 from gateway.store import Store
-from gateway.store.connection import cause, connect
 
 PAGE = 500
 LOOK_BACK = 10_000  # records that are counted at start
@@ -41,23 +37,17 @@ class Monitor:
 
     async def run(self) -> None:
         """Follow the record until cancelled."""
-        connection = connect(self._store.folder.store, write=False, busy=PATIENCE)
-        _ = await connection
-        try:
-            while True:
-                try:
-                    bodies = await connection.run(partial(bodies_after, seq=self._seen, limit=PAGE))
-                except sqlite3.Error as problem:
-                    log.warning("the record can't be followed: %s", cause(problem))
-                    await self._clock.sleep(PATIENCE)
-                    continue
-                for seq, body in bodies:
-                    self._observe(seq, body)
-                if not bodies:
-                    await self._store.beyond(self._seen)
-        finally:
-            with anyio.move_on_after(PATIENCE, shield=True):
-                await connection.close()
+        while True:
+            try:
+                bodies = await self._store.tail(self._seen, PAGE)
+            except RecordError as problem:
+                log.warning("the record can't be followed: %s", problem)
+                await self._clock.sleep(PATIENCE)
+                continue
+            for seq, body in bodies:
+                self._observe(seq, body)
+            if not bodies:
+                await self._store.beyond(self._seen)
 
     def sessions(self) -> list[dict[str, Any]]:
         """What `wardgate sessions` shows, the most recently active session last."""

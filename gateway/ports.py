@@ -4,12 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
+from gateway.core.capture import Capture
 from gateway.core.model import (
     Again,
     Approval,
     Asked,
     Call,
     Decision,
+    Finding,
     Held,
     Question,
     Record,
@@ -105,10 +107,13 @@ class Screener(Protocol):
         The label of `tool` says what a finding leads to; the released value is still valid against its output schema.
         """
 
-    async def clean(self, value: Any, deadline: float) -> Any:
-        """A copy of any JSON value with every finding redacted, for records and cards; raises `GatewayError` if it
-        can't.
+    async def redact(self, value: Any, deadline: float) -> tuple[Any, tuple[Finding, ...]]:
+        """A copy of any JSON value with every finding redacted, for records and cards, and what was found; raises
+        `GatewayError` if it can't.
         """
+
+    async def clean(self, value: Any, deadline: float) -> Any:
+        """The first part of `redact`: the copy alone."""
 
     def clean_text(self, text: str) -> str:
         """A short text (progress, log notice) with every finding redacted; empty if it can't be screened now."""
@@ -127,6 +132,13 @@ class Records(Protocol):
     def queue(self, record: Record) -> None:
         """Hand over a record that need not be awaited. Never drops: raises `BusyError` when full, `RecordError` when
         broken.
+        """
+
+    def owe(self, outcome: Record) -> None:
+        """Keep the outcome of a call whose intent may stand on the record, and that could not be written now.
+
+        It is written once, as soon as the disk takes it, unless the call has an outcome by then; at the latest the
+        next start closes the intent as unknown.
         """
 
 
@@ -231,6 +243,38 @@ class Sessions(Protocol):
         """Count a call that is about to be forwarded."""
 
 
+class Background(NamedTuple):
+    """What a call above tier read was preceded by.
+
+    `context`: `{"after": id, "outputs": [[id, digest], ...], "omitted": n}`, the outputs that were delivered in the
+    turn, those of the client's other tools included; `after` is the call whose record lists the ones before, so that
+    each output of a turn is listed once. `carried`: `{"argument": place, "source": id, "length": n}` for each argument
+    value that stood in one of them as a whole token.
+    """
+
+    context: Mapping[str, Any]
+    carried: tuple[Mapping[str, Any], ...]
+
+
+class Turns(Protocol):
+    """What the user asked for last in each session, and what was delivered there since. In memory, and bounded."""
+
+    async def prompted(self, call: Call) -> None:
+        """The client handed over its user's prompt with this call (`call.context.prompt`): recorded where it is new.
+
+        Raises `RecordError` if it can't be recorded.
+        """
+
+    def turn(self, call: Call) -> tuple[str, str]:
+        """The id of the record of the turn's prompt and the prompt's keyed digest; ("", "unknown") without one."""
+
+    def before(self, call: Call) -> Background:
+        """What was delivered before this call since the turn's prompt. To be asked once for a call."""
+
+    def delivered(self, call: Call, digest: str, data: bytes) -> None:
+        """An output is about to leave: its digest as recorded, and the canonical bytes of what is released."""
+
+
 class House(NamedTuple):
     """The rooms that the path goes through."""
 
@@ -243,5 +287,7 @@ class House(NamedTuple):
     approvals: Approvals
     rounds: Rounds
     sessions: Sessions
+    turns: Turns
     policy: Callable[[], Policy]
     key: bytes  # of the keyed digests
+    capture: Capture

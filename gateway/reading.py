@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from gateway import ids
 from gateway.core.model import Record
+from gateway.core.query import Query
 from gateway.core.record import COLUMNS, decode, stamp
 from gateway.core.verify import Inspection, Verification
 from gateway.errors import StateError
@@ -61,6 +62,24 @@ def _open(file: Path) -> sqlite3.Connection:
 def bodies_after(db: sqlite3.Connection, seq: int, limit: int) -> list[tuple[int, bytes]]:
     """The bodies of the rows behind `seq`, in order."""
     return db.execute("SELECT seq, body FROM record WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)).fetchall()
+
+
+def bodies_of(db: sqlite3.Connection, wanted: str) -> list[tuple[int, bytes]]:
+    """The bodies of one id, in order."""
+    return db.execute("SELECT seq, body FROM record WHERE id = ? ORDER BY seq", (wanted,)).fetchall()
+
+
+def leaves_between(db: sqlite3.Connection, after: int, upto: int) -> list[bytes]:
+    """The leaf hashes of the rows behind `after` up to `upto`, in order."""
+    found = db.execute("SELECT leaf FROM record WHERE seq > ? AND seq <= ? ORDER BY seq", (after, upto))
+    return [leaf for (leaf,) in found]
+
+
+def newest_bodies(db: sqlite3.Connection, query: Query) -> list[tuple[int, bytes]]:
+    """The bodies of one page, newest first."""
+    found = newest(db, query.filters, query.before, query.limit)
+    wanted = [row.seq for row in found]
+    return [db.execute("SELECT seq, body FROM record WHERE seq = ?", (seq,)).fetchone() for seq in wanted]
 
 
 def intents_since(db: sqlite3.Connection, at: str, limit: int = 100_000) -> list[Record]:

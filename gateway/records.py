@@ -3,10 +3,9 @@
 It writes through the store and decides nothing; what is handed over is redacted already.
 """
 
-import sqlite3
+import logging
 from collections.abc import Mapping
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -14,12 +13,15 @@ from msgspec.structs import replace
 from gateway import __version__, ids
 from gateway.clock import Sleeper
 from gateway.core.model import Kind, Outcome, Reason, Record, Release
-from gateway.core.record import columns, decode, encode
+from gateway.core.record import columns, encode
 from gateway.errors import RecordError
-from gateway.store import Change, Entry, Store, rows
+from gateway.store import Entry, Store, rows
 
 SWEEP_PAGE = 500
+MOST_OWED = 10_000  # outcomes that wait for a disk that doesn't take them
 _SWEPT = "swept"
+
+log = logging.getLogger("wardgate")
 
 
 class Records:
@@ -27,6 +29,7 @@ class Records:
 
     def __init__(self, store: Store, clock: Sleeper) -> None:
         self._store, self._clock = store, clock
+        self._owed: dict[str, Record] = {}
 
     async def append(self, record: Record, consume: str = "") -> bool:
         """Make a record durable; returns after it is on disk. Not interrupted by cancellation once it has begun.
@@ -36,7 +39,7 @@ class Records:
         durable.
         """
         changes = (rows.use_approval(consume, self._clock.now()),) if consume else ()
-        return await self._store.write((_entry(record),), changes)
+        return await self._store.append((_entry(record),), changes)
 
     def queue(self, record: Record) -> None:
         """Hand over a record that nobody awaits; never drops: `BusyError` when full, `RecordError` when broken."""
@@ -54,15 +57,46 @@ class Records:
         """Record that the gateway stops, and why."""
         await self.append(replace(self._own(Kind.STOP, "", about), detail=detail))
 
+    def owe(self, outcome: Record) -> None:
+        """Keep an outcome that could not be written now, for `sweep`; see `ports.Records`."""
+        if len(self._owed) >= MOST_OWED:
+            log.error("the outcome of %s can't be kept any more; the next start closes it", outcome.id)
+            return
+        self._owed.setdefault(outcome.id, outcome)
+
+    async def sweep(self) -> int:
+        """Write what is owed, once for each call; returns how many outcomes that were. Does nothing while the disk
+        takes nothing.
+
+        INVARIANT: it looks for an outcome after the disk has taken something: by then it is known what of a batch that
+        was said to have failed is there all the same.
+        """
+        if not self._owed:
+            return 0
+        written = 0
+        try:
+            await self._store.flush()
+            for call, outcome in list(self._owed.items()):
+                if not await rows.has_ended(self._store, call):
+                    await self._store.append((_entry(outcome),))
+                    written += 1
+                del self._owed[call]
+        except RecordError as problem:
+            log.info("%d outcomes are owed: %s", len(self._owed), problem)
+        return written
+
     async def close_open_intents(self) -> int:
         """At start: give every open intent the outcome `unknown` (`gateway-stopped`). Returns how many there were."""
         closed, size = 0, self._store.size
-        begin = await self._store.read(_swept)
-        while found := await self._store.read(partial(_open_intents, after=begin, limit=SWEEP_PAGE)):
+        begin = int(await rows.get_meta(self._store, _SWEPT) or 0)
+        while found := await rows.open_intents(self._store, begin, SWEEP_PAGE):
             now = self._clock.now()
-            await self._store.write([_entry(_closing(intent, now)) for _, intent in found])
-            begin, closed = found[-1][0], closed + len(found)
-        await self._store.write((), (Change("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_SWEPT, str(size))),))
+            first: dict[str, Record] = {}  # a call that was sent in several rounds has several intents
+            for _, intent in found:
+                first.setdefault(intent.id, intent)
+            await self._store.append([_entry(_closing(intent, now)) for intent in first.values()])
+            begin, closed = found[-1][0], closed + len(first)
+        await self._store.append((), (rows.set_meta(_SWEPT, str(size)),))
         return closed
 
     def _own(self, kind: Kind, policy_revision: str, about: Mapping[str, Any]) -> Record:
@@ -71,7 +105,7 @@ class Records:
             id=ids.new_id(ids.ENTRY),
             at=self._clock.now(),
             policy_revision=policy_revision,
-            extra={"version": __version__, "gateway": self._store.folder.gateway_id, **about},
+            extra={"version": __version__, "gateway": self._store.gateway_id, **about},
         )
 
 
@@ -92,21 +126,13 @@ def _closing(intent: Record, now: datetime) -> Record:
         reason=Reason.GATEWAY_STOPPED.value,
         release=Release.WITHHELD.value,
         arguments=None,
+        findings=(),
+        facts={},
+        context={},
+        carried=(),
+        leaves={},
+        omitted={},
+        authorised={},
         timings_us={},
         detail="the gateway stopped before the call ended",
     )
-
-
-def _swept(db: sqlite3.Connection) -> int:
-    """Up to which row no intent is open, as the last start left it."""
-    found = db.execute("SELECT value FROM meta WHERE name = ?", (_SWEPT,)).fetchone()
-    return int(found[0]) if found is not None else 0
-
-
-def _open_intents(db: sqlite3.Connection, after: int, limit: int) -> list[tuple[int, Record]]:
-    found = db.execute(
-        "SELECT body FROM record AS intent WHERE seq > ? AND kind = 'intent' AND NOT EXISTS "
-        "(SELECT 1 FROM record WHERE id = intent.id AND kind = 'outcome') ORDER BY seq LIMIT ?",
-        (after, limit),
-    )
-    return [decode(body) for (body,) in found]

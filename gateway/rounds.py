@@ -9,7 +9,6 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
 from msgspec import structs
 
@@ -64,7 +63,7 @@ class Rounds:
         key, until = rows.handle_hash(handle), now + self._patience
         self._waiting[key] = _Waiting(kept, closing, until)
         try:
-            await self._store.write((), (rows.insert_handle(handle, call, kept.call, now, until + GRACE),))
+            await self._store.append((), (rows.insert_handle(handle, call, kept.call, now, until + GRACE),))
         except BaseException:
             self._waiting.pop(key, None)
             raise
@@ -73,8 +72,8 @@ class Rounds:
     async def take(self, call: Call) -> Round | None:
         """Use up the handle that a call came back with; see `ports.Rounds`."""
         handle, now = call.resume.handle if call.resume is not None else "", self._clock.now()
-        given = await self._store.read(partial(rows.find_handle, handle=handle))
-        if given is None or given.approval or not await self._store.write((), (rows.use_handle(handle, call, now),)):
+        given = await rows.find_handle(self._store, handle)
+        if given is None or given.approval or not await self._store.append((), (rows.use_handle(handle, call, now),)):
             return None
         waiting = self._waiting.pop(rows.handle_hash(handle), None)
         if waiting is None:

@@ -1,5 +1,7 @@
 """The shape of the store: file names, tables, version. Text only: nothing here opens a database."""
 
+import hashlib
+
 from gateway.core.record import COLUMNS
 
 STORE_NAME = "record.db"
@@ -7,10 +9,24 @@ LOCK_NAME = "gateway.lock"
 KEY_NAME = "key"
 ID_NAME = "gateway-id"
 
-VERSION = 1
+VERSION = 2
 """`PRAGMA user_version`; a gateway refuses a store that is newer than it knows."""
 
 COPIES = ", ".join(COLUMNS)
+
+_SINCE_2 = """\
+CREATE INDEX record_principal ON record (principal, seq) WHERE principal <> '';
+CREATE INDEX record_upstream ON record (upstream, seq) WHERE upstream <> '';
+CREATE INDEX record_beside ON record (kind, seq) WHERE kind NOT IN ('intent', 'outcome');
+CREATE INDEX record_refused ON record (verdict, seq) WHERE verdict IN ('ask', 'block');
+CREATE INDEX record_ended ON record (outcome, seq) WHERE outcome NOT IN ('', 'ok');
+CREATE TABLE pruned (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    size INTEGER NOT NULL,
+    frontier BLOB NOT NULL,
+    root BLOB NOT NULL
+);
+"""
 
 TABLES = f"""
 CREATE TABLE record (
@@ -23,7 +39,7 @@ CREATE INDEX record_id ON record (id);
 CREATE INDEX record_session ON record (session, seq) WHERE session <> '';
 CREATE INDEX record_tool ON record (tool, seq) WHERE tool <> '';
 CREATE INDEX record_approval ON record (approval) WHERE approval <> '';
-CREATE TABLE head (
+{_SINCE_2}CREATE TABLE head (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     size INTEGER NOT NULL,
     frontier BLOB NOT NULL,
@@ -80,5 +96,10 @@ CREATE TABLE connection (
     updated_at TEXT NOT NULL
 ) WITHOUT ROWID;
 """
+
+STEPS = {
+    1: f"{_SINCE_2}INSERT INTO pruned VALUES (1, 0, x'', x'{hashlib.sha256().hexdigest()}')",  # noqa: S608 - ours
+}
+"""From a version to the next one: what has to be done to a store that was made by it."""
 
 INSERT_RECORD = f"INSERT INTO record (seq, body, leaf, {COPIES}) VALUES (?, ?, ?{', ?' * len(COLUMNS)})"  # noqa: S608 - column names of ours

@@ -9,6 +9,7 @@ import anyio
 from msgspec.json import decode, encode
 
 from gateway.core.canon import canonical, digest, keyed_digest
+from gateway.core.capture import Capture
 from gateway.core.model import (
     Again,
     Approval,
@@ -22,6 +23,7 @@ from gateway.core.model import (
     Kind,
     Labels,
     Principal,
+    Proof,
     Question,
     Record,
     Release,
@@ -39,7 +41,7 @@ from gateway.core.risk import classify, labels_for, surface_labels
 from gateway.enforce import Enforcer
 from gateway.errors import GatewayError
 from gateway.inquire import Inquiry
-from gateway.ports import Ears, House, Round
+from gateway.ports import Background, Ears, House, Round
 
 KEY = b"k" * 32
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -177,12 +179,19 @@ class FakeScreener:
 
     async def screen(self, value: Mapping[str, Any], tool: Tool | None, deadline: float) -> Screened:
         self.effects.append("screen")
-        return self.screened or Screened(Release.FULL, value)
+        sealed = canonical(value)
+        whole = Screened(Release.FULL, value, (), None, keyed_digest(KEY, sealed), sealed, value)
+        return self.screened or whole
 
-    async def clean(self, value: Any, deadline: float) -> Any:
+    async def redact(self, value: Any, deadline: float) -> tuple[Any, tuple[Finding, ...]]:
         if self.unclean:
             raise GatewayError("the scanner fails")
-        return decode(encode(value).replace(b"secret", b"[R]"))
+        text = encode(value)
+        findings = (Finding("fake", "somewhere", "f" * 16),) if b"secret" in text else ()
+        return decode(text.replace(b"secret", b"[R]")), findings
+
+    async def clean(self, value: Any, deadline: float) -> Any:
+        return (await self.redact(value, deadline))[0]
 
     def clean_text(self, text: str) -> str:
         return text.replace("secret", "[R]")
@@ -194,6 +203,7 @@ class FakeRecords:
     rows: list[Record] = field(default_factory=list)
     fails_at: dict[str, Exception] = field(default_factory=dict)  # kind of record -> what is raised
     usable: set[str] = field(default_factory=set)  # approvals that may be consumed
+    owed: list[Record] = field(default_factory=list)
 
     async def append(self, record: Record, consume: str = "") -> bool:
         self._fail(record)
@@ -209,13 +219,17 @@ class FakeRecords:
         self.effects.append(f"queue {record.kind.value}")
         self.rows.append(record)
 
+    def owe(self, outcome: Record) -> None:
+        self.effects.append("owe outcome")
+        self.owed.append(outcome)
+
     def _fail(self, record: Record) -> None:
         if record.kind.value in self.fails_at:
             raise self.fails_at[record.kind.value]
 
     def outcomes(self) -> list[tuple[str, str]]:
-        """Outcome and reason of each call that ended."""
-        return [(row.outcome, row.reason) for row in self.rows if row.kind is Kind.OUTCOME]
+        """Outcome and reason of each call that ended, those that are owed last."""
+        return [(row.outcome, row.reason) for row in (*self.rows, *self.owed) if row.kind is Kind.OUTCOME]
 
 
 @dataclass
@@ -225,6 +239,7 @@ class FakeApprovals:
     resumable: tuple[str, Approval] | None = None
     given: Approval | None = None
     note: str = ""
+    by: str = ""
     on_obtain: Any = None  # called before the answer comes: the world changes meanwhile
 
     async def resume(self, call: Call) -> tuple[str, Approval] | None:
@@ -244,7 +259,7 @@ class FakeApprovals:
             return Held(row)
         from dataclasses import replace
 
-        self.given = replace(row, state=self.settle, note=self.note)
+        self.given = replace(row, state=self.settle, note=self.note, decided_by=self.by, proof=Proof.LOCAL)
         return self.given
 
     async def expire(self, approval: Approval) -> None:
@@ -290,6 +305,25 @@ class FakeSessions:
 
     def saw(self, call: Call, tool: Tool, decision: Decision) -> None:
         self.counted.append(call.id)
+
+
+@dataclass
+class FakeTurns:
+    prompts: list[str | None] = field(default_factory=list)
+    outputs: list[tuple[str, str]] = field(default_factory=list)  # what was delivered: id of the call, digest
+
+    async def prompted(self, call: Call) -> None:
+        self.prompts.append(call.context.prompt)
+
+    def turn(self, call: Call) -> tuple[str, str]:
+        return ("l_0000000001", "digest of a prompt") if self.prompts else ("", "unknown")
+
+    def before(self, call: Call) -> Background:
+        listed, self.outputs = self.outputs, []
+        return Background({"after": "", "outputs": listed, "omitted": 0}, ())
+
+    def delivered(self, call: Call, digest: str, data: bytes) -> None:
+        self.outputs.append((call.id, digest))
 
 
 class FakeCaller:
@@ -349,6 +383,7 @@ class Model:
         self.approvals = FakeApprovals(self.effects)
         self.rounds = FakeRounds(self.effects)
         self.sessions = FakeSessions()
+        self.turns = FakeTurns()
         house = House(
             self.clock,
             self.catalogue,
@@ -359,8 +394,10 @@ class Model:
             self.approvals,
             self.rounds,
             self.sessions,
+            self.turns,
             lambda: self.policy,
             KEY,
+            Capture(KEY),
         )
         self.house = house
         self.enforcer = Enforcer(house, Inquiry(house, patience=0.05, most_rounds=3))

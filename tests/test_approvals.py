@@ -29,8 +29,8 @@ from gateway.core.model import (
 )
 from gateway.errors import ApprovalError, BusyError, RecordError
 from gateway.records import Records
-from gateway.store import Store, open_store
-from tests.fakes import DEADLINE, FakeCaller, FakeClock, a_call, a_record, a_tool, an_ask
+from gateway.store import SqliteStore, open_store
+from tests.fakes import DEADLINE, KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, an_ask
 from tests.store.keep import AT_ONCE, on_disk, whole
 
 SHOWN = {"path": "a.txt"}
@@ -43,7 +43,7 @@ BY = "os:bob"
 class Desk:
     """A gateway's approvals on a store of their own, and what a test does with them."""
 
-    store: Store
+    store: SqliteStore
     clock: FakeClock
     approvals: Approvals
     state: Path
@@ -87,7 +87,9 @@ async def a_desk(tmp_path: Path, prompts_per_hour: int = 60) -> AsyncIterator[De
     clock = FakeClock()
     with anyio.fail_after(DEADLINE):
         async with open_store(tmp_path / "state", AT_ONCE) as store:
-            yield Desk(store, clock, Approvals(store, clock, prompts_per_hour=prompts_per_hour), tmp_path / "state")
+            yield Desk(
+                store, clock, Approvals(store, clock, KEY, prompts_per_hour=prompts_per_hour), tmp_path / "state"
+            )
     await whole(tmp_path / "state")
 
 

@@ -46,10 +46,11 @@ def test_every_key_of_the_configuration_is_documented_and_no_other(
     (tmp_path / "upstreams.toml").write_text(text, encoding="utf-8")
     check(tmp_path, {})
     whole = section("upstreams.toml")
-    gateway, upstream, rest = (
+    gateway, upstream, rest, record = (
         set(re.findall(r"^\| `([A-Za-z_.]+)` \|", part, re.M)) for part in whole.split("\n### ")[1:]
     )
     assert gateway == asked["gateway",]
+    assert record == asked["record",]
     assert upstream == asked["upstreams", "u"]
     tables = {"clients.NAME": ("clients", "c"), "approvers.NAME": ("approvers", "a"), "auth": ("auth",)}
     tables["notify"] = ("notify",)

@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from gateway.core.canon import canonical
+from gateway.core.capture import Capture
 from gateway.core.model import (
     ApprovalState,
     Done,
@@ -26,7 +27,7 @@ from gateway.core.model import (
     Vote,
 )
 from gateway.errors import BusyError, RecordError
-from tests.house import POLICY, Model, a_call, found, policy_of
+from tests.house import KEY, POLICY, Model, a_call, found, policy_of
 
 READ = ["queue intent", "forward", "screen", "queue outcome"]
 ASKED = ["obtain", "append intent", "forward", "screen", "append outcome"]
@@ -273,7 +274,7 @@ async def test_an_outcome_that_can_not_be_recorded_withholds_the_answer() -> Non
     answer = await house.call("write")
     assert isinstance(answer, Refused)
     assert answer.text.startswith("OUTCOME UNKNOWN")
-    assert house.effects == ["obtain", "append intent", "forward", "screen"]
+    assert house.effects == ["obtain", "append intent", "forward", "screen", "owe outcome"]
 
 
 @pytest.mark.parametrize(
@@ -402,7 +403,7 @@ def test_the_trail_of_a_call_that_broke_before_it_was_decided_can_be_recorded() 
     from gateway.core.account import Trail
     from gateway.core.model import Outcome
 
-    trail = Trail(a_call("read"), lambda: 0.0)
+    trail = Trail(a_call("read"), lambda: 0.0, Capture(KEY))
     record = trail.outcome(replace(a_call("read")).at, Outcome.BLOCKED, Reason.INTERNAL)
     assert (record.verdict, record.reason, record.tool) == ("", "internal", "up__read")
     assert trail.durable
@@ -446,4 +447,78 @@ async def test_a_record_that_failed_is_not_waited_for_a_second_time() -> None:
     house = Model()
     house.records.fails_at = {"intent": RecordError("locked")}
     await house.call("write")
-    assert house.effects == ["obtain", "queue outcome"]
+    assert house.effects == ["obtain", "owe outcome"]
+
+
+async def test_the_grounds_of_a_decision_stand_in_the_first_record_of_its_call() -> None:
+    house = Model()
+    await house.call("write", path="a secret")
+    intent, outcome = house.records.rows
+    assert intent.arguments == {"path": "a [R]"}
+    assert [finding.place for finding in intent.findings] == ["arguments.somewhere"]
+    assert (intent.facts["upstream"], intent.facts["tainted"], intent.facts["nodes"]) == ("ready", True, 2)
+    assert intent.prompt == "unknown"
+    assert outcome.result == {"content": [{"type": "text", "text": "fine"}]}
+    assert (dict(outcome.facts), outcome.arguments, outcome.findings) == ({}, None, ())
+
+
+async def test_a_refusal_carries_its_grounds_itself() -> None:
+    house = Model()
+    house.guard.path = "/state"
+    await house.call("write", path="x")
+    (outcome,) = house.records.rows
+    assert outcome.facts["protected"] == "/state"
+    assert outcome.arguments == {"path": "x"}
+    assert outcome.context == {"after": "", "outputs": [], "omitted": 0}
+
+
+async def test_what_was_delivered_before_a_write_is_listed_in_its_record_and_a_read_lists_nothing() -> None:
+    house = Model()
+    await house.call("read")
+    await house.call("write")
+    read, read_outcome, intent, _ = house.records.rows
+    assert intent.context["outputs"] == [("d_0000000001", read_outcome.result_digest)]
+    assert (dict(read.context), dict(read_outcome.context)) == ({}, {})
+    assert len(read_outcome.result_digest) == 64
+    assert read_outcome.result is None
+
+
+async def test_what_is_withheld_is_not_counted_as_delivered() -> None:
+    house = Model()
+    house.screener.screened = Screened(Release.WITHHELD, None, (), Reason.SECRET_FOUND)
+    await house.call("read")
+    assert house.turns.outputs == []
+
+
+async def test_an_allow_by_rule_names_the_rules_owner_and_who_accepted_it() -> None:
+    accepted = {"accepted_by": "os:ada", "accepted_at": "2026-11-22T12:00:00.000000Z", "accepted_how": "at start"}
+    house = Model(replace(policy_of(), accepted=accepted))
+    await house.call("set")
+    assert house.records.rows[0].authorised == {"owner": "o@example.com", **accepted}
+
+
+async def test_an_approved_call_names_who_approved_it_and_with_what_proof() -> None:
+    house = Model()
+    house.approvals.by = "os:bob"
+    await house.call("write")
+    intent, outcome = house.records.rows
+    assert (intent.authorised["approved_by"], intent.authorised["proof"]) == ("os:bob", "local")
+    assert outcome.authorised == {}
+
+
+async def test_a_prompt_that_came_with_the_call_is_recorded_before_the_call() -> None:
+    house = Model()
+    call = a_call("write")
+    prompted = replace(call, context=replace(call.context, prompt="do it", tool_use="toolu_1"))
+    await house.enforcer.handle(prompted, house.caller)
+    assert house.turns.prompts == ["do it"]
+    intent = house.records.rows[0]
+    assert (intent.turn, intent.prompt, intent.tool_use) == ("l_0000000001", "digest of a prompt", "toolu_1")
+
+
+async def test_the_outcome_of_a_call_whose_record_failed_is_owed() -> None:
+    house = Model()
+    house.records.fails_at = {"outcome": RecordError("gone")}
+    await house.call("write")
+    (owed,) = house.records.owed
+    assert (owed.id, owed.outcome, owed.reason) == ("d_0000000001", "unknown", "record-failed")

@@ -20,6 +20,7 @@ from mcp.shared.jsonrpc_dispatcher import handler_exception_to_error_data
 
 from gateway.config import Limits
 from gateway.core.account import Trail
+from gateway.core.capture import Capture
 from gateway.core.model import Answer, ApprovalState, Call, Failure, Lost, Reason, Reply, Result, Tool, Unsent
 from gateway.enforce import Enforcer
 from gateway.inquire import Inquiry
@@ -193,7 +194,7 @@ class Unguarded(Enforcer):
     """The path of a call without the broad guard at its top."""
 
     async def handle(self, call: Call, caller: Caller) -> Answer:
-        return await self._path(Trail(call, FakeClock().monotonic), caller)
+        return await self._path(Trail(call, FakeClock().monotonic, Capture(KEY)), caller)
 
 
 class Offered:

@@ -7,19 +7,18 @@ from pathlib import Path
 import anyio
 import pytest
 
-from gateway import monitor as monitors
 from gateway.core.model import Kind, Record
-from gateway.errors import BusyError
+from gateway.errors import BusyError, RecordError
 from gateway.monitor import Monitor
-from gateway.reading import bodies_after
 from gateway.records import Records
-from gateway.store import Change, Store, open_store
+from gateway.store import Change, SqliteStore, open_store
+from gateway.store.statements import CHANGES
 from tests.fakes import DEADLINE, FakeClock, a_record
 from tests.store.keep import AT_ONCE, on_disk
 
 
 @asynccontextmanager
-async def watched(store: Store, report: object = None) -> AsyncIterator[tuple[Monitor, Records]]:
+async def watched(store: SqliteStore, report: object = None) -> AsyncIterator[tuple[Monitor, Records]]:
     monitor = Monitor(store, FakeClock(), report)  # type: ignore[arg-type]  # a callable or nothing
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(monitor.run)
@@ -70,30 +69,30 @@ async def test_a_signal_that_can_not_be_recorded_is_still_shown(tmp_path: Path) 
             assert monitor.sessions()[0]["signals"] == {"unknown-outcome": 1}
 
 
-async def test_rows_that_are_no_records_are_passed_over(tmp_path: Path) -> None:
+async def test_rows_that_are_no_records_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with anyio.fail_after(DEADLINE):
         async with open_store(tmp_path / "state", AT_ONCE) as store:
             await ended(Records(store, FakeClock()), 2)
-            await store.write((), (Change("UPDATE record SET body = x'7b7d' WHERE seq = 1", ()),))
+            monkeypatch.setitem(CHANGES, "spoil", "UPDATE record SET body = x'7b7d' WHERE seq = 1")
+            await store.append((), (Change("spoil", ()),))
             async with watched(store) as (monitor, _):
                 await monitor.reached(2)
                 assert monitor.sessions()[0]["calls"] == 1
 
 
 async def test_a_monitor_that_can_not_read_tries_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read, failures = bodies_after, [True]
-
-    def fail_once(db: object, seq: int, limit: int) -> object:
-        if failures:
-            failures.clear()
-            db.execute("SELECT * FROM nothing")  # type: ignore[attr-defined]  # a connection
-        return read(db, seq, limit)  # type: ignore[arg-type]  # as above
-
-    monkeypatch.setattr(monitors, "bodies_after", fail_once)
     clock = FakeClock()
     with anyio.fail_after(DEADLINE):
         async with open_store(tmp_path / "state", AT_ONCE) as store, anyio.create_task_group() as tasks:
             await ended(Records(store, clock), 1)
+            tail, failures = store.tail, [RecordError("not now")]
+
+            async def fail_once(after: int, limit: int) -> object:
+                if failures:
+                    raise failures.pop()
+                return await tail(after, limit)
+
+            monkeypatch.setattr(store, "tail", fail_once)
             tasks.start_soon((monitor := Monitor(store, clock)).run)
             await clock.asleep(1)
             clock.advance(1)
@@ -102,7 +101,7 @@ async def test_a_monitor_that_can_not_read_tries_again(tmp_path: Path, monkeypat
 
 
 async def test_what_is_remembered_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monitors, "SESSIONS", 2)
+    monkeypatch.setattr("gateway.monitor.SESSIONS", 2)
     with anyio.fail_after(DEADLINE):
         async with open_store(tmp_path / "state", AT_ONCE) as store, watched(store) as (monitor, records):
             for number in range(4):

@@ -22,7 +22,7 @@ from gateway.reading import find_call, intents_since, log_item, newest, reading,
 from gateway.records import Records
 from gateway.schema import STORE_NAME, VERSION
 from gateway.store import open_store
-from tests.fakes import FakeCaller, FakeClock, a_call, a_record, a_tool, an_ask
+from tests.fakes import KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, an_ask
 from tests.store.keep import AT_ONCE
 
 CALLS = 6
@@ -34,7 +34,7 @@ def made(state: Path) -> Path:
     async def fill() -> None:
         clock = FakeClock()
         async with open_store(state, AT_ONCE) as store:
-            records, approvals = Records(store, clock), Approvals(store, clock)
+            records, approvals = Records(store, clock), Approvals(store, clock, KEY)
             for number in range(1, CALLS + 1):
                 tier, outcome = ("read", "ok") if number % 2 else ("write", "blocked")
                 await records.append(a_record(number, tier=tier, session=f"s{number % 3}"))

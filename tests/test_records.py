@@ -10,16 +10,16 @@ from gateway.approvals import Approvals
 from gateway.core.model import Approval, ApprovalState, Held, Kind, Proof, Tool
 from gateway.errors import RecordError
 from gateway.records import Records
-from gateway.store import Store, open_store
-from tests.fakes import DEADLINE, FakeCaller, FakeClock, a_call, a_record, a_tool, an_ask
+from gateway.store import SqliteStore, open_store
+from tests.fakes import DEADLINE, KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, an_ask
 from tests.store.keep import AT_ONCE, on_disk, whole
 
 TOOL: Tool = a_tool()
 
 
-async def approved(store: Store, clock: FakeClock) -> Approval:
+async def approved(store: SqliteStore, clock: FakeClock) -> Approval:
     """An approval that waits to be used."""
-    approvals = Approvals(store, clock)
+    approvals = Approvals(store, clock, KEY)
     held = await approvals.obtain(a_call(), TOOL, an_ask(Proof.LOCAL), {}, FakeCaller(budget=0))
     assert isinstance(held, Held)
     return await approvals.vote(held.approval.id, True, "os:bob", Proof.LOCAL)
@@ -51,7 +51,7 @@ async def test_an_approval_is_used_up_with_the_intent(tmp_path: Path) -> None:
     async with open_store(tmp_path / "state", AT_ONCE) as store:
         records, row = Records(store, clock), await approved(store, clock)
         assert await records.append(a_record(1, approval=row.id), consume=row.id)
-        assert (await Approvals(store, clock).show(row.id)).state is ApprovalState.USED
+        assert (await Approvals(store, clock, KEY).show(row.id)).state is ApprovalState.USED
         assert not await records.append(a_record(2, approval=row.id), consume=row.id)
     assert [record.id for record in on_disk(tmp_path / "state") if record.kind is Kind.INTENT] == ["d_0000000001"]
 
@@ -75,7 +75,7 @@ async def test_an_approval_that_is_waiting_expired_or_unknown_is_not_used(tmp_pa
     clock = FakeClock()
     async with open_store(tmp_path / "state", AT_ONCE) as store:
         records, row = Records(store, clock), await approved(store, clock)
-        held = await Approvals(store, clock).obtain(a_call(path="b"), TOOL, an_ask(), {}, FakeCaller(budget=0))
+        held = await Approvals(store, clock, KEY).obtain(a_call(path="b"), TOOL, an_ask(), {}, FakeCaller(budget=0))
         assert isinstance(held, Held)
         assert not await records.append(a_record(1), consume=held.approval.id)
         assert not await records.append(a_record(1), consume="a_0000000000")

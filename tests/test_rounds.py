@@ -12,7 +12,7 @@ from gateway.errors import BusyError, RecordError
 from gateway.ports import Round
 from gateway.records import Records
 from gateway.rounds import Rounds
-from gateway.store import Limits, Store, open_store
+from gateway.store import Limits, SqliteStore, open_store
 from tests.fakes import FakeClock, a_call, a_record
 
 ASKED = Asked((Question("q", "elicitation/create", {}),), "s1", "t1")
@@ -22,7 +22,7 @@ ASKED = Asked((Question("q", "elicitation/create", {}),), "s1", "t1")
 class Bench:
     """Rounds over a store of the test's own."""
 
-    store: Store
+    store: SqliteStore
     clock: FakeClock
     rounds: Rounds
     dropped: list[str] = field(default_factory=list)

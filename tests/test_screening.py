@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.clock import SystemClock
-from gateway.core.canon import canonical
+from gateway.core.canon import canonical, keyed_digest
 from gateway.core.model import (
     Effect,
     Labels,
@@ -96,7 +96,23 @@ async def test_a_clean_result_is_released_as_the_same_object() -> None:
     value = result("fine")
     screened = await make().screen(value, tool(), DEADLINE)
     assert screened.value is value
-    assert screened == Screened(Release.FULL, value)
+    sealed = canonical(value)
+    assert screened == Screened(Release.FULL, value, (), None, keyed_digest(KEY, sealed), sealed, value)
+
+
+@pytest.mark.parametrize("padding", ["", BIG], ids=["on the loop", "in a thread"])
+async def test_what_may_leave_whole_is_redacted_for_the_record_all_the_same(padding: str) -> None:
+    value = result(f"{padding}a {SECRET} b")
+    screened = await make().screen(value, tool(SecretAction.ALLOW), DEADLINE)
+    assert (screened.release, screened.value) == (Release.FULL, value)
+    assert screened.recorded == result(f"{padding}a [REDACTED:fake:1] b")
+    assert screened.digest == keyed_digest(KEY, canonical(value))
+
+
+async def test_what_is_withheld_is_on_the_record_redacted() -> None:
+    screened = await make().screen(result(f"a {SECRET} b"), tool(SecretAction.BLOCK), DEADLINE)
+    assert (screened.value, screened.data) == (None, b"")
+    assert screened.recorded == result("a [REDACTED:fake:1] b")
 
 
 @pytest.mark.parametrize("padding", ["", BIG], ids=["on the loop", "in a thread"])

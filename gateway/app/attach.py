@@ -93,7 +93,7 @@ class Attachments:
         named, known = str(shim.hello.get("connection", "")), None
         if named:
             try:
-                known = await self._gateway.store.read(partial(find_connection, connection_id=named))
+                known = await find_connection(self._gateway.store, named)
             except RecordError as problem:
                 await self._refuse(shim, str(problem))
                 return
@@ -159,12 +159,12 @@ class Attachments:
 
     async def _save(self, saved: SavedConnection) -> None:
         try:
-            await self._gateway.store.write((), (put_connection(saved),))
+            await self._gateway.store.append((), (put_connection(saved),))
         except RecordError as problem:
             log.warning("a connection can't be kept for a next gateway: %s", problem)
 
     async def _forget(self, peer: Peer) -> None:
         try:
-            await self._gateway.store.write((), (forget_connection(peer.connection),))
+            await self._gateway.store.append((), (forget_connection(peer.connection),))
         except RecordError as problem:
             log.info("a closed connection stays in the store: %s", problem)

@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,13 +11,16 @@ from typing import Any
 
 import anyio
 
+from gateway.app.acceptance import accept
+from gateway.app.changes import pass_changes_on, pass_updates_on
 from gateway.app.offer import Offer
 from gateway.approvals import Approvals
 from gateway.clock import SystemClock
 from gateway.config import Settings, Upstream, load_policy
+from gateway.control import user_name
+from gateway.core.capture import Capture
 from gateway.core.model import Kind, Principal, Reason, Record, Verdict
 from gateway.core.policy import Policy
-from gateway.core.record import stamp
 from gateway.enforce import Enforcer
 from gateway.errors import RecordError
 from gateway.ids import CALL, ENTRY, new_id
@@ -26,7 +28,6 @@ from gateway.inquire import Inquiry
 from gateway.monitor import Monitor
 from gateway.ports import House
 from gateway.protect import Guard
-from gateway.reading import intents_since
 from gateway.records import Records
 from gateway.rounds import Rounds
 from gateway.screening.early import EarlyEngine
@@ -35,15 +36,15 @@ from gateway.screening.screener import Screener
 from gateway.server.face import Face, FaceSettings
 from gateway.server.peer import Peer
 from gateway.sessions import TEN_MINUTES, Sessions
-from gateway.store import Limits, Store, open_store
+from gateway.store import Limits, SqliteStore, open_store
+from gateway.store.rows import intents_since
+from gateway.turns import Turns
 from gateway.upstreams import Upstreams
 from gateway.upstreams.spec import Learn, spec_of
-from gateway.upstreams.subscriptions import Updated
 
 log = logging.getLogger("wardgate")
 
 STOP_DEADLINE = 5.0  # seconds that recording the stop may take
-MOST_UPDATES = 10_000  # resources of which clients have still to be told that they changed
 READY_AT_LATEST = 2.0  # seconds until lists and calls are answered, whatever the upstreams do
 
 
@@ -54,12 +55,13 @@ class Gateway:
     settings: Settings
     policy: Policy
     clock: SystemClock
-    store: Store
+    store: SqliteStore
     records: Records
     approvals: Approvals
     sessions: Sessions
     screener: Screener
     rounds: Rounds
+    turns: Turns
     monitor: Monitor
     upstreams: Upstreams
     face: Face
@@ -76,6 +78,7 @@ class Gateway:
             transport="stdio",
             connection=connection,
             trust_session=entry is not None and "session" in entry.trust,
+            trust_prompt=entry is not None and "prompt" in entry.trust,
         )
 
 
@@ -85,21 +88,23 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
 
     The record is opened first and closed last, so that whatever runs between has somewhere to be recorded.
     """
-    policy = load_policy(settings)
+    loaded = load_policy(settings)
     clock = SystemClock()
     async with open_store(settings.gateway.state, Limits()) as store:
-        gateway = _build(settings, policy, clock, store, early.engine)
+        records = Records(store, clock)
+        await records.close_open_intents()
+        await records.started(loaded.revision)
+        policy = await accept(loaded, store, records, clock, f"os:{user_name(os.getuid())}")
+        gateway = _build(settings, policy, clock, store, records, early.engine)
         await _recall(gateway)
-        await gateway.records.close_open_intents()
         await gateway.approvals.recover()
-        await gateway.records.started(policy.revision)
         async with anyio.create_task_group() as beside:
             beside.start_soon(early.load)
             beside.start_soon(gateway.monitor.run)
             beside.start_soon(gateway.rounds.run)
             await beside.start(gateway.upstreams.run)
-            beside.start_soon(_pass_changes_on, gateway)
-            beside.start_soon(_pass_updates_on, gateway)
+            beside.start_soon(pass_changes_on, gateway.upstreams, gateway.face, gateway.records, gateway.clock)
+            beside.start_soon(pass_updates_on, gateway.upstreams, gateway.face)
             try:
                 yield gateway
             finally:
@@ -108,11 +113,13 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
             await gateway.records.stopped()
 
 
-def _build(settings: Settings, policy: Policy, clock: SystemClock, store: Store, engine: Kingfisher) -> Gateway:
+def _build(
+    settings: Settings, policy: Policy, clock: SystemClock, store: SqliteStore, records: Records, engine: Kingfisher
+) -> Gateway:
     key = store.folder.key
     screener = Screener(engine, clock, key)
-    records = Records(store, clock)
-    approvals = Approvals(store, clock, prompts_per_hour=settings.limits.prompts_per_hour)
+    approvals = Approvals(store, clock, key, prompts_per_hour=settings.limits.prompts_per_hour)
+    turns = Turns(records, screener, clock, key)
     sessions = Sessions(policy.rates())
     learn, offer = _learner(screener), Offer(settings, policy, screener.clean_text)
     upstreams = Upstreams(
@@ -130,7 +137,21 @@ def _build(settings: Settings, policy: Policy, clock: SystemClock, store: Store,
     guard = Guard(_protected(settings), lambda upstream: bases.get(upstream, ()))
     catalogue = upstreams.catalogue
     house = House(
-        clock, catalogue, upstreams, guard, screener, records, approvals, rounds, sessions, lambda: policy, key
+        *(
+            clock,
+            catalogue,
+            upstreams,
+            guard,
+            screener,
+            records,
+            approvals,
+            rounds,
+            sessions,
+            turns,
+            lambda: policy,
+            key,
+        ),
+        Capture(key, settings.recording.most),
     )
     face = Face(
         Enforcer(house, Inquiry(house, limits.question, limits.rounds)),
@@ -147,7 +168,21 @@ def _build(settings: Settings, policy: Policy, clock: SystemClock, store: Store,
     screener.crowd = lambda: face.calls_in_flight
     monitor = Monitor(store, clock, records.queue)
     return Gateway(
-        *(settings, policy, clock, store, records, approvals, sessions, screener, rounds, monitor, upstreams, face)
+        *(
+            settings,
+            policy,
+            clock,
+            store,
+            records,
+            approvals,
+            sessions,
+            screener,
+            rounds,
+            turns,
+            monitor,
+            upstreams,
+            face,
+        )
     )
 
 
@@ -160,8 +195,7 @@ def _face_settings(settings: Settings, key: bytes) -> FaceSettings:
 async def _recall(gateway: Gateway) -> None:
     """Count what was forwarded before the start: a restart empties no rate's window."""
     longest = max([TEN_MINUTES, *gateway.sessions.rates.values()])
-    since = stamp(gateway.clock.now() - longest)
-    for intent in await gateway.store.read(partial(intents_since, at=since)):
+    for intent in await intents_since(gateway.store, gateway.clock.now() - longest):
         gateway.sessions.recall(intent)
 
 
@@ -227,46 +261,3 @@ def _settled_or_late(upstreams: Upstreams, clock: SystemClock) -> Callable[[], A
             done = True
 
     return ready
-
-
-async def _pass_changes_on(gateway: Gateway) -> None:
-    """Tell every client what changed in the lists, and record it."""
-    changed, kinds = anyio.Event(), set[str]()
-
-    def note(which: frozenset[str]) -> None:
-        kinds.update(which)
-        changed.set()
-
-    gateway.upstreams.catalogue.on_change(note)
-    while True:
-        await changed.wait()
-        changed, told = anyio.Event(), frozenset(kinds)
-        kinds.clear()
-        await gateway.face.changed(told)
-        snapshot = gateway.upstreams.catalogue.snapshot
-        pinned = {"tools": snapshot.tools, "prompts": snapshot.prompts, "templates": snapshot.templates}
-        digests = {kind: {name: tool.digest for name, tool in offered.items()} for kind, offered in pinned.items()}
-        try:
-            await gateway.records.append(Record(Kind.CATALOGUE, new_id(ENTRY), gateway.clock.now(), extra=digests))
-        except RecordError as problem:
-            log.warning("a changed catalogue could not be recorded: %s", problem)
-
-
-async def _pass_updates_on(gateway: Gateway) -> None:
-    """Tell those who subscribed to a resource that it changed; of notices that nobody keeps up with, the last ones."""
-    notices: OrderedDict[tuple[str, str], None] = OrderedDict()
-    come = anyio.Event()
-
-    def note(updated: Updated) -> None:
-        notices[updated.uri, updated.seat] = None
-        if len(notices) > MOST_UPDATES:
-            notices.popitem(last=False)
-        come.set()
-
-    gateway.upstreams.on_notice(note)
-    while True:
-        await come.wait()
-        come = anyio.Event()
-        while notices:
-            (uri, seat), _ = notices.popitem(last=False)
-            await gateway.face.updated(uri, seat)

@@ -8,10 +8,12 @@ from gateway.app.build import Gateway
 from gateway.control import Handler, Refusal, Request
 from gateway.core.approval import item
 from gateway.core.card import card
+from gateway.core.hooks import read_event
 from gateway.core.model import Approval, ApprovalState, Proof
-from gateway.errors import ApprovalError, GatewayError, RecordError
+from gateway.errors import ApprovalError, CallerError, GatewayError, RecordError
 
 USAGE, UNREACHABLE = 2, 3
+NAME_LIMIT = 128  # characters of a client's name
 NOTE_LIMIT = 1000  # characters of a reviewer's reason
 PATIENCE = 10.0  # seconds for screening it
 
@@ -29,6 +31,7 @@ class Commands:
             "approval": self.approval,
             "approve": self.approve,
             "deny": self.deny,
+            "hook": self.hook,
             "sessions": self.sessions,
             "status": self.status,
         }
@@ -56,6 +59,22 @@ class Commands:
     async def deny(self, request: Request, user: str) -> dict[str, Any]:
         """Deny, with a reason for the model."""
         return await self._vote(request, user, approve=False)
+
+    async def hook(self, request: Request, user: str) -> dict[str, Any]:
+        """One event of a client's hook; only clients are heard that are trusted to hand over prompts."""
+        client = str(request.get("client", ""))[:NAME_LIMIT]
+        entry = self._gateway.settings.clients.get(client)
+        if entry is None or "prompt" not in entry.trust:
+            raise Refusal(
+                f'client `{client}` is not trusted with prompts: `trust = ["prompt"]` in `[clients.{client}]`'
+            )
+        try:
+            await self._gateway.turns.hook(client, f"os:{user}", read_event(request))
+        except CallerError as problem:
+            raise Refusal(str(problem)) from None
+        except RecordError as problem:
+            raise Refusal(str(problem), UNREACHABLE) from None
+        return {}
 
     async def sessions(self, request: Request, user: str) -> dict[str, Any]:
         """What the monitor has seen of each session."""

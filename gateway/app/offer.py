@@ -31,8 +31,9 @@ class Offer:
         """A definition with its labels; see `catalogue.Classify`."""
         tool = surface is Surface.TOOLS
         labels = labels_for(self._policy, ref) if tool else surface_labels(self._policy, ref, surface, listed=listed)
-        owner = self._settings.upstreams[ref.upstream].owner
-        return classify(definition, ref, exposed, digest, labels, owner, surface)
+        upstream = self._settings.upstreams[ref.upstream]
+        acts_as = f"{upstream.acts_as.kind} {upstream.acts_as.identity}" if upstream.acts_as else ""
+        return classify(definition, ref, exposed, digest, labels, upstream.owner, surface, acts_as)
 
     def declare(self, upstream: str, client: str, capabilities: Mapping[str, Any]) -> Mapping[str, Any]:
         """What an upstream may hear of what a client can do: what its `elicit` key and the policy might let through."""

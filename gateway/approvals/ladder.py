@@ -7,7 +7,6 @@ import logging
 import secrets
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import anyio
@@ -49,8 +48,8 @@ class Approvals(Desk):
         if call.resume is None:
             return None
         now = self._clock.now()
-        handle = await self._store.read(partial(rows.find_handle, handle=call.resume.handle))
-        if handle is None or not await self._store.write((), (rows.use_handle(call.resume.handle, call, now),)):
+        handle = await rows.find_handle(self._store, call.resume.handle)
+        if handle is None or not await self._store.append((), (rows.use_handle(call.resume.handle, call, now),)):
             return None
         vote = call.resume.vote
         unread = vote is Vote.DENY and now - handle.created_at < timedelta(seconds=READING_TIME)
@@ -84,13 +83,13 @@ class Approvals(Desk):
         if waiting is not None:
             row = await self._look(waiting.id)
             if covers(row, call, tool):
-                await self._store.write((), (rows.attach_approval(row.id, must=False),))
+                await self._store.append((), (rows.attach_approval(row.id, must=False),))
                 return row
             await self.expire(row)
-        told = await self._store.read(partial(rows.told_approvals, call=call, now=self._clock.now()))
+        told = await rows.told_approvals(self._store, call, now=self._clock.now())
         for row in told:
             # INVARIANT: a row is attached to one call at a time; the swap decides between two that come together.
-            if covers(row, call, tool) and await self._store.write((), (rows.attach_approval(row.id),)):
+            if covers(row, call, tool) and await self._store.append((), (rows.attach_approval(row.id),)):
                 return await self._look(row.id)
         row = open_approval(ids.new_id(ids.APPROVAL), call, tool, decision, shown, self._clock.now())
         await self._open(row)
@@ -105,10 +104,10 @@ class Approvals(Desk):
         if settled.state is not ApprovalState.WAITING:
             return settled
         if caller.asks == "input-silent":
-            rounds = await self._store.read(partial(rows.count_handles, approval_id=row.id))
+            rounds = await rows.count_handles(self._store, row.id)
             if rounds < ROUNDS:
                 return await self._hand_out(settled, call, ask=False)
-        if await self._store.write((), (rows.tell_approval(row.id, waiting=True),)):
+        if await self._store.append((), (rows.tell_approval(row.id, waiting=True),)):
             return Held(settled)
         return await self._look(row.id)
 
@@ -117,7 +116,7 @@ class Approvals(Desk):
         handle = secrets.token_urlsafe(16)
         now = self._clock.now()
         change = rows.insert_handle(handle, call, row.call, now, row.expires_at + HANDLE_GRACE, row.id)
-        await self._store.write((), (change,))
+        await self._store.append((), (change,))
         return Held(row, handle, ask)
 
     async def _hold(self, row: Approval, caller: Caller, *, ask: bool) -> Approval:
@@ -189,6 +188,6 @@ class Approvals(Desk):
     async def _orphan(self, row: Approval) -> None:
         """The client went away: the row stays open for the same call to come back to."""
         try:
-            await self._store.write((), (rows.tell_approval(row.id, waiting=False),))
+            await self._store.append((), (rows.tell_approval(row.id, waiting=False),))
         except RecordError as problem:
             log.warning("approval %s can't be kept for its call: %s", row.id, problem)

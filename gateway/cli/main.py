@@ -16,6 +16,7 @@ COMMANDS = {
     "verify": ("gateway.cli.verify", "prove that the record is unchanged"),
     "sessions": ("gateway.cli.sessions", "who is or was connected, and what they did"),
     "client": ("gateway.cli.client", "tokens of HTTP clients: add, list, revoke"),
+    "hook": ("gateway.cli.hook", "hand one event of a client's hook to the gateway (what clients' hooks run)"),
     "login": ("gateway.cli.login", "sign in to an upstream that asks for OAuth"),
     "warm": ("gateway.cli.warm", "compile the scanner's rules into the cache"),
     "demo": ("gateway.cli.demo", "play the main job on embedded upstreams"),

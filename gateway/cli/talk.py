@@ -33,7 +33,7 @@ def ask(config: str | None, op: str, **fields: Any) -> dict[str, Any]:
     """Send one request and return the answer; `Unreachable` where nobody answers or the gateway refuses."""
     state = find_state(config)
     try:
-        answer = _exchange(state, {"op": op, **fields})
+        answer = exchange(state, json.dumps({"op": op, **fields}).encode() + b"\n")
     except (OSError, ValueError):
         raise Unreachable(f"no gateway answers for `{state}`: `wardgate serve` starts one") from None
     if not answer.get("ok"):
@@ -41,13 +41,14 @@ def ask(config: str | None, op: str, **fields: Any) -> dict[str, Any]:
     return answer
 
 
-def _exchange(state: Path, request: dict[str, Any]) -> dict[str, Any]:
+def exchange(state: Path, line: bytes) -> dict[str, Any]:
+    """Send one line to the gateway of a state folder and return its answer; `OSError` or `ValueError` without one."""
     folder = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
             link.settimeout(ANSWER_DEADLINE)
             link.connect(socket_address(state, folder))
-            link.sendall(json.dumps(request).encode() + b"\n")
+            link.sendall(line)
             data = b""
             while not data.endswith(b"\n"):
                 chunk = link.recv(1 << 16)

@@ -115,6 +115,30 @@ class Notify:
 
 
 @dataclass(frozen=True, slots=True)
+class Keeper:
+    """Where checkpoints are sent: `file`, `syslog`, `command` or `witness`, with its path, facility or address."""
+
+    kind: str
+    target: str
+    args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """`[record]`. Sizes in bytes, times in seconds."""
+
+    checkpoint_rows: int = 1_000  # a checkpoint at the latest after so many records
+    checkpoint_every: float = 300.0  # and so long after a record that none covers
+    checkpoints: tuple[Keeper, ...] = ()
+    origin: str = ""  # the name under which checkpoints are signed; empty: `wardgate/` and the gateway's id
+    keep: float | None = None  # how old a record may get; None: any age
+    size: int | None = None  # how large the record may get; None: any size
+    low_space: int = 512 * 1024 * 1024  # free space below which a warning is given
+    search: bool = True  # whether an index for texts is kept
+    most: int = 64 * 1024  # of arguments, or of a result, that one record keeps
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """`[limits]`. Sizes in bytes, times in seconds; what exceeds one is refused."""
 
@@ -155,6 +179,7 @@ class Settings:
     clients: Mapping[str, ClientEntry]
     approvers: Mapping[str, Approver]
     limits: Limits = Limits()
+    recording: Recording = Recording()
     auth: Auth | None = None
     notify: Notify = Notify()
     warnings: tuple[Problem, ...] = ()

@@ -9,6 +9,7 @@ from pathlib import Path
 from gateway.config.hosts import is_loopback, may_carry_tokens
 from gateway.config.limits import read_limits
 from gateway.config.nouns import Approver, Auth, ClientEntry, Gateway, Notify, Settings
+from gateway.config.record import read_recording
 from gateway.config.upstreams import read_upstreams
 from gateway.core.model import Proof
 from gateway.core.policy.read import read_owner
@@ -35,6 +36,7 @@ def read_settings(document: Document, file: Path) -> Settings:
         clients=_clients(section.section("clients")),
         approvers=_approvers(section.section("approvers")),
         limits=read_limits(section.section("limits")),
+        recording=read_recording(section.section("record"), file.parent),
         auth=_auth(section.section("auth")) if "auth" in section else None,
         notify=_notify(section.section("notify")),
     )

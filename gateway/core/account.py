@@ -9,11 +9,15 @@ from typing import Any
 from msgspec import structs
 
 from gateway.core.canon import canonical, keyed_digest
+from gateway.core.capture import Capture
 from gateway.core.model import (
+    Approval,
     Asked,
     Call,
     Decision,
+    Facts,
     Failure,
+    Finding,
     Kind,
     ObligationKind,
     Outcome,
@@ -26,6 +30,7 @@ from gateway.core.model import (
     Tool,
     Verdict,
 )
+from gateway.core.record import stamp
 
 
 @dataclass(slots=True)
@@ -34,11 +39,16 @@ class Trail:
 
     call: Call
     clock: Callable[[], float]  # monotonic seconds
-    tool: Tool | None = None
+    capture: Capture
+    facts: Facts | None = None  # of the last decision
     decision: Decision | None = None
+    turn: tuple[str, str] = ("", "unknown")  # the record of the user's prompt, and the prompt's keyed digest
+    background: Mapping[str, Any] = field(default_factory=dict)  # `context` and `carried`, as a record holds them
     approval: str = ""
     consume: str = ""  # the approval that the next intent uses up
+    authorised: Mapping[str, str] = field(default_factory=dict)  # who approved it, and how that person is known
     arguments: Mapping[str, Any] | None = None  # redacted, for cards and records
+    findings: tuple[Finding, ...] = ()  # what was redacted there
     rounds: int = 0  # how often it was sent upstream
     deadline: float = 0.0  # of the last of them, monotonic
     asked: Asked | None = None  # what its upstream waits for
@@ -46,6 +56,11 @@ class Trail:
     closed: bool = False  # the outcome is on the record
     unrecorded: bool = False  # a record of it failed: the rest is handed over and not awaited
     timings_us: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def tool(self) -> Tool | None:
+        """What is called, as the last facts say."""
+        return self.facts.tool if self.facts is not None else None
 
     @property
     def durable(self) -> bool:
@@ -94,7 +109,7 @@ class Trail:
     def intent(self, at: datetime) -> Record:
         """The record that stands before anything is forwarded: one for each round that is sent upstream."""
         if self.again is None:
-            return self._record(Kind.INTENT, at, arguments=self._recorded)
+            return self._record(Kind.INTENT, at, **self._grounds())
         answers = {
             key: "refused" if isinstance(answer, Failure) else str(answer.get("action", "answered"))
             for key, answer in self.again.answers.items()
@@ -119,28 +134,38 @@ class Trail:
         outcome: Outcome,
         reason: Reason | None = None,
         screened: Screened | None = None,
-        result_digest: str = "",
         detail: str = "",
     ) -> Record:
-        """The one record that says how the call ended; the arguments stand in it where no intent holds them."""
+        """The one record that says how the call ended; what it was decided on stands there if no intent holds it."""
+        told = {} if self.rounds else self._grounds()
+        findings = told.pop("findings", ())
+        if screened is not None:
+            told.update(self.capture.result(screened, self.tool, self.decision))
+            findings += screened.findings
         return self._record(
             Kind.OUTCOME,
             at,
             outcome=outcome.value,
             reason=(reason.value if reason else None),
             release=screened.release.value if screened else Release.WITHHELD.value if self.rounds else "",
-            findings=screened.findings if screened else (),
-            result_digest=result_digest,
+            findings=findings,
+            result_digest=screened.digest if screened else "",
             detail=detail,
             timings_us=dict(self.timings_us),
-            arguments=None if self.rounds else self._recorded,
+            **told,
         )
 
-    @property
-    def _recorded(self) -> Mapping[str, Any] | None:
-        duties = self.decision.obligations if self.decision else frozenset()
-        digest_only = any(duty.kind is ObligationKind.RECORD_DIGEST for duty in duties)
-        return None if digest_only else self.arguments
+    def _grounds(self) -> dict[str, Any]:
+        """What the call was decided on: arguments, facts, who allowed it, and what was read before."""
+        call, facts, decision = self.call, self.facts, self.decision
+        grounds = {**self.capture.arguments(self.arguments, call.arguments, len(call.canonical), decision)}
+        if self.findings:
+            grounds["findings"] = tuple(replace(one, place=f"arguments.{one.place}") for one in self.findings)
+        if facts is not None:
+            grounds["facts"] = told_facts(facts)
+        if decision is not None and decision.verdict is Verdict.ALLOW:
+            grounds["authorised"] = self.authorised or decision.authorised
+        return {**grounds, **self.background}
 
     def changes(self) -> Mapping[str, Any] | None:
         """The arguments as the decision's obligations (set, drop) want them, or None where that changes nothing."""
@@ -167,6 +192,12 @@ class Trail:
         """It goes upstream now, which has until `deadline` (monotonic): from here on it may have happened."""
         self.deadline = deadline
         self.rounds, self.asked, self.consume = self.rounds + 1, None, ""
+
+    def settled(self, by: Approval) -> None:
+        """The approval that the call waited for is settled; if it goes on, the next intent uses that up."""
+        self.approval = self.consume = by.id
+        proof, at = by.proof.word if by.proof is not None else "", by.decided_at
+        self.authorised = {"approved_by": by.decided_by, "proof": proof, "approved_at": stamp(at) if at else ""}
 
     def granted(self) -> None:
         """An earlier round was approved, and nothing more is asked now."""
@@ -203,6 +234,10 @@ class Trail:
             tool=tool.ref.name if tool else call.exposed[:128],
             definition=tool.digest if tool else "",
             owner=tool.owner.business if tool and tool.owner else "",
+            acts_as=tool.acts_as if tool else "",
+            prompt=self.turn[1],
+            turn=self.turn[0],
+            tool_use=call.context.tool_use,
             tier=tool.tier.value if tool else "",
             effect=tool.effect.value if tool else "",
             verdict=decision.verdict.word if decision else "",
@@ -216,3 +251,20 @@ class Trail:
             detail=detail or (decision.detail if decision else ""),
             **more,
         )
+
+
+def told_facts(facts: Facts) -> Mapping[str, Any]:
+    """Facts as a record holds them: with the call and the policy they give the same decision again."""
+    told = {
+        "upstream": facts.upstream_state,
+        "tainted": facts.tainted,
+        "private": facts.private,
+        "calls_10m": facts.calls_10m,
+        "consequential": facts.consequential,
+        "nodes": facts.nodes,
+    }
+    if facts.used:
+        told["used"] = facts.used
+    if facts.protected:
+        told["protected"] = facts.protected
+    return told

@@ -5,12 +5,14 @@ here.
 """
 
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from gateway.core.canon import canonical
+from gateway.core.canon import canonical, keyed_digest
 from gateway.core.model import Approval
+from gateway.core.record import stamp
 
 VALUE_LIMIT = 600  # characters of one value before it is folded
 TEXT_LIMIT = 6000  # characters of all arguments together
@@ -71,3 +73,23 @@ def card(approval: Approval) -> str:
         f"— Wardgate, approval {approval.id}. Nothing has been executed yet.",
     )
     return "\n".join(lines)
+
+
+def statement(approval: Approval, gateway: str, key: bytes) -> Mapping[str, str]:
+    """What an approver answers for, exactly: the call, what was shown of it (keyed digest of the card), until when.
+
+    It stands in the record of the approval; `approvals.md` names its parts.
+    """
+    return {
+        "gateway": gateway,
+        "approval": approval.id,
+        "call": approval.call,
+        "principal": approval.principal,
+        "upstream": approval.upstream,
+        "tool": approval.tool,
+        "definition": approval.definition,
+        "arguments_digest": approval.arguments_digest,
+        "policy_revision": approval.policy_revision,
+        "shown": keyed_digest(key, card(approval).encode()),
+        "expires_at": stamp(approval.expires_at),
+    }

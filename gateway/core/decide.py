@@ -3,7 +3,7 @@
 What callers and upstreams can cause is returned as a decision, never raised.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.core.conditions import Scene
@@ -129,8 +129,9 @@ def _duties(tool: Tool) -> frozenset[Obligation]:
         duties.add(Obligation(ObligationKind.BLOCK_SECRETS))
     elif tool.labels.output.secrets is SecretAction.REDACT:
         duties.add(Obligation(ObligationKind.REDACT))
-    if tool.labels.record == "digest":
-        duties.add(Obligation(ObligationKind.RECORD_DIGEST))
+    if tool.labels.record:
+        digest = tool.labels.record == "digest"
+        duties.add(Obligation(ObligationKind.RECORD_DIGEST if digest else ObligationKind.RECORD_FULL))
     return frozenset(duties)
 
 
@@ -200,7 +201,14 @@ def _combine(rulings: Sequence[_Ruling], duties: frozenset[Obligation], tool: To
         requirement=_requirement(rulings, tool) if verdict is Verdict.ASK else None,
         policy_revision=policy.revision,
         detail="; ".join(ruling.detail for ruling in decisive if ruling.detail),
+        authorised=_authority(decisive, policy) if verdict is Verdict.ALLOW else {},
     )
+
+
+def _authority(decisive: Sequence[_Ruling], policy: Policy) -> Mapping[str, str]:
+    """Who answers for an allow by rule: the owners of the rules, and who accepted this revision of them, and when."""
+    owners = {policy.owner_of(ruling.rule.at.file) for ruling in decisive}
+    return {"owner": ", ".join(sorted(owners)), **policy.accepted}
 
 
 # Which reason is told where files that are equally strict give different ones.

@@ -61,13 +61,14 @@ def classify(
     labels: Labels,
     owner: Owner | None,
     surface: Surface = Surface.TOOLS,
+    acts_as: str = "",
 ) -> Tool:
     """The tool as it is exposed, with the effect that its labels and its own annotations make together.
 
     Only a tool's annotations speak of effects.
     """
     effect = raised(labels.effect, definition.get("annotations")) if surface is Surface.TOOLS else labels.effect
-    return Tool(ref, exposed_as, definition, digest, effect, tier_of(effect), labels, owner, surface)
+    return Tool(ref, exposed_as, definition, digest, effect, tier_of(effect), labels, owner, surface, acts_as)
 
 
 def tier_of(effect: Effect) -> Tier:

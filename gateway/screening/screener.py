@@ -6,13 +6,15 @@ It does not decide about calls. Whatever fails here withholds; nothing is releas
 import hmac
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
 
-from gateway.core.model import Reason, Release, Screened, SecretAction, Tool
+from gateway.core.canon import canonical, keyed_digest
+from gateway.core.model import Finding, Reason, Release, Screened, SecretAction, Tool
 from gateway.core.render import LimitError
 from gateway.core.screen import Cleaned, Screening, screen
 from gateway.core.secrets import Span
@@ -32,6 +34,16 @@ TAIL = 512  # characters dropped where a short text was cut: a secret may have b
 FINGERPRINT = 16  # hex digits
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """A screened value with what its record needs; see `Screened`."""
+
+    cleaned: Cleaned
+    digest: str
+    data: bytes
+    recorded: Any
 
 
 class Screener:
@@ -59,20 +71,28 @@ class Screener:
         """Screen a result (or an error as a mapping) on every surface, at the latest by `deadline` (monotonic)."""
         action = SecretAction.REDACT if tool is None else tool.labels.output.secrets
         try:
-            cleaned = await self._cleaned(value, deadline, exact_only=action is SecretAction.ALLOW)
-            return await self._release(value, cleaned, action, tool, deadline)
+            sealed = await self._sealed(value, deadline, allowed=action is SecretAction.ALLOW)
+            screened = await self._release(value, sealed.cleaned, action, tool, deadline)
         except Exception:  # noqa: BLE001 - whatever breaks in a scanner, the answer is the same: nothing is released
             return Screened(Release.WITHHELD, None, (), Reason.SCANNER_FAILED)
+        data = b"" if screened.value is None else sealed.data
+        return replace(screened, digest=sealed.digest, data=data, recorded=sealed.recorded)
 
-    async def clean(self, value: Any, deadline: float) -> Any:
-        """A copy of any JSON value with every finding redacted; raises `GatewayError` if it can't be had in time."""
+    async def redact(self, value: Any, deadline: float) -> tuple[Any, tuple[Finding, ...]]:
+        """A copy of any JSON value with every finding redacted, and what was found; raises `GatewayError` if it can't
+        be had in time.
+        """
         try:
-            cleaned = await self._cleaned(value, deadline, media=True)
+            cleaned = await self._worked(partial(screen, value, self._how(deadline, media=True)), deadline)
         except Exception as problem:  # noqa: BLE001 - as above; the text of the error may hold what was scanned
             raise GatewayError(f"the value could not be screened: {type(problem).__name__}") from None
         if not cleaned.proven:
             raise GatewayError("the value could not be screened: secrets remain")
-        return cleaned.value
+        return cleaned.value, cleaned.findings
+
+    async def clean(self, value: Any, deadline: float) -> Any:
+        """The first part of `redact`: the copy alone."""
+        return (await self.redact(value, deadline))[0]
 
     def clean_text(self, text: str) -> str:
         """A short text with every finding redacted; cut to 8 KiB, empty if it can't be screened now."""
@@ -88,18 +108,31 @@ class Screener:
         kept = str(cleaned.value)
         return kept if len(short) == len(text) else kept[:-TAIL]
 
-    async def _cleaned(
-        self, value: object, deadline: float, *, media: bool = False, exact_only: bool = False
-    ) -> Cleaned:
-        how = self._how(deadline, media=media, exact_only=exact_only)
+    async def _sealed(self, value: object, deadline: float, *, allowed: bool) -> "_Sealed":
+        """Screen a value and make the digests that its record needs; `allowed`: findings may leave, but for our own."""
+        every = self._how(deadline, media=False)
+        how = self._how(deadline, media=False, exact_only=True) if allowed else every
+
+        def work(limit: int) -> _Sealed:
+            cleaned = screen(value, how, limit)
+            sealed = canonical(value)
+            seen = screen(value, every, limit) if allowed and cleaned.findings else cleaned
+            data = sealed if cleaned.value is value else canonical(cleaned.value)
+            recorded = seen.value if seen.proven else None
+            return _Sealed(cleaned, keyed_digest(self._key, sealed), data, recorded)
+
+        return await self._worked(work, deadline)
+
+    async def _worked(self, work: Callable[[int], T], deadline: float) -> T:
+        """Work that takes a limit in bytes: on the loop where little has to be scanned, else in a thread."""
         if not self._engine.loaded:
             with anyio.fail_after(self._remaining(deadline)):
                 await self._engine.ready()
         try:
-            return screen(value, how, INLINE if self.crowd() > 1 else INLINE_ALONE)
+            return work(INLINE if self.crowd() > 1 else INLINE_ALONE)
         except LimitError:
             pass  # more than is scanned on the loop: all of it goes to a thread
-        return await self._threaded(partial(screen, value, how, LIMIT), deadline)
+        return await self._threaded(partial(work, LIMIT), deadline)
 
     async def _threaded(self, work: Callable[[], T], deadline: float) -> T:
         """Work in a thread that is left to itself when the time is over: its own timeout is only cooperative."""

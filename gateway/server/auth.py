@@ -96,8 +96,9 @@ class Admission:
         entry = self._clients.get(named)
         client = entry.name if entry is not None else "unknown"
         seat = f"{principal.id}/{client}"
-        trusted = entry is not None and "session" in entry.trust
-        return Peer(principal, client, seat, "http", trust_session=trusted, seat=seat, only=only)
+        trust = entry.trust if entry is not None else ()
+        session, prompt = "session" in trust, "prompt" in trust
+        return Peer(principal, client, seat, "http", trust_session=session, trust_prompt=prompt, seat=seat, only=only)
 
 
 def _roles(claim: Any) -> frozenset[str] | None:

@@ -29,7 +29,7 @@ from gateway.server.lists import KEYS, KINDS, Lists
 from gateway.server.notices import Notices
 from gateway.server.peer import PEER_SCOPE, Peer
 from gateway.server.session import connection_of, open_session, peer_of, session_of
-from gateway.server.wire import PER_HOP, Hop, Reader, invalid, modern_hop
+from gateway.server.wire import PER_HOP, TOOL_USE, Hop, Reader, invalid, modern_hop
 from gateway.transport.resume import REPLAY_ID
 
 __all__ = ["PEER_SCOPE", "DualEraServer", "Face", "FaceSettings"]
@@ -106,8 +106,9 @@ class Face:
             ready,
             about,
         )
-        private = PER_HOP | {settings.session_meta, settings.prompt_meta}
-        self._reader = Reader(settings.key, settings.session_meta, private, limits.nesting, new_call_id, clock.now)
+        own = settings.session_meta, settings.prompt_meta
+        private = PER_HOP | {*own, TOOL_USE}
+        self._reader = Reader(settings.key, *own, private, limits.nesting, new_call_id, clock.now)
         self._gate = Gate(limits.calls_per_client, limits.queue, limits.queue_time, limits.rate, clock.monotonic)
         self._lists = Lists(offers, hidden, lambda: catalogue.revision, limits.page)
         self._notices = Notices(self._lists.etag)

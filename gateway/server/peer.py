@@ -20,6 +20,7 @@ class Peer:
     transport: str
     connection: str = ""
     trust_session: bool = False  # this client may name its session in `_meta`
+    trust_prompt: bool = False  # this client may hand over its user's prompt in `_meta`
     seat: str = ""  # principal, client and connection: what upstreams with `per = "client"` are kept for
     workspace: str = ""  # the client's working directory, as its shim said; empty: unknown
     only: str = ""  # the one upstream that this endpoint shows (`/mcp/<upstream>`); empty: all

@@ -33,6 +33,8 @@ PER_HOP = frozenset(
     }
 )
 NAME_LIMIT = 128
+PROMPT_LIMIT = 256 * 1024  # characters of a prompt that a client hands over; a longer one is ignored
+TOOL_USE = "claudecode/toolUseId"  # the key under which Claude Code tells its own id of a call
 
 
 class Hop(NamedTuple):
@@ -90,6 +92,7 @@ class Reader:
 
     key: bytes  # of the keyed digests
     session_meta: str
+    prompt_meta: str
     private: frozenset[str]
     nesting: int
     new_id: Callable[[], str]
@@ -102,6 +105,7 @@ class Reader:
         meta = meta if isinstance(meta, dict) else {}
         sealed = self._seal(arguments)
         peer = hop.peer
+        tool_use = meta.get(TOOL_USE)
         return Call(
             id=self.new_id(),
             principal=peer.principal,
@@ -123,6 +127,8 @@ class Reader:
                 only=peer.only,
                 capabilities=hop.capabilities,
                 log_level=hop.log_level,
+                tool_use=tool_use if isinstance(tool_use, str) and _is_name(tool_use) else "",
+                prompt=self._prompt(meta) if peer.trust_prompt else None,
             ),
             resume=self._resume(params) if hop.modern and method in COME_BACK else None,
             method=method,
@@ -153,9 +159,14 @@ class Reader:
     def _session(self, meta: Mapping[str, Any], peer: Peer) -> str:
         if peer.trust_session:
             named = meta.get(self.session_meta)
-            if isinstance(named, str) and 0 < len(named) <= NAME_LIMIT and named.isprintable():
+            if isinstance(named, str) and _is_name(named):
                 return f"{peer.principal.id}/{peer.client}/{named}"
         return peer.session
+
+    def _prompt(self, meta: Mapping[str, Any]) -> str | None:
+        """The user's prompt, as a client hands it over that is trusted for it; None for anything odd."""
+        prompt = meta.get(self.prompt_meta)
+        return prompt if isinstance(prompt, str) and len(prompt) <= PROMPT_LIMIT else None
 
     def _resume(self, params: Mapping[str, Any]) -> Resume | None:
         state, answers = params.get("requestState"), params.get("inputResponses")
@@ -170,6 +181,11 @@ class Reader:
         self._check_depth(answers, "inputResponses")
         answer = answers.get(QUESTION)
         return Resume(state, None if answer is None else vote_of(answer), answers)
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text can be the client's name for something."""
+    return 0 < len(text) <= NAME_LIMIT and text.isprintable()
 
 
 def _address(method: str, params: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

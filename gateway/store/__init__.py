@@ -1,6 +1,7 @@
-"""The store: one SQLite file, one write connection, one writer task. Only what is opened here writes the record."""
+"""The store: the record and the tables beside it, behind `port.Store`. Only what is opened here writes the record."""
 
-from gateway.store.batch import Change, Entry
-from gateway.store.writer import Limits, Store, open_store
+from gateway.core.query import Query
+from gateway.store.port import Ask, Change, Entry, Store
+from gateway.store.writer import Limits, SqliteStore, open_store
 
-__all__ = ["Change", "Entry", "Limits", "Store", "open_store"]
+__all__ = ["Ask", "Change", "Entry", "Limits", "Query", "SqliteStore", "Store", "open_store"]

@@ -8,7 +8,6 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import anyio
 
@@ -16,23 +15,8 @@ from gateway.core.merkle import Tree, leaf_hash
 from gateway.core.record import seal
 from gateway.errors import RecordError
 from gateway.schema import INSERT_RECORD
-
-Value = str | int | bytes
-
-
-class Entry(NamedTuple):
-    """A record, encoded but for its sequence number, and the copies that are searched by."""
-
-    encoded: bytes
-    columns: tuple[str, ...]
-
-
-class Change(NamedTuple):
-    """One statement on the tables beside the record; with `must` its operation happens only if it changes a row."""
-
-    sql: str
-    values: tuple[Value, ...]
-    must: bool = True
+from gateway.store.port import Change, Entry, Value
+from gateway.store.statements import CHANGES
 
 
 @dataclass(slots=True, eq=False)
@@ -124,7 +108,7 @@ class Batch:
         db.execute("SAVEPOINT operation")
         try:
             for change in operation.changes:
-                if db.execute(change.sql, change.values).rowcount == 0 and change.must:
+                if db.execute(CHANGES[change.name], change.values).rowcount == 0 and change.must:
                     self.missed.add(position)
                     break
         except sqlite3.IntegrityError as problem:

@@ -3,9 +3,11 @@
 No SQL of the record here, and no second writer.
 """
 
+import logging
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,10 +15,11 @@ import aiosqlite
 
 from gateway.core.merkle import Tree, leaf_hash
 from gateway.errors import RecordError, StateError
-from gateway.schema import TABLES, VERSION
+from gateway.schema import STEPS, TABLES, VERSION
 from gateway.store.folder import StateFolder
 
 T = TypeVar("T")
+log = logging.getLogger("wardgate.store")
 JOURNAL_LIMIT = 16 << 20  # bytes that the write-ahead log keeps after a checkpoint
 
 _CAUSES = {
@@ -79,9 +82,12 @@ def prepare(db: sqlite3.Connection, folder: StateFolder) -> Tree:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise StateError(f"the record was written by a newer gateway (version {version}, this one knows {VERSION})")
+    if 0 < version < VERSION:
+        _migrate(db, folder, version)
     if db.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
         raise RecordError("the record's file system can't keep a write-ahead log")
     db.execute("PRAGMA synchronous=FULL")
+    db.execute("PRAGMA secure_delete=ON")  # what is pruned is overwritten
     db.execute(f"PRAGMA journal_size_limit={JOURNAL_LIMIT}")
     if version == 0:
         _create(db, folder)
@@ -100,20 +106,61 @@ def _create(db: sqlite3.Connection, folder: StateFolder) -> None:
         db.execute(statement)
     empty = Tree()
     db.execute("INSERT INTO head VALUES (1, 0, ?, ?)", (empty.frontier, empty.root()))
+    db.execute("INSERT INTO pruned VALUES (1, 0, ?, ?)", (empty.frontier, empty.root()))
     db.executemany("INSERT INTO meta VALUES (?, ?)", (("gateway", folder.gateway_id), ("key", folder.key_mark)))
     db.execute(f"PRAGMA user_version={VERSION}")
     db.execute("COMMIT")
+
+
+def _migrate(db: sqlite3.Connection, folder: StateFolder, version: int) -> None:
+    """Bring an older store to this version, all or nothing; before that it is copied to `record.db.v<version>.bak`."""
+    copy = folder.store.with_name(f"{folder.store.name}.v{version}.bak")
+    draft = copy.with_name(f"{copy.name}.draft")
+    draft.unlink(missing_ok=True)
+    os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    with closing(sqlite3.connect(draft, isolation_level=None)) as backup:
+        db.backup(backup)
+    _sync(draft)
+    draft.replace(copy)
+    _sync(copy.parent)
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for step in range(version, VERSION):
+            for statement in STEPS[step].split(";\n"):
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version={VERSION}")
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    log.warning(
+        "the record was brought from version %d to %d; as it was before it stands in `%s`", version, VERSION, copy
+    )
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _tree(db: sqlite3.Connection) -> Tree:
     """The tree of the head, if the end of the record fits it; the whole is checked by `wardgate verify`."""
     head = db.execute("SELECT size, frontier, root FROM head WHERE one = 1").fetchone()
     last = db.execute("SELECT seq, body, leaf FROM record ORDER BY seq DESC LIMIT 1").fetchone()
+    gone = db.execute("SELECT size FROM pruned WHERE one = 1").fetchone()
     try:
         size, frontier, root = head
         tree = Tree.restore(size, frontier)
     except (TypeError, ValueError):
         raise RecordError("the record has no usable head; `wardgate verify` tells more") from None
-    if tree.root() != root or (last[0] if last else 0) != size or (last and leaf_hash(last[1]) != last[2]):
+    if (
+        tree.root() != root
+        or not gone
+        or (last[0] if last else gone[0]) != size
+        or (last and leaf_hash(last[1]) != last[2])
+    ):
         raise RecordError("the record's end does not fit its head; `wardgate verify` tells more")
     return tree

@@ -1,10 +1,9 @@
-"""The tables beside the record: approvals, handles and connections, as changes to make and rows to read.
+"""The tables beside the record: approvals, handles and connections, as changes to make and questions to ask.
 
-Builds statements with bound values and reads them back; decides nothing and opens nothing.
+Builds them by name with their values and reads the answers; decides nothing, and knows no SQL.
 """
 
 import hashlib
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,15 +13,10 @@ import msgspec
 
 from gateway.core.approval import Ballot
 from gateway.core.canon import canonical
-from gateway.core.model import Approval, ApprovalState, Call, Effect, Proof, Reason, Requirement, Tier
-from gateway.core.record import stamp, unstamp
-from gateway.store.batch import Change
-
-_COLUMNS = (
-    "id, state, call, principal, client, session, upstream, tool, definition, arguments_digest, created_at, "
-    "expires_at, told, decided_by, decided_at, proof, note, card"
-)
-_SELECT = f"SELECT {_COLUMNS} FROM approval "  # noqa: S608 - column names of ours
+from gateway.core.merkle import Tree
+from gateway.core.model import Approval, ApprovalState, Call, Effect, Proof, Reason, Record, Requirement, Tier
+from gateway.core.record import decode, stamp, unstamp
+from gateway.store.port import Ask, Change, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +61,7 @@ def insert_approval(row: Approval, *, limit: int) -> Change:
     identity = (row.id, row.state.value, row.call, row.principal, row.client, row.session, row.upstream, row.tool)
     binding = (row.definition, row.arguments_digest, stamp(row.created_at), stamp(row.expires_at), canonical(card))
     return Change(
-        "INSERT INTO approval (id, state, call, principal, client, session, upstream, tool, definition, "
-        "arguments_digest, created_at, expires_at, card) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? "
-        "WHERE (SELECT count(*) FROM approval WHERE principal = ? AND created_at > ?) < ?",
+        "approval.open",
         (*identity, *binding, row.principal, stamp(row.created_at - timedelta(hours=1)), limit),
     )
 
@@ -79,8 +71,7 @@ def move_approval(before: Approval, after: Approval, given: Sequence[Ballot], ba
     decided_at = stamp(after.decided_at) if after.decided_at is not None else ""
     proof = after.proof.word if after.proof is not None else ""
     return Change(
-        "UPDATE approval SET state = ?, decided_by = ?, decided_at = ?, proof = ?, note = ?, ballots = ? "
-        "WHERE id = ? AND state = ? AND ballots = ?",
+        "approval.move",
         (
             *(after.state.value, after.decided_by, decided_at, proof, after.note, _ballots_text(ballots)),
             *(before.id, before.state.value, _ballots_text(given)),
@@ -90,26 +81,22 @@ def move_approval(before: Approval, after: Approval, given: Sequence[Ballot], ba
 
 def use_approval(approval_id: str, now: datetime) -> Change:
     """Consume an approval: once, and before it expires."""
-    return Change(
-        "UPDATE approval SET state = 'used' WHERE id = ? AND state = 'approved' AND expires_at > ?",
-        (approval_id, stamp(now)),
-    )
+    return Change("approval.use", (approval_id, stamp(now)))
 
 
 def tell_approval(approval_id: str, *, waiting: bool) -> Change:
     """Mark that the same call again may attach to this row; with `waiting`, only while it is not settled."""
-    states = "('waiting')" if waiting else "('waiting', 'approved', 'denied')"
-    return Change(f"UPDATE approval SET told = 1 WHERE id = ? AND state IN {states}", (approval_id,))  # noqa: S608 - ours
+    return Change("approval.tell-waiting" if waiting else "approval.tell", (approval_id,))
 
 
 def tell_all() -> Change:
     """Mark every open row so: at start nobody is attached to any."""
-    return Change("UPDATE approval SET told = 1 WHERE state IN ('waiting', 'approved') AND told = 0", (), must=False)
+    return Change("approval.tell-all", (), must=False)
 
 
 def attach_approval(approval_id: str, *, must: bool = True) -> Change:
     """Take a row for one call: no other call can attach to it until it is told again."""
-    return Change("UPDATE approval SET told = 0 WHERE id = ? AND told = 1", (approval_id,), must)
+    return Change("approval.attach", (approval_id,), must)
 
 
 def handle_hash(handle: str) -> bytes:
@@ -125,8 +112,7 @@ def insert_handle(
     With `approval` it is of a waiting row, without one of an upstream's question.
     """
     return Change(
-        "INSERT INTO handle (hash, approval, call, principal, client, session, method, exposed, arguments_digest, "
-        "created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "handle.open",
         (
             *(handle_hash(handle), approval, first, call.principal.id, call.client.name, call.context.session),
             *(call.method, call.exposed, call.digest, stamp(now), stamp(expires_at)),
@@ -137,8 +123,7 @@ def insert_handle(
 def use_handle(handle: str, call: Call, now: datetime) -> Change:
     """Consume a handle if it is this very call's: once, and before it expires."""
     return Change(
-        "UPDATE handle SET used = 1 WHERE hash = ? AND used = 0 AND principal = ? AND client = ? AND session = ? "
-        "AND method = ? AND exposed = ? AND arguments_digest = ? AND expires_at > ?",
+        "handle.use",
         (
             *(handle_hash(handle), call.principal.id, call.client.name, call.context.session),
             *(call.method, call.exposed, call.digest, stamp(now)),
@@ -149,7 +134,7 @@ def use_handle(handle: str, call: Call, now: datetime) -> Change:
 def put_connection(saved: SavedConnection) -> Change:
     """Keep a connection's handshake, in place of what was kept before."""
     return Change(
-        "INSERT OR REPLACE INTO connection VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "connection.keep",
         (
             *(saved.id, saved.principal, saved.client, saved.session, saved.era),
             *(canonical(saved.handshake), stamp(saved.updated_at)),
@@ -159,67 +144,111 @@ def put_connection(saved: SavedConnection) -> Change:
 
 def forget_connection(connection_id: str) -> Change:
     """Remove what was kept of a connection that has ended."""
-    return Change("DELETE FROM connection WHERE id = ?", (connection_id,), must=False)
+    return Change("connection.forget", (connection_id,), must=False)
 
 
-def find_connection(db: sqlite3.Connection, connection_id: str) -> SavedConnection | None:
+async def find_connection(store: Store, connection_id: str) -> SavedConnection | None:
     """What was kept of a connection."""
-    found = db.execute("SELECT * FROM connection WHERE id = ?", (connection_id,)).fetchone()
-    if found is None:
+    found = await store.ask(Ask("connection.by-id", (connection_id,)))
+    if not found:
         return None
-    known, principal, client, session, era, handshake, updated_at = found
+    known, principal, client, session, era, handshake, updated_at = map(_text, found[0])
     return SavedConnection(known, principal, client, session, era, msgspec.json.decode(handshake), unstamp(updated_at))
 
 
-def find_handle(db: sqlite3.Connection, handle: str) -> Handle | None:
+async def find_handle(store: Store, handle: str) -> Handle | None:
     """The row of a handle, used or not."""
-    found = db.execute(
-        "SELECT approval, call, created_at FROM handle WHERE hash = ?", (handle_hash(handle),)
-    ).fetchone()
-    return Handle(found[0], found[1], unstamp(found[2])) if found is not None else None
+    found = await store.ask(Ask("handle.by-hash", (handle_hash(handle),)))
+    if not found:
+        return None
+    approval, call, created_at = map(_text, found[0])
+    return Handle(approval, call, unstamp(created_at))
 
 
-def count_handles(db: sqlite3.Connection, approval_id: str) -> int:
+async def count_handles(store: Store, approval_id: str) -> int:
     """How many rounds a client was given for a row."""
-    return int(db.execute("SELECT count(*) FROM handle WHERE approval = ?", (approval_id,)).fetchone()[0])
+    ((count,),) = await store.ask(Ask("handle.count", (approval_id,)))
+    return int(count)
 
 
-def find_approvals(db: sqlite3.Connection, prefix: str) -> list[Approval]:
+async def find_approvals(store: Store, prefix: str) -> list[Approval]:
     """The rows whose id begins so, two at most: more would not tell anything else."""
-    query = _SELECT + "WHERE id >= ? AND id < ? ORDER BY id LIMIT 2"
-    return [_approval(row) for row in db.execute(query, (prefix, prefix + "\x7f"))]
+    found = await store.ask(Ask("approval.by-prefix", (prefix, prefix + "\x7f")))
+    return [_approval(row) for row in found]
 
 
-def find_ballots(db: sqlite3.Connection, approval_id: str) -> tuple[Ballot, ...]:
+async def find_ballots(store: Store, approval_id: str) -> tuple[Ballot, ...]:
     """The votes that were given for a row so far."""
-    found = db.execute("SELECT ballots FROM approval WHERE id = ?", (approval_id,)).fetchone()
+    found = await store.ask(Ask("approval.ballots", (approval_id,)))
     return tuple(
         Ballot(each["by"], Proof[each["proof"].upper()], each["approve"], unstamp(each["at"]), each["note"])
-        for each in msgspec.json.decode(found[0] if found else "[]")
+        for each in msgspec.json.decode(_text(found[0][0]) if found else "[]")
     )
 
 
-def list_approvals(db: sqlite3.Connection, state: ApprovalState | None, limit: int) -> list[Approval]:
+async def list_approvals(store: Store, state: ApprovalState | None, limit: int) -> list[Approval]:
     """The rows in one state (None: any), the newest `limit` of them, oldest first."""
-    wanted, values = ("WHERE state = ? ", (state.value,)) if state is not None else ("", ())
-    query = _SELECT + wanted + "ORDER BY created_at DESC, id DESC LIMIT ?"
-    return [_approval(row) for row in db.execute(query, (*values, limit))][::-1]
+    question = Ask("approval.newest", (limit,)) if state is None else Ask("approval.in-state", (state.value, limit))
+    return [_approval(row) for row in await store.ask(question)][::-1]
 
 
-def told_approvals(db: sqlite3.Connection, call: Call, now: datetime) -> list[Approval]:
+async def told_approvals(store: Store, call: Call, now: datetime) -> list[Approval]:
     """The rows to which this call may attach, oldest first; whether one covers it is for the core to say."""
-    query = _SELECT + (
-        "WHERE told = 1 AND arguments_digest = ? AND principal = ? AND client = ? AND session = ? "
-        "AND state IN ('waiting', 'approved', 'denied') AND expires_at > ? ORDER BY created_at, id"
-    )
     values = (call.digest, call.principal.id, call.client.name, call.context.session, stamp(now))
-    return [_approval(row) for row in db.execute(query, values)]
+    return [_approval(row) for row in await store.ask(Ask("approval.told", values))]
 
 
-def due_approvals(db: sqlite3.Connection, now: datetime) -> list[Approval]:
+async def due_approvals(store: Store, now: datetime) -> list[Approval]:
     """Open rows whose time is over."""
-    query = _SELECT + "WHERE state IN ('waiting', 'approved') AND expires_at <= ? ORDER BY created_at, id"
-    return [_approval(row) for row in db.execute(query, (stamp(now),))]
+    return [_approval(row) for row in await store.ask(Ask("approval.due", (stamp(now),)))]
+
+
+async def open_intents(store: Store, after: int, limit: int) -> list[tuple[int, Record]]:
+    """Intents behind `after` that no outcome follows, oldest first."""
+    return [decode(_bytes(body)) for (body,) in await store.ask(Ask("record.open-intents", (after, limit)))]
+
+
+async def intents_since(store: Store, at: datetime, limit: int = 100_000) -> list[Record]:
+    """The intents from a time on, oldest first: what rates and session counters are made of."""
+    found = await store.ask(Ask("record.intents-since", (stamp(at), limit)))
+    return [decode(_bytes(body))[1] for (body,) in found][::-1]
+
+
+async def has_ended(store: Store, call: str) -> bool:
+    """Whether a call has its outcome on the record."""
+    return bool(await store.ask(Ask("record.ended", (call,))))
+
+
+async def get_meta(store: Store, name: str) -> str:
+    """A word that the store keeps about itself; empty where there is none."""
+    found = await store.ask(Ask("meta.get", (name,)))
+    return _text(found[0][0]) if found else ""
+
+
+def set_meta(name: str, value: str) -> Change:
+    """Keep a word about the store itself."""
+    return Change("meta.set", (name, value))
+
+
+async def get_pruned(store: Store) -> Tree:
+    """The tree over the records that were let go."""
+    ((size, frontier, _),) = await store.ask(Ask("pruned", ()))
+    return Tree.restore(int(size), _bytes(frontier))
+
+
+def prune(before: int, upto: Tree) -> tuple[Change, Change]:
+    """Let go of the records up to the tree `upto`, where those up to `before` are gone already."""
+    return (
+        Change("pruned.advance", (upto.size, upto.frontier, upto.root(), before)),
+        Change("record.prune", (upto.size,)),
+    )
+
+
+def tidy(before: datetime) -> tuple[Change, ...]:
+    """Remove what was settled, has expired or was last seen before a time."""
+    return tuple(
+        Change(f"{table}.tidy", (stamp(before),), must=False) for table in ("approval", "handle", "connection")
+    )
 
 
 def _ballots_text(ballots: Sequence[Ballot]) -> str:
@@ -228,6 +257,15 @@ def _ballots_text(ballots: Sequence[Ballot]) -> str:
         for each in ballots
     ]
     return canonical(kept).decode("utf-8")
+
+
+def _text(value: object) -> str:
+    """A value that is stored as text, or as the bytes of one."""
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+def _bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode("utf-8")
 
 
 def _approval(row: Sequence[Any]) -> Approval:

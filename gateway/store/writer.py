@@ -18,10 +18,14 @@ import anyio.lowlevel
 import anyio.to_thread
 
 from gateway.core.merkle import Tree
+from gateway.core.query import Query
 from gateway.errors import BusyError, RecordError
-from gateway.store.batch import Batch, Change, Entry, Identity, Operation, identity
+from gateway.reading import bodies_after, bodies_of, leaves_between, newest_bodies
+from gateway.store.batch import Batch, Identity, Operation, identity
 from gateway.store.connection import Connection, cause, connect, create_file, prepare
 from gateway.store.folder import StateFolder, hold
+from gateway.store.port import Ask, Body, Change, Entry, Value
+from gateway.store.statements import CHANGES, QUESTIONS
 
 T = TypeVar("T")
 log = logging.getLogger("wardgate.store")
@@ -40,8 +44,8 @@ class Limits:
     deadline: float = 10.0  # seconds that one batch may take
 
 
-class Store:
-    """The write side of the record and of the tables beside it; made by `open_store`."""
+class SqliteStore:
+    """`port.Store` in one SQLite file; made by `open_store`."""
 
     def __init__(
         self, folder: StateFolder, pair: tuple[Connection, Connection], files: Identity, tree: Tree, limits: Limits
@@ -58,22 +62,34 @@ class Store:
         self._work, self._urgent, self._committed = anyio.Event(), anyio.Event(), anyio.Event()
 
     @property
+    def gateway_id(self) -> str:
+        """The id of the gateway that it belongs to."""
+        return self.folder.gateway_id
+
+    @property
     def size(self) -> int:
         """Records on the disk."""
         return self._tree.size
+
+    @property
+    def tree(self) -> Tree:
+        """The tree over the records on the disk, as it is now."""
+        return self._tree.copy()
 
     @property
     def broken(self) -> str:
         """Why nothing can be written now; empty while all is well."""
         return self._broken
 
-    async def write(self, entries: Sequence[Entry], changes: Sequence[Change] = ()) -> bool:
+    async def append(self, entries: Sequence[Entry], changes: Sequence[Change] = ()) -> bool:
         """Make entries and changes durable together; returns when they are on the disk.
 
         False, with nothing written, if a change that must hit a row hit none. Once begun it isn't interrupted by
         cancellation. Raises `BusyError` when the queue is full and `RecordError` when the disk doesn't take it.
         """
         await anyio.lowlevel.checkpoint_if_cancelled()
+        if unknown := [change.name for change in changes if change.name not in CHANGES]:
+            raise LookupError(f"the store knows no change `{unknown[0]}`")
         done = anyio.Event()
         operation = Operation(entries, changes, done)
         self._accept(operation)
@@ -98,7 +114,27 @@ class Store:
 
     async def flush(self) -> None:
         """Wait until everything handed over so far is on the disk."""
-        await self.write(())
+        await self.append(())
+
+    async def tail(self, after: int, limit: int) -> Sequence[Body]:
+        """The records behind `after`, oldest first."""
+        return await self.read(partial(bodies_after, seq=after, limit=limit))
+
+    async def page(self, query: Query) -> Sequence[Body]:
+        """The records that a query asks for, newest first."""
+        return await self.read(partial(newest_bodies, query=query))
+
+    async def by_id(self, wanted: str) -> Sequence[Body]:
+        """The records of one id, oldest first."""
+        return await self.read(partial(bodies_of, wanted=wanted))
+
+    async def leaves(self, after: int, upto: int) -> Sequence[bytes]:
+        """The leaf hashes of the records behind `after` up to `upto`, in order."""
+        return await self.read(partial(leaves_between, after=after, upto=upto))
+
+    async def ask(self, question: Ask) -> Sequence[tuple[Value, ...]]:
+        """The rows that answer a question."""
+        return await self.read(lambda db: db.execute(QUESTIONS[question.name], question.values).fetchall())
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Look something up on the read connection."""
@@ -211,7 +247,7 @@ def _answer(operation: Operation, error: str) -> None:
 
 
 @asynccontextmanager
-async def open_store(path: Path, limits: Limits | None = None) -> AsyncIterator[Store]:
+async def open_store(path: Path, limits: Limits | None = None) -> AsyncIterator[SqliteStore]:
     """Hold the state folder at `path`, open its record, and write until the block ends.
 
     Raises `StateError` if the folder or the store can't be this gateway's, `RecordError` if the record doesn't work.
@@ -233,7 +269,7 @@ async def open_store(path: Path, limits: Limits | None = None) -> AsyncIterator[
         raise failure
 
 
-async def _open(stack: AsyncExitStack, folder: StateFolder, limits: Limits) -> Store:
+async def _open(stack: AsyncExitStack, folder: StateFolder, limits: Limits) -> SqliteStore:
     try:
         await anyio.to_thread.run_sync(create_file, folder)
         writer = await _connected(stack, connect(folder.store, write=True, busy=limits.busy), limits)
@@ -243,7 +279,7 @@ async def _open(stack: AsyncExitStack, folder: StateFolder, limits: Limits) -> S
         files = await anyio.to_thread.run_sync(identity, folder.store)
     except (sqlite3.Error, OSError) as problem:
         raise RecordError(f"the record `{folder.store}` can't be opened: {cause(problem)}") from None
-    return Store(folder, (writer, reader), files, tree, limits)
+    return SqliteStore(folder, (writer, reader), files, tree, limits)
 
 
 async def _connected(stack: AsyncExitStack, connection: Connection, limits: Limits) -> Connection:

@@ -16,7 +16,8 @@ from gateway.config import Limits
 from gateway.control import Attachment
 from gateway.core.model import Principal
 from gateway.server.peer import Peer
-from gateway.store.rows import SavedConnection
+from gateway.store.port import Ask
+from gateway.store.rows import SavedConnection, put_connection
 from tests.fakes import DEADLINE, NOON, FakeClock
 
 
@@ -43,10 +44,10 @@ class Store:
     def __init__(self, *saved: SavedConnection) -> None:
         self.saved, self.written = saved, 0
 
-    async def read(self, query: Any) -> SavedConnection | None:
-        return next((row for row in self.saved if row.id == query.keywords["connection_id"]), None)
+    async def ask(self, question: Ask) -> list[tuple[Any, ...]]:
+        return [put_connection(row).values for row in self.saved if row.id == question.values[0]]
 
-    async def write(self, records: Any, statements: Any) -> bool:
+    async def append(self, records: Any, statements: Any) -> bool:
         self.written += 1
         return True
 

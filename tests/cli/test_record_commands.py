@@ -17,7 +17,7 @@ from gateway.core.model import Finding, Held, Kind, Proof
 from gateway.records import Records
 from gateway.schema import STORE_NAME
 from gateway.store import open_store
-from tests.fakes import FakeCaller, FakeClock, a_call, a_record, a_tool, an_ask
+from tests.fakes import KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, an_ask
 from tests.store.keep import AT_ONCE
 
 
@@ -30,7 +30,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     async def fill() -> None:
         clock = FakeClock()
         async with open_store(folder / "state", AT_ONCE) as store:
-            records, approvals = Records(store, clock), Approvals(store, clock)
+            records, approvals = Records(store, clock), Approvals(store, clock, KEY)
             await records.append(a_record(1, tier="read", tool="read_\u202efile\x1b[31m"))
             await records.append(a_record(1, Kind.OUTCOME, outcome="ok", tool="read_\u202efile\x1b[31m"))
             denied = {

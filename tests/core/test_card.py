@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.core.card import TEXT_LIMIT, VALUE_LIMIT, arguments_lines, card, value_line, visible
+from gateway.core.card import TEXT_LIMIT, VALUE_LIMIT, arguments_lines, card, statement, value_line, visible
 from gateway.core.model import Approval, ApprovalState, Effect, Reason, Requirement, Tier
 
 AT = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
@@ -91,3 +91,12 @@ def test_many_arguments_are_bounded_and_counted() -> None:
 
 def test_no_arguments_are_said() -> None:
     assert arguments_lines(approval(arguments={})) == ("  (no arguments)",)
+
+
+def test_a_statement_binds_the_call_and_what_was_shown_of_it() -> None:
+    key = b"k" * 32
+    said = statement(approval(), "gw", key)
+    assert (said["gateway"], said["call"], said["arguments_digest"]) == ("gw", "d_0000000001", "1" * 64)
+    for change in ({"arguments": {"path": "other"}}, {"expires_at": AT}, {"exposed": "files__other"}):
+        assert statement(approval(**change), "gw", key)["shown"] != said["shown"]
+    assert statement(approval(), "gw", b"o" * 32)["shown"] != said["shown"]

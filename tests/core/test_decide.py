@@ -229,9 +229,9 @@ def test_of_equally_strict_reasons_the_heaviest_is_told() -> None:
 @pytest.mark.parametrize(
     ("secrets", "record", "duties"),
     [
-        ("redact", "full", {"redact"}),
-        ("allow", "full", set()),
-        ("block", "full", {"block-secrets"}),
+        ("redact", "", {"redact"}),
+        ("allow", "", set()),
+        ("block", "full", {"block-secrets", "record-full"}),
         ("ask", "digest", {"block-secrets", "record-digest"}),
     ],
 )

@@ -165,11 +165,20 @@ class House:
         command = [sys.executable, str(LEDGER), str(self.world / "ledger.txt"), *options]
         return upstream_table("ledger", command, **more)
 
-    def configure(self, *upstreams: str, policies: Mapping[str, str] | None = None, limits: str = "") -> "House":
-        """Write upstreams.toml (the ledger alone where none is given) and the policies, and return the house."""
+    def configure(
+        self,
+        *upstreams: str,
+        policies: Mapping[str, str] | None = None,
+        limits: str = "",
+        trust: Sequence[str] = (),
+    ) -> "House":
+        """Write upstreams.toml (the ledger alone where none is given) and the policies, and return the house; `trust`
+        is what `tester` is trusted with.
+        """
         tables = upstreams or (self.ledger(),)
         gateway = f'schema = 1\n[gateway]\nlisten = "127.0.0.1:{self.port}"\nstate = "state"\n'
-        clients = "".join(f'[clients.{name}]\nowner = "alice@example.com"\n' for name in ("tester", "other"))
+        clients = "".join(f'[clients.{name}]\nowner = "alice@example.com"\n' for name in ("other", "tester"))
+        clients += f"trust = {json.dumps(list(trust))}\n"
         self.write("upstreams.toml", "\n".join([gateway, f"[limits]\n{limits}", clients, *tables]))
         for old in (self.folder / "policies").glob("*.toml"):
             old.unlink()
@@ -192,6 +201,26 @@ class House:
                 stdin=subprocess.DEVNULL,
                 check=False,
                 env=self.environment,
+            )
+        return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    async def hook(
+        self,
+        event: Mapping[str, Any] | bytes,
+        *,
+        client: str = "tester",
+        attended: str = "1",
+        entrypoint: str = "cli",
+    ) -> Ended:
+        """Play one hook event through the command, in the environment that Claude Code gives to its hooks."""
+        data = event if isinstance(event, bytes) else json.dumps(event).encode()
+        told = {"CLAUDE_CODE_SESSION_ATTENDED": attended, "CLAUDE_CODE_ENTRYPOINT": entrypoint}
+        if isinstance(event, Mapping):
+            told["CLAUDE_CODE_SESSION_ID"] = str(event.get("session_id", ""))
+        words = ["hook", "claude-code", "--client", client, "--config", str(self.folder)]
+        with anyio.fail_after(DEADLINE):
+            done = await anyio.run_process(
+                [self.command, *words], input=data, check=False, env={**self.environment, **told}
             )
         return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 

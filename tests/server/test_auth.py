@@ -58,7 +58,8 @@ def web() -> Web:
 
 @pytest.fixture
 def admission(web: Web, tmp_path: Path) -> Admission:
-    clients = {name: ClientEntry(name, trust=frozenset({"session"})) for name in ("tester", "laptop")}
+    trust = {"tester": frozenset({"session"}), "laptop": frozenset({"session", "prompt"})}
+    clients = {name: ClientEntry(name, trust=trusted) for name, trusted in trust.items()}
     return Admission(Tokens(tmp_path), clients, Jwts(Auth(ISSUER, AUDIENCE, roles="groups"), web.keys()))
 
 
@@ -102,6 +103,7 @@ async def test_only_a_registered_client_is_believed(
     peer = await admitted(admission, KEY.sign(good(**claims)))
     assert peer.client == client
     assert peer.trust_session is (client != "unknown")
+    assert peer.trust_prompt is (client == "laptop")
 
 
 def _without(name: str) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from mcp_types import PROTOCOL_VERSION_META_KEY
 from gateway.core.model import Call, Principal, Vote
 from gateway.server.caller import QUESTION
 from gateway.server.peer import Peer
-from gateway.server.wire import PER_HOP, Hop, Reader, claimed_name, deeper, modern_hop
+from gateway.server.wire import PER_HOP, PROMPT_LIMIT, TOOL_USE, Hop, Reader, claimed_name, deeper, modern_hop
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 PEER = Peer(Principal("os:ada", "os-user"), "claude-code", "s_1", "stdio")
 
 
 SESSION, PROMPT = "dev.wardgate/session", "dev.wardgate/prompt"
-READER = Reader(b"k", SESSION, PER_HOP | {SESSION, PROMPT}, 8, lambda: "d_1", lambda: NOW)
+READER = Reader(b"k", SESSION, PROMPT, PER_HOP | {SESSION, PROMPT, TOOL_USE}, 8, lambda: "d_1", lambda: NOW)
 
 
 def read(params: dict[str, Any], era: str = "modern", peer: Peer = PEER, method: str = "tools/call") -> Call:
@@ -65,6 +65,32 @@ def test_only_a_trusted_client_names_its_session() -> None:
 def test_a_session_name_that_is_none_is_ignored(named: object) -> None:
     trusted = Peer(PEER.principal, PEER.client, PEER.session, "stdio", trust_session=True)
     assert read({"name": "t", "_meta": {"dev.wardgate/session": named}}, peer=trusted).context.session == "s_1"
+
+
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+def test_only_a_trusted_client_hands_over_a_prompt(era: str) -> None:
+    params = {"name": "t", "_meta": {PROMPT: "do it"}}
+    assert read(params, era).context.prompt is None
+    trusted = Peer(PEER.principal, PEER.client, PEER.session, "stdio", trust_prompt=True)
+    call = read(params, era, trusted)
+    assert (call.context.prompt, call.context.meta) == ("do it", {})
+    assert read({"name": "t"}, era, trusted).context.prompt is None
+
+
+@pytest.mark.parametrize("prompt", [7, ["x"], None, "x" * (PROMPT_LIMIT + 1)], ids=["number", "list", "null", "long"])
+def test_a_prompt_that_is_none_is_ignored(prompt: object) -> None:
+    trusted = Peer(PEER.principal, PEER.client, PEER.session, "stdio", trust_prompt=True)
+    assert read({"name": "t", "_meta": {PROMPT: prompt}}, peer=trusted).context.prompt is None
+
+
+def test_the_clients_own_id_of_a_call_is_kept_and_stays_here() -> None:
+    call = read({"name": "t", "_meta": {TOOL_USE: "toolu_1"}})
+    assert (call.context.tool_use, call.context.meta) == ("toolu_1", {})
+
+
+@pytest.mark.parametrize("id", ["", "x" * 200, 3, "a\nb"], ids=["empty", "too long", "no text", "line break"])
+def test_an_id_that_is_none_is_ignored(id: object) -> None:
+    assert read({"name": "t", "_meta": {TOOL_USE: id}}).context.tool_use == ""
 
 
 def test_a_second_round_carries_its_handle_and_vote() -> None:

@@ -11,15 +11,16 @@ import pytest
 
 from gateway.errors import RecordError
 from gateway.schema import STORE_NAME
-from gateway.store import Change, Limits, Store, open_store
+from gateway.store import Change, Limits, SqliteStore, open_store
 from gateway.store.batch import Batch
+from gateway.store.statements import CHANGES
 from tests.fakes import DEADLINE
 from tests.store.keep import AT_ONCE, Hang, an_entry, ids_on_disk, whole
 
-Break = Callable[[Store], Callable[[], object]]
+Break = Callable[[SqliteStore], Callable[[], object]]
 
 
-async def tell(store: Store, statement: str) -> None:
+async def tell(store: SqliteStore, statement: str) -> None:
     """Change a setting of the write connection."""
     await store._writer.run(lambda db: db.execute(statement).fetchall())
 
@@ -29,11 +30,11 @@ class Locked:
 
     reason = "another process has locked it"
 
-    async def __call__(self, store: Store) -> None:
+    async def __call__(self, store: SqliteStore) -> None:
         self.other = sqlite3.connect(store.folder.store, isolation_level=None)
         self.other.execute("BEGIN IMMEDIATE")
 
-    async def mend(self, store: Store) -> None:
+    async def mend(self, store: SqliteStore) -> None:
         self.other.close()
 
 
@@ -42,11 +43,11 @@ class Full:
 
     reason = "the disk is full"
 
-    async def __call__(self, store: Store) -> None:
+    async def __call__(self, store: SqliteStore) -> None:
         pages = await store.read(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
         await tell(store, f"PRAGMA max_page_count={pages}")
 
-    async def mend(self, store: Store) -> None:
+    async def mend(self, store: SqliteStore) -> None:
         await tell(store, "PRAGMA max_page_count=1000000")
 
 
@@ -55,10 +56,10 @@ class ReadOnly:
 
     reason = "it is read-only"
 
-    async def __call__(self, store: Store) -> None:
+    async def __call__(self, store: SqliteStore) -> None:
         await tell(store, "PRAGMA query_only=1")
 
-    async def mend(self, store: Store) -> None:
+    async def mend(self, store: SqliteStore) -> None:
         await tell(store, "PRAGMA query_only=0")
 
 
@@ -67,10 +68,10 @@ class Moved:
 
     reason = "deleted"
 
-    async def __call__(self, store: Store) -> None:
+    async def __call__(self, store: SqliteStore) -> None:
         os.rename(store.folder.store, store.folder.path / "away")
 
-    async def mend(self, store: Store) -> None:
+    async def mend(self, store: SqliteStore) -> None:
         os.rename(store.folder.path / "away", store.folder.store)
 
 
@@ -79,12 +80,12 @@ class Swapped:
 
     reason = "replaced"
 
-    async def __call__(self, store: Store) -> None:
+    async def __call__(self, store: SqliteStore) -> None:
         self.content = store.folder.store.read_bytes()
         os.rename(store.folder.store, store.folder.path / "away")
         store.folder.store.write_bytes(self.content)
 
-    async def mend(self, store: Store) -> None:
+    async def mend(self, store: SqliteStore) -> None:
         os.rename(store.folder.path / "away", store.folder.store)
 
 
@@ -93,10 +94,10 @@ class LogGone:
 
     reason = "deleted"
 
-    async def __call__(self, store: Store) -> None:
+    async def __call__(self, store: SqliteStore) -> None:
         os.rename(f"{store.folder.store}-wal", store.folder.path / "away")
 
-    async def mend(self, store: Store) -> None:
+    async def mend(self, store: SqliteStore) -> None:
         os.rename(store.folder.path / "away", f"{store.folder.store}-wal")
 
 
@@ -112,18 +113,18 @@ async def test_a_store_that_fails_refuses_everything_until_a_write_succeeds(
     broken = fault()
     with anyio.fail_after(DEADLINE):
         async with open_store(tmp_path / "state", AT_ONCE) as store:
-            await store.write([an_entry(1)])
+            await store.append([an_entry(1)])
             await broken(store)
             store.queue(an_entry(2, detail=BIG))
             with pytest.raises(RecordError, match=broken.reason):
-                await store.write([an_entry(3, detail=BIG)])
+                await store.append([an_entry(3, detail=BIG)])
             with pytest.raises(RecordError, match=broken.reason):
                 store.queue(an_entry(4))
             with pytest.raises(RecordError, match=broken.reason):
-                await store.write([an_entry(5, detail=BIG)])
+                await store.append([an_entry(5, detail=BIG)])
             assert broken.reason in store.broken
             await broken.mend(store)
-            await store.write([an_entry(6)])
+            await store.append([an_entry(6)])
             assert not store.broken
             store.queue(an_entry(7))
     assert ids_on_disk(tmp_path / "state") == [f"d_{number:010d}" for number in (1, 2, 6, 7)]
@@ -136,7 +137,7 @@ async def test_reads_alone_bring_a_mended_store_back(tmp_path: Path) -> None:
         async with open_store(tmp_path / "state", AT_ONCE) as store:
             await fault(store)
             with pytest.raises(RecordError):
-                await store.write([an_entry(1)])
+                await store.append([an_entry(1)])
             await fault.mend(store)
             with pytest.raises(RecordError):
                 store.queue(an_entry(2))
@@ -160,7 +161,7 @@ async def test_a_broken_store_is_not_tried_in_a_busy_loop(tmp_path: Path, monkey
         store.queue(an_entry(1))
         await fault(store)
         with pytest.raises(RecordError):
-            await store.write([an_entry(2)])
+            await store.append([an_entry(2)])
         count = len(tried)
         for _ in range(5):
             await store.read(lambda db: None)
@@ -180,15 +181,18 @@ async def test_a_store_that_stays_broken_does_not_keep_the_gateway_from_ending(
     assert "1 records could not be written" in caplog.text
 
 
-async def test_a_batch_that_fails_in_its_middle_leaves_no_trace(tmp_path: Path) -> None:
+async def test_a_batch_that_fails_in_its_middle_leaves_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with open_store(tmp_path / "state", AT_ONCE) as store:
-        await store.write([an_entry(1)])
+        await store.append([an_entry(1)])
         root = (await whole(tmp_path / "state")).root
+        monkeypatch.setitem(CHANGES, "broken", "no SQL")
         with pytest.raises(RecordError):
-            await store.write([an_entry(2)], [Change("INSERT INTO meta VALUES ('a', 'b')", ()), Change("no SQL", ())])
+            await store.append([an_entry(2)], [Change("meta.set", ("a", "b")), Change("broken", ())])
         assert (await whole(tmp_path / "state")).root == root
         assert await store.read(lambda db: db.execute("SELECT 1 FROM meta WHERE name = 'a'").fetchall()) == []
-        await store.write([an_entry(3)])
+        await store.append([an_entry(3)])
     assert ids_on_disk(tmp_path / "state") == ["d_0000000001", "d_0000000003"]
 
 
@@ -205,11 +209,11 @@ async def test_a_batch_that_fails_in_its_middle_leaves_no_trace(tmp_path: Path) 
 )
 async def test_an_edit_by_somebody_else_stops_the_running_gateway(tmp_path: Path, edit: str) -> None:
     async with open_store(tmp_path / "state", AT_ONCE) as store:
-        await store.write([an_entry(1)])
+        await store.append([an_entry(1)])
         with closing(sqlite3.connect(tmp_path / "state" / STORE_NAME)) as db, db:
             db.execute(edit)
         with pytest.raises(RecordError, match="somebody else"):
-            await store.write([an_entry(2)])
+            await store.append([an_entry(2)])
         with pytest.raises(RecordError, match="somebody else"):
             store.queue(an_entry(3))
 
@@ -224,9 +228,9 @@ async def test_a_disk_that_hangs_is_given_up_and_nothing_is_written_twice(tmp_pa
                 await hang.begun.wait()
                 store.queue(an_entry(1))
                 with pytest.raises(RecordError, match="did not answer"):
-                    await store.write([an_entry(2)])
+                    await store.append([an_entry(2)])
                 hang.let_go()
-            await store.write([an_entry(3)])
+            await store.append([an_entry(3)])
     assert ids_on_disk(tmp_path / "state") == ["d_0000000001", "d_0000000003"]
     await whole(tmp_path / "state")
 
@@ -250,7 +254,7 @@ async def test_a_batch_that_landed_although_it_was_given_up_is_not_written_again
         with pytest.raises(RecordError):
             await store.flush()
         assert store.size == 0
-        store_is_back = await store.write([an_entry(2)])
+        store_is_back = await store.append([an_entry(2)])
         assert store_is_back
         assert store.size == 2
     assert ids_on_disk(tmp_path / "state") == ["d_0000000001", "d_0000000002"]

@@ -1,7 +1,6 @@
 """Connections are kept for the next gateway, and forgotten when they end."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from gateway.store import open_store
@@ -15,14 +14,14 @@ SAVED = SavedConnection("c1", "os:alice", "claude-code", "s1", "legacy", {"proto
 async def test_a_handshake_is_there_after_a_restart_and_the_last_one_counts(tmp_path: Path) -> None:
     later = replace(SAVED, handshake={"protocolVersion": "2025-06-18"})
     async with open_store(tmp_path / "state", AT_ONCE) as store:
-        await store.write((), (put_connection(SAVED),))
-        await store.write((), (put_connection(later),))
+        await store.append((), (put_connection(SAVED),))
+        await store.append((), (put_connection(later),))
     async with open_store(tmp_path / "state", AT_ONCE) as store:
-        assert await store.read(partial(find_connection, connection_id="c1")) == later
+        assert await find_connection(store, "c1") == later
 
 
 async def test_a_forgotten_connection_is_not_found(tmp_path: Path) -> None:
     async with open_store(tmp_path / "state", AT_ONCE) as store:
-        await store.write((), (put_connection(SAVED),))
-        assert await store.write((), (forget_connection("c1"), forget_connection("c2")))
-        assert await store.read(partial(find_connection, connection_id="c1")) is None
+        await store.append((), (put_connection(SAVED),))
+        assert await store.append((), (forget_connection("c1"), forget_connection("c2")))
+        assert await find_connection(store, "c1") is None

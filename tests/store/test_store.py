@@ -13,13 +13,18 @@ from gateway.store import Change, Limits, open_store
 from tests.fakes import DEADLINE
 from tests.store.keep import AT_ONCE, Hang, an_entry, ids_on_disk, on_disk, whole
 
-PUT = "INSERT INTO meta VALUES (?, 'x')"
-DROP = "DELETE FROM meta WHERE name = ?"
+
+def put(name: str) -> Change:
+    return Change("connection.keep", (name, "", "", "", "", b"{}", ""))
+
+
+def drop(name: str, *, must: bool = True) -> Change:
+    return Change("connection.forget", (name,), must)
 
 
 async def test_what_was_written_is_on_the_disk_when_the_writer_says_so(tmp_path: Path) -> None:
     async with open_store(tmp_path / "state", AT_ONCE) as store:
-        assert await store.write([an_entry(1), an_entry(2)])
+        assert await store.append([an_entry(1), an_entry(2)])
         assert ids_on_disk(tmp_path / "state") == ["d_0000000001", "d_0000000002"]
         assert store.size == 2
     assert (await whole(tmp_path / "state")).size == 2
@@ -40,7 +45,7 @@ async def test_the_order_is_the_order_of_handing_over(tmp_path: Path) -> None:
     async with open_store(tmp_path / "state", AT_ONCE) as store:
         store.queue(an_entry(3))
         store.queue(an_entry(1))
-        await store.write([an_entry(2)])
+        await store.append([an_entry(2)])
         store.queue(an_entry(4))
     assert ids_on_disk(tmp_path / "state") == [f"d_{number:010d}" for number in (3, 1, 2, 4)]
     await whole(tmp_path / "state")
@@ -49,7 +54,7 @@ async def test_the_order_is_the_order_of_handing_over(tmp_path: Path) -> None:
 async def test_many_that_wait_share_a_commit(tmp_path: Path) -> None:
     async with open_store(tmp_path / "state", AT_ONCE) as store, anyio.create_task_group() as tasks:
         for number in range(300):
-            tasks.start_soon(store.write, [an_entry(number)])
+            tasks.start_soon(store.append, [an_entry(number)])
         before = await store.read(lambda db: db.execute("PRAGMA data_version").fetchone()[0])
         tasks.start_soon(store.flush)
     assert before
@@ -93,22 +98,23 @@ async def test_batches_are_bounded_and_nothing_is_left_behind(tmp_path: Path) ->
 
 async def test_changes_and_entries_happen_together_or_not_at_all(tmp_path: Path) -> None:
     async with open_store(tmp_path / "state", AT_ONCE) as store:
-        assert await store.write([an_entry(1)], [Change(PUT, ("a",))])
-        assert not await store.write([an_entry(2)], [Change(PUT, ("b",)), Change(DROP, ("nothing",))])
-        assert await store.write([an_entry(3)], [Change(DROP, ("nothing",), must=False)])
-        names = await store.read(lambda db: {row[0] for row in db.execute("SELECT name FROM meta")})
-    assert names == {"gateway", "key", "a"}
+        assert await store.append([an_entry(1)], [put("a")])
+        assert not await store.append([an_entry(2)], [put("b"), drop("nothing")])
+        assert await store.append([an_entry(3)], [drop("nothing", must=False)])
+        names = await store.read(lambda db: {row[0] for row in db.execute("SELECT id FROM connection")})
+    assert names == {"a"}
     assert ids_on_disk(tmp_path / "state") == ["d_0000000001", "d_0000000003"]
     await whole(tmp_path / "state")
 
 
 async def test_a_change_that_breaks_a_constraint_fails_alone(tmp_path: Path) -> None:
     async with open_store(tmp_path / "state", AT_ONCE) as store:
-        await store.write([], [Change(PUT, ("a",))])
+        handle = Change("handle.open", (b"h", *[""] * 10))
+        await store.append([], [handle])
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(store.write, [an_entry(1)])
+            tasks.start_soon(store.append, [an_entry(1)])
             with pytest.raises(RecordError):
-                await store.write([an_entry(2)], [Change(PUT, ("a",))])
+                await store.append([an_entry(2)], [handle])
         assert not store.broken
     assert ids_on_disk(tmp_path / "state") == ["d_0000000001"]
 
@@ -117,10 +123,10 @@ async def test_two_that_compete_for_one_row_are_told_apart(tmp_path: Path) -> No
     won: list[bool] = []
 
     async def compete() -> None:
-        won.append(await store.write([an_entry(1)], [Change(DROP, ("prize",))]))
+        won.append(await store.append([an_entry(1)], [drop("prize")]))
 
     async with open_store(tmp_path / "state", AT_ONCE) as store:
-        await store.write([], [Change(PUT, ("prize",))])
+        await store.append([], [put("prize")])
         async with anyio.create_task_group() as tasks:
             for _ in range(8):
                 tasks.start_soon(compete)
@@ -135,7 +141,7 @@ async def test_a_full_queue_refuses_and_keeps_what_it_has(tmp_path: Path) -> Non
         with pytest.raises(BusyError):
             store.queue(an_entry(4))
         with pytest.raises(BusyError):
-            await store.write([an_entry(5)])
+            await store.append([an_entry(5)])
     assert len(on_disk(tmp_path / "state")) == 3
 
 
@@ -152,7 +158,7 @@ async def test_a_caller_that_is_cancelled_in_a_commit_has_its_row_on_the_disk(tm
     reached: list[str] = []
 
     async def call() -> None:
-        await store.write([an_entry(1)])
+        await store.append([an_entry(1)])
         reached.append("acknowledged")
         await anyio.lowlevel.checkpoint()
         reached.append("went on")
@@ -174,7 +180,7 @@ async def test_a_caller_that_is_cancelled_before_writes_nothing(tmp_path: Path) 
     async with open_store(tmp_path / "state", AT_ONCE) as store:
         with anyio.CancelScope() as scope:
             scope.cancel()
-            await store.write([an_entry(1)])
+            await store.append([an_entry(1)])
         await store.flush()
         assert store.size == 0
 
@@ -200,7 +206,7 @@ async def test_nothing_is_accepted_after_the_end(tmp_path: Path) -> None:
     with pytest.raises(RecordError):
         store.queue(an_entry(1))
     with pytest.raises(RecordError):
-        await store.write([an_entry(1)])
+        await store.append([an_entry(1)])
     with pytest.raises(RecordError):
         await store.read(lambda db: None)
 
@@ -209,7 +215,7 @@ async def test_the_record_goes_on_after_a_restart(tmp_path: Path) -> None:
     for start in range(3):
         async with open_store(tmp_path / "state", AT_ONCE) as store:
             assert store.size == start
-            await store.write([an_entry(start)])
+            await store.append([an_entry(start)])
     assert (await whole(tmp_path / "state")).size == 3
 
 
@@ -223,7 +229,7 @@ async def test_a_second_gateway_is_refused(tmp_path: Path) -> None:
 async def made(state: Path, count: int = 2) -> None:
     async with open_store(state, AT_ONCE) as store:
         for number in range(count):
-            await store.write([an_entry(number)])
+            await store.append([an_entry(number)])
 
 
 def edited(state: Path, statement: str) -> None:

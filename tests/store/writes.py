@@ -18,7 +18,7 @@ async def main(state: Path) -> None:
         async def write(worker: int) -> None:
             for number in count(worker, 4):
                 store.queue(an_entry(number, Kind.OUTCOME, outcome="ok"))
-                await store.write([an_entry(number)])
+                await store.append([an_entry(number)])
                 print(number, flush=True)
 
         for worker in range(4):

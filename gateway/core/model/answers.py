@@ -31,6 +31,9 @@ class Screened:
     value: Mapping[str, Any] | None
     findings: tuple[Finding, ...] = ()
     reason: Reason | None = None
+    digest: str = ""  # keyed, of the canonical original; empty where it could not be made
+    data: bytes = b""  # the canonical bytes of what is released; empty where nothing is
+    recorded: Any = None  # the value with every finding redacted, whatever the label says; None: not to be recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +180,18 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     findings: tuple[Finding, ...] = ()
     arguments: Mapping[str, Any] | None = None
     arguments_digest: str = ""
+    result: Any = None
     result_digest: str = ""
+    omitted: Mapping[str, int] = msgspec.field(default_factory=dict)  # what is over the size that is kept -> bytes
+    leaves: Mapping[str, str] = msgspec.field(default_factory=dict)  # place -> keyed digest, where no more is kept
+    acts_as: str = ""  # whose authority the upstream's calls use
+    prompt: str = ""  # keyed digest of the turn's prompt, or `unknown`
+    turn: str = ""  # id of the record of that prompt
+    tool_use: str = ""  # the client's own id of the call
+    facts: Mapping[str, Any] = msgspec.field(default_factory=dict)  # what the decision was made on
+    authorised: Mapping[str, str] = msgspec.field(default_factory=dict)  # by whom: a rule's owner, or an approver
+    context: Mapping[str, Any] = msgspec.field(default_factory=dict)  # what was read before: see `ports.Turns.before`
+    carried: tuple[Mapping[str, Any], ...] = ()  # argument values that stood in one of those outputs
     detail: str = ""
     timings_us: Mapping[str, int] = msgspec.field(default_factory=dict)
     extra: Mapping[str, Any] = msgspec.field(default_factory=dict)

@@ -85,7 +85,7 @@ class Labels:
     known: Mapping[str, str] = field(default_factory=dict)  # argument -> list name
     output: OutputLabel = OutputLabel()
     preview: Preview | None = None
-    record: str = "full"  # full | digest
+    record: str = ""  # full | digest; empty: by tier
     fetches: bool = False
     at: Place | None = None  # None: nobody labelled it
 
@@ -114,6 +114,7 @@ class Tool:
     labels: Labels
     owner: Owner | None = None
     surface: Surface = Surface.TOOLS
+    acts_as: str = ""  # whose authority a call uses: `human alice`
 
     @property
     def labelled(self) -> bool:
@@ -136,6 +137,8 @@ class Context:
     only: str = ""  # the one upstream that this endpoint shows (`/mcp/<upstream>`); empty: all
     capabilities: Mapping[str, Any] = field(default_factory=dict)  # what the client declared, as on the wire
     log_level: str = ""  # how much the client wants to hear of the upstream's log; empty: nothing
+    tool_use: str = ""  # the client's own id of this call (`claudecode/toolUseId`), by which its hooks know it
+    prompt: str | None = None  # the user's prompt, as a client handed it over that is trusted for it
 
 
 @dataclass(frozen=True, slots=True)

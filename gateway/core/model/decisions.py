@@ -112,4 +112,5 @@ class Decision:
     requirement: Requirement | None = None  # for ASK
     policy_revision: str = ""
     detail: str = ""  # for `explain`, never for the model
+    authorised: Mapping[str, str] = field(default_factory=dict, compare=False)  # who answers for an allow by rule
     phase: str = "call"  # call | execute: decided again after an approval

@@ -184,6 +184,7 @@ class ObligationKind(str, Enum):
 
     REDACT = "redact"
     BLOCK_SECRETS = "block-secrets"
+    RECORD_FULL = "record-full"
     RECORD_DIGEST = "record-digest"
     SET = "set"
     DROP = "drop"
@@ -211,4 +212,10 @@ class Kind(str, Enum):
     OUTCOME = "outcome"  # a call ended
     QUESTION = "question"  # an upstream asked people or models something in the middle of a call
     APPROVAL = "approval"  # an approval was opened or settled
+    PROMPT = "prompt"  # a client handed over what its user asked for
+    CLIENT_TOOL = "client-tool"  # a client's hook told of a call of a tool that is not behind the gateway
+    CHECKPOINT = "checkpoint"  # a signed statement of the tree's size and root
+    PRUNING = "pruning"  # the oldest records are let go
+    KEY = "key"  # a key of the gateway's was made, changed or lost
+    CLOCK = "clock"  # the wall clock jumped
     SIGNAL = "signal"

@@ -179,8 +179,13 @@ class Policy:
     revision: str
     files: tuple[PolicyFile, ...] = ()
     lists: Mapping[str, ValueList] = field(default_factory=dict)
+    accepted: Mapping[str, str] = field(default_factory=dict, compare=False)  # accepted_by, accepted_at, accepted_how
     # What was worked out per tool and client, so that a decision's cost does not grow with the number of rules.
     plans: dict[tuple[str, ...], Plan] = field(default_factory=dict, compare=False, repr=False)
+
+    def owner_of(self, file: str) -> str:
+        """The business owner of a policy file, by its name."""
+        return next((each.owner.business for each in self.files if each.name == file), "")
 
     def hides(self, ref: ToolRef, surface: Surface = Surface.TOOLS) -> bool:
         """Whether a rule blocks a tool for everybody and always: it is left out of `tools/list`."""

@@ -154,7 +154,7 @@ def _tool(section: Section, scope: _Scope) -> ToolEntry:
         known=section.mapping("known", "a table of argument and list"),
         output=_output(section),
         preview=_preview(section),
-        record=section.word("record", ("full", "digest"), "full"),
+        record=section.word("record", ("full", "digest"), ""),
         fetches=section.flag("fetches", False),
         at=section.place,
     )

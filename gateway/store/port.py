@@ -1,0 +1,90 @@
+"""The store as a port: what the rooms need of whatever keeps the record. No database here, and no SQL.
+
+An implementation has to pass `tests/store/contract.py`. Changes and questions have names (`rows.py` makes them and
+reads the answers); what each means is said there, how it is done is the implementation's.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from gateway.core.merkle import Tree
+from gateway.core.query import Query
+
+Value = str | int | bytes
+Body = tuple[int, bytes]  # a sequence number, and the exact bytes that were hashed and stored
+
+
+class Entry(NamedTuple):
+    """A record, encoded but for its sequence number, and the copies that are searched by."""
+
+    encoded: bytes
+    columns: tuple[str, ...]
+
+
+class Change(NamedTuple):
+    """A change of the tables beside the record; with `must` its operation happens only if it changes something.
+
+    That makes it the compare-and-swap: what it expects stands in its values.
+    """
+
+    name: str
+    values: tuple[Value, ...]
+    must: bool = True
+
+
+class Ask(NamedTuple):
+    """A question about the tables beside the record; the answer is rows of values."""
+
+    name: str
+    values: tuple[Value, ...]
+
+
+class Store(Protocol):
+    """An append-only record with a tree over it, and small tables that change together with it."""
+
+    @property
+    def gateway_id(self) -> str:
+        """The id of the gateway that it belongs to."""
+
+    @property
+    def tree(self) -> Tree:
+        """The tree over the durable records: size, frontier and root of one moment."""
+
+    @property
+    def size(self) -> int:
+        """How many records are durable, those that were pruned included."""
+
+    @property
+    def broken(self) -> str:
+        """Why nothing can be written now; empty while all is well."""
+
+    async def append(self, entries: Sequence[Entry], changes: Sequence[Change] = ()) -> bool:
+        """Make entries and changes durable together, all or nothing, and return when they are.
+
+        False, with nothing written, if a change that must hit something hit nothing. Once begun it isn't interrupted by
+        cancellation. Raises `BusyError` when too much waits and `RecordError` when they can't be made durable.
+        """
+
+    def queue(self, entry: Entry) -> None:
+        """Hand over an entry that nobody waits for; never dropped. Raises `BusyError` and `RecordError` as `append`."""
+
+    async def flush(self) -> None:
+        """Wait until everything handed over so far is durable."""
+
+    async def beyond(self, seq: int) -> int:
+        """Wait until the record is longer than `seq`; returns its length."""
+
+    async def tail(self, after: int, limit: int) -> Sequence[Body]:
+        """The records behind `after`, oldest first."""
+
+    async def page(self, query: Query) -> Sequence[Body]:
+        """The records that a query asks for, newest first."""
+
+    async def by_id(self, wanted: str) -> Sequence[Body]:
+        """The records of one id, oldest first."""
+
+    async def leaves(self, after: int, upto: int) -> Sequence[bytes]:
+        """The leaf hashes of the records behind `after` up to `upto`, in order."""
+
+    async def ask(self, question: Ask) -> Sequence[tuple[Value, ...]]:
+        """The rows that answer a question; see `rows.py`."""
