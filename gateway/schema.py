@@ -7,6 +7,8 @@ from gateway.core.record import COLUMNS
 STORE_NAME = "record.db"
 LOCK_NAME = "gateway.lock"
 KEY_NAME = "key"
+SIGNING_NAME = "signing-key"
+OLD_KEYS_NAME = "old-keys"
 ID_NAME = "gateway-id"
 
 VERSION = 2

@@ -367,3 +367,36 @@ async def test_an_ended_session_keeps_no_bytes(house: Room) -> None:
     await house.hear(Happened.SESSION_END)
     await house.announce("t1")
     assert house.turns.before(call_of("t1", id="AB-1000")).carried == ()
+
+
+async def test_values_that_were_not_looked_for_everywhere_are_counted(
+    house: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.core.carried.MOST_SEARCHED", 10)
+    house.turns.delivered(call_of(), "digest", canonical("more than ten bytes"))
+    assert house.turns.before(call_of(number=2)).context["unsearched"] == 1
+
+
+async def test_only_so_many_clients_are_heard(house: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "SEATS", 1)
+    await house.ask("send it")
+    await house.announce("t1")
+    await house.hear(Happened.STOP, client="other")
+    assert house.turns.turn(call_of("t1")) == ("", "unknown")
+
+
+async def test_a_session_that_was_forgotten_while_a_tool_was_recorded_keeps_nothing(
+    house: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "REMEMBERED", 1)
+    await house.ask("send it")
+    stranger = replace(call_of(), context=Context("s_2"))
+    with anyio.fail_after(DEADLINE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(
+                lambda: house.hear(Happened.AFTER_TOOL, tool="Read", tool_use="r1", input={}, response="AB-1000")
+            )
+            await anyio.lowlevel.checkpoint()  # it is being recorded
+            house.turns.delivered(stranger, "digest", b"")
+    await house.announce("t1")
+    assert house.turns.before(call_of("t1", id="AB-1000")).carried == ()

@@ -17,6 +17,7 @@ from gateway.config.nouns import (
     Gateway,
     Limits,
     Notify,
+    Recording,
     Settings,
     Upstream,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "Gateway",
     "Limits",
     "Notify",
+    "Recording",
     "Settings",
     "Upstream",
     "check",

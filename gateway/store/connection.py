@@ -9,14 +9,14 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import aiosqlite
 
 from gateway.core.merkle import Tree, leaf_hash
 from gateway.errors import RecordError, StateError
-from gateway.schema import STEPS, TABLES, VERSION
-from gateway.store.folder import StateFolder
+from gateway.schema import SIGNING_NAME, STEPS, TABLES, VERSION
+from gateway.store.folder import DIGEST, SIGNING, StateFolder
 
 T = TypeVar("T")
 log = logging.getLogger("wardgate.store")
@@ -54,6 +54,13 @@ class Connection(aiosqlite.Connection):
         return result
 
 
+class Connector(Protocol):
+    """What opens a connection to the store's file; tests put a disk of their own behind it."""
+
+    def __call__(self, file: Path, *, write: bool, busy: float) -> Connection:
+        """A connection, opened by `await`; it waits up to `busy` seconds for locks of others."""
+
+
 def connect(file: Path, *, write: bool, busy: float) -> Connection:
     """A connection to the store's file, opened by `await`; it waits up to `busy` seconds for locks of others."""
     mode = "rw" if write else "ro"
@@ -73,8 +80,10 @@ def create_file(folder: StateFolder) -> None:
     os.close(os.open(folder.store, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
 
 
-def prepare(db: sqlite3.Connection, folder: StateFolder) -> Tree:
+def prepare(db: sqlite3.Connection, folder: StateFolder, lost: str = "") -> Tree:
     """Set the connection up, make the tables where there are none, and return the tree as it stands.
+
+    The key that `lost` names is about to be exchanged, and need not be there.
 
     Raises `StateError` for a store of another gateway, key or version, `RecordError` for one whose end doesn't fit its
     head.
@@ -92,12 +101,26 @@ def prepare(db: sqlite3.Connection, folder: StateFolder) -> Tree:
     if version == 0:
         _create(db, folder)
     meta = dict(db.execute("SELECT name, value FROM meta").fetchall())
-    if meta.get("gateway") != folder.gateway_id or meta.get("key") != folder.key_mark:
+    if meta.get("gateway") != folder.gateway_id or (lost != DIGEST and not folder.fits(DIGEST, meta.get("key", ""))):
         raise StateError(f"the record `{folder.store}` belongs to another gateway")
+    _signing(db, folder, meta.get("signing", ""), lost)
     tree = _tree(db)
     # A write that reaches the disk: a gateway starts only with a record that works.
     db.execute("UPDATE head SET size = size WHERE one = 1")
     return tree
+
+
+def _signing(db: sqlite3.Connection, folder: StateFolder, known: str, lost: str) -> None:
+    """The key that signs checkpoints: made where there never was one, else the very one that the store knows."""
+    if not known:
+        if SIGNING not in folder.keys:
+            folder.make(SIGNING)
+        db.execute("INSERT INTO meta VALUES ('signing', ?)", (folder.mark(SIGNING),))
+    elif lost != SIGNING and not folder.fits(SIGNING, known):
+        raise StateError(
+            f"`{folder.path / SIGNING_NAME}` is gone or another one: put it back, or go on with a new one by "
+            "`wardgate record rotate signing --lost`"
+        )
 
 
 def _create(db: sqlite3.Connection, folder: StateFolder) -> None:
@@ -107,7 +130,7 @@ def _create(db: sqlite3.Connection, folder: StateFolder) -> None:
     empty = Tree()
     db.execute("INSERT INTO head VALUES (1, 0, ?, ?)", (empty.frontier, empty.root()))
     db.execute("INSERT INTO pruned VALUES (1, 0, ?, ?)", (empty.frontier, empty.root()))
-    db.executemany("INSERT INTO meta VALUES (?, ?)", (("gateway", folder.gateway_id), ("key", folder.key_mark)))
+    db.executemany("INSERT INTO meta VALUES (?, ?)", (("gateway", folder.gateway_id), ("key", folder.mark(DIGEST))))
     db.execute(f"PRAGMA user_version={VERSION}")
     db.execute("COMMIT")
 

@@ -15,19 +15,26 @@ from types import TracebackType
 
 from gateway import __version__
 from gateway.errors import LockedError, StateError
-from gateway.schema import ID_NAME, KEY_NAME, LOCK_NAME, STORE_NAME
+from gateway.schema import ID_NAME, KEY_NAME, LOCK_NAME, OLD_KEYS_NAME, SIGNING_NAME, STORE_NAME
 
 KEY_SIZE = 32
+DIGEST, SIGNING = "digest", "signing"  # the two keys: of keyed digests, and of checkpoints (an ed25519 seed)
+_NAMES = {DIGEST: KEY_NAME, SIGNING: SIGNING_NAME}
 _DRAFT = ".new"
+_NEXT = ".next"
 
 
 @dataclass(slots=True)
 class StateFolder:
-    """A state folder that this process holds; `key` is for keyed digests, `fresh` until `confirm` was called once."""
+    """A state folder that this process holds, with its keys by name; `fresh` until `confirm` was called once.
+
+    The store keeps a mark of each key, and the two are compared when it is opened. While a key is exchanged the next
+    one lies beside it; the store's mark says which of them counts, whatever moment the exchange was cut off at.
+    """
 
     path: Path
     gateway_id: str
-    key: bytes
+    keys: dict[str, bytes]
     fresh: bool
     _lock: int
 
@@ -37,9 +44,54 @@ class StateFolder:
         return self.path / STORE_NAME
 
     @property
-    def key_mark(self) -> str:
-        """What tells that a store belongs to this key, without telling the key."""
-        return hmac.new(self.key, b"wardgate store", hashlib.sha256).hexdigest()
+    def key(self) -> bytes:
+        """The key of keyed digests."""
+        return self.keys[DIGEST]
+
+    @property
+    def signing_key(self) -> bytes:
+        """The seed of the ed25519 key that signs checkpoints."""
+        return self.keys[SIGNING]
+
+    def mark(self, which: str) -> str:
+        """What tells that a store belongs to a key, without telling the key; empty where there is no key."""
+        return mark(self.keys[which]) if which in self.keys else ""
+
+    def make(self, which: str) -> None:
+        """Make a key that there never was one of."""
+        self.keys[which] = secrets.token_bytes(KEY_SIZE)
+        _write_private(self.path / _NAMES[which], self.keys[which])
+
+    def fits(self, which: str, known: str) -> bool:
+        """Whether the key is the one that the store was marked with; an exchange that was cut off is ended first."""
+        if self.mark(which) == known:
+            return True
+        with contextlib.suppress(FileNotFoundError):
+            following = _read_private(self.path / (_NAMES[which] + _NEXT))
+            if mark(following) == known:
+                self.adopt(which)
+                return True
+        return False
+
+    def draft(self, which: str) -> str:
+        """Make the next key and lay it beside the present one; returns its mark, for the store."""
+        made = secrets.token_bytes(KEY_SIZE)
+        _write_private(self.path / (_NAMES[which] + _NEXT), made)
+        return mark(made)
+
+    def adopt(self, which: str) -> None:
+        """Let the next key take the place of the present one, which is kept in `old-keys`."""
+        file = self.path / _NAMES[which]
+        if which in self.keys:
+            old = self.path / OLD_KEYS_NAME
+            old.mkdir(mode=0o700, exist_ok=True)
+            kept = old / f"{which}-{mark(self.keys[which])[:16]}"
+            if not kept.exists():
+                _write_private(kept, self.keys[which])
+        following = file.with_name(file.name + _NEXT)
+        self.keys[which] = _read_private(following)
+        following.replace(file)
+        _sync(self.path)
 
     def confirm(self) -> None:
         """The store was made: from now on a missing store is an error, not a beginning."""
@@ -63,20 +115,38 @@ class StateFolder:
         self.release()
 
 
-def hold(path: Path) -> StateFolder:
-    """Make or check the folder, lock it, and read or make the gateway's id and key.
+def mark(key: bytes) -> str:
+    """What tells a key from another one, without telling the key."""
+    return hmac.new(key, b"wardgate store", hashlib.sha256).hexdigest()
 
-    Raises `StateError` if the folder isn't private, another gateway holds it, or what is in it doesn't belong together.
+
+def digest_keys(path: Path) -> tuple[bytes, ...]:
+    """The key of keyed digests that is in use, and the ones before it that were kept; for looking values up."""
+    old = sorted((path / OLD_KEYS_NAME).glob(f"{DIGEST}-*"))
+    return tuple(_read_private(file) for file in (path / KEY_NAME, *old) if file.exists())
+
+
+def hold(path: Path, lost: str = "") -> StateFolder:
+    """Make or check the folder, lock it, and read or make the gateway's id and keys.
+
+    `lost` names a key that may be missing. Raises `StateError` if the folder isn't private, another gateway holds it,
+    or what is in it doesn't belong together.
     """
     _prepare(path)
     lock = _lock(path)
     try:
         gateway_id, fresh = _identity(path)
-        key = _key(path, fresh)
+        keys = {which: key for which in _NAMES if (key := _key(path, which))}
+        if DIGEST not in keys and not fresh and lost != DIGEST:
+            gone = f"`{path / KEY_NAME}` is gone: put it back, or go on with a new one"
+            raise StateError(f"{gone} by `wardgate record rotate digest --lost`")
     except BaseException:
         os.close(lock)
         raise
-    return StateFolder(path, gateway_id, key, fresh, lock)
+    folder = StateFolder(path, gateway_id, keys, fresh, lock)
+    if DIGEST not in keys and fresh:
+        folder.make(DIGEST)
+    return folder
 
 
 def _prepare(path: Path) -> None:
@@ -123,15 +193,13 @@ def _identity(path: Path) -> tuple[str, bool]:
         return made, True
 
 
-def _key(path: Path, fresh: bool) -> bytes:
-    file = path / KEY_NAME
+def _key(path: Path, which: str) -> bytes | None:
+    """A key, or None where there is none."""
+    file = path / _NAMES[which]
     try:
         key = _read_private(file)
     except FileNotFoundError:
-        if not fresh:
-            raise StateError(f"`{file}` is gone: put it back, or begin with a new state folder") from None
-        key = secrets.token_bytes(KEY_SIZE)
-        _write_private(file, key)
+        return None
     if len(key) != KEY_SIZE:
         raise StateError(f"`{file}` must hold {KEY_SIZE} bytes, {len(key)} found")
     return key

@@ -208,6 +208,12 @@ async def open_intents(store: Store, after: int, limit: int) -> list[tuple[int, 
     return [decode(_bytes(body)) for (body,) in await store.ask(Ask("record.open-intents", (after, limit)))]
 
 
+async def first_open(store: Store, after: int, upto: int) -> int | None:
+    """The first record behind `after`, up to `upto`, that is the intent of a call without an outcome."""
+    found = await store.ask(Ask("record.first-open", (after, upto)))
+    return int(found[0][0]) if found else None
+
+
 async def intents_since(store: Store, at: datetime, limit: int = 100_000) -> list[Record]:
     """The intents from a time on, oldest first: what rates and session counters are made of."""
     found = await store.ask(Ask("record.intents-since", (stamp(at), limit)))

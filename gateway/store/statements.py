@@ -60,6 +60,10 @@ QUESTIONS = {
         "SELECT body FROM record AS intent WHERE seq > ? AND kind = 'intent' AND NOT EXISTS "
         "(SELECT 1 FROM record WHERE id = intent.id AND kind = 'outcome') ORDER BY seq LIMIT ?"
     ),
+    "record.first-open": (
+        "SELECT seq FROM record AS intent WHERE seq > ? AND seq <= ? AND kind = 'intent' AND NOT EXISTS "
+        "(SELECT 1 FROM record WHERE id = intent.id AND kind = 'outcome') ORDER BY seq LIMIT 1"
+    ),
     "record.intents-since": ("SELECT body FROM record WHERE kind = 'intent' AND at >= ? ORDER BY seq DESC LIMIT ?"),
     "record.ended": "SELECT 1 FROM record WHERE id = ? AND kind = 'outcome' LIMIT 1",
     "pruned": "SELECT size, frontier, root FROM pruned WHERE one = 1",

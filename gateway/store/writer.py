@@ -22,7 +22,7 @@ from gateway.core.query import Query
 from gateway.errors import BusyError, RecordError
 from gateway.reading import bodies_after, bodies_of, leaves_between, newest_bodies
 from gateway.store.batch import Batch, Identity, Operation, identity
-from gateway.store.connection import Connection, cause, connect, create_file, prepare
+from gateway.store.connection import Connection, Connector, cause, connect, create_file, prepare
 from gateway.store.folder import StateFolder, hold
 from gateway.store.port import Ask, Body, Change, Entry, Value
 from gateway.store.statements import CHANGES, QUESTIONS
@@ -136,6 +136,16 @@ class SqliteStore:
         """The rows that answer a question."""
         return await self.read(lambda db: db.execute(QUESTIONS[question.name], question.values).fetchall())
 
+    async def used(self) -> int:
+        """Bytes that its pages take, without those that are free inside the file."""
+
+        def count(db: sqlite3.Connection) -> int:
+            names = ("page_count", "freelist_count", "page_size")
+            pages, free, size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+            return int((pages - free) * size)
+
+        return await self.read(count)
+
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Look something up on the read connection."""
         try:
@@ -247,16 +257,20 @@ def _answer(operation: Operation, error: str) -> None:
 
 
 @asynccontextmanager
-async def open_store(path: Path, limits: Limits | None = None) -> AsyncIterator[SqliteStore]:
+async def open_store(
+    path: Path, limits: Limits | None = None, *, lost: str = "", connector: Connector = connect
+) -> AsyncIterator[SqliteStore]:
     """Hold the state folder at `path`, open its record, and write until the block ends.
+
+    `lost` names a key that may be missing since it is about to be exchanged; `connector` opens the connections.
 
     Raises `StateError` if the folder or the store can't be this gateway's, `RecordError` if the record doesn't work.
     """
     limits = limits or Limits()
     failure: Exception | None = None
     async with AsyncExitStack() as stack:
-        folder = stack.enter_context(await anyio.to_thread.run_sync(hold, path))
-        store = await _open(stack, folder, limits)
+        folder = stack.enter_context(await anyio.to_thread.run_sync(hold, path, lost))
+        store = await _open(stack, folder, limits, lost, connector)
         async with anyio.create_task_group() as group:
             group.start_soon(store.run)
             try:
@@ -269,12 +283,14 @@ async def open_store(path: Path, limits: Limits | None = None) -> AsyncIterator[
         raise failure
 
 
-async def _open(stack: AsyncExitStack, folder: StateFolder, limits: Limits) -> SqliteStore:
+async def _open(
+    stack: AsyncExitStack, folder: StateFolder, limits: Limits, lost: str, connector: Connector
+) -> SqliteStore:
     try:
         await anyio.to_thread.run_sync(create_file, folder)
-        writer = await _connected(stack, connect(folder.store, write=True, busy=limits.busy), limits)
-        tree = await writer.run(partial(prepare, folder=folder))
-        reader = await _connected(stack, connect(folder.store, write=False, busy=limits.busy), limits)
+        writer = await _connected(stack, connector(folder.store, write=True, busy=limits.busy), limits)
+        tree = await writer.run(partial(prepare, folder=folder, lost=lost))
+        reader = await _connected(stack, connector(folder.store, write=False, busy=limits.busy), limits)
         await anyio.to_thread.run_sync(folder.confirm)
         files = await anyio.to_thread.run_sync(identity, folder.store)
     except (sqlite3.Error, OSError) as problem:

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.merkle import EMPTY_ROOT, Tree, inclusion_proof, leaf_hash, node_hash, root_of, verify_inclusion
+from gateway.core.merkle import (
+    EMPTY_ROOT,
+    Part,
+    Tree,
+    leaf_hash,
+    node_hash,
+    root_of,
+    verify_consistency,
+    verify_inclusion,
+)
 
 INPUTS = [
     "",
@@ -31,6 +40,17 @@ ROOTS = [
 LEAVES = [leaf_hash(bytes.fromhex(data)) for data in INPUTS]
 
 leaf_lists = st.lists(st.binary(max_size=8).map(leaf_hash), max_size=40)
+
+
+def part(leaves: list[bytes], known: int = 0) -> Part:
+    """A tree of which the first `known` leaves are known by their frontier only."""
+    base = Tree()
+    base.extend(leaves[:known])
+    return Part(base, leaves[known:])
+
+
+def inclusion_proof(leaves: list[bytes], index: int) -> tuple[bytes, ...]:
+    return part(leaves).inclusion(index)
 
 
 def naive(leaves: list[bytes]) -> bytes:
@@ -96,3 +116,117 @@ def test_a_proof_shows_its_leaf_and_no_other(size: int, data: st.DataObject) -> 
 def test_there_is_no_proof_of_a_leaf_that_is_not_there() -> None:
     with pytest.raises(ValueError):
         inclusion_proof(LEAVES, 8)
+
+
+# (old size, new size) -> proof, as published with the reference implementation of certificate transparency
+CONSISTENCY = {
+    (1, 8): [
+        "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+        "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+        "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
+    ],
+    (6, 8): [
+        "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
+        "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
+        "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+    ],
+    (2, 5): [
+        "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+        "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
+    ],
+}
+
+
+@pytest.mark.parametrize(("sizes", "proof"), CONSISTENCY.items())
+def test_consistency_proofs_are_the_published_ones(sizes: tuple[int, int], proof: list[str]) -> None:
+    old, new = sizes
+    assert [node.hex() for node in part(LEAVES[:new], old).consistency()] == proof
+    published = [bytes.fromhex(node) for node in proof]
+    assert verify_consistency((old, root_of(LEAVES[:old])), (new, root_of(LEAVES[:new])), published)
+
+
+def subproof(old: int, leaves: list[bytes], whole: bool = True) -> list[bytes]:
+    """SUBPROOF of RFC 6962, word for word."""
+    if old == len(leaves):
+        return [] if whole else [naive(leaves)]
+    split = 1
+    while split * 2 < len(leaves):
+        split *= 2
+    if old <= split:
+        return [*subproof(old, leaves[:split], whole), naive(leaves[split:])]
+    return [*subproof(old - split, leaves[split:], False), naive(leaves[:split])]
+
+
+@given(st.lists(st.binary(max_size=8).map(leaf_hash), min_size=2, max_size=40), st.data())
+def test_a_consistency_proof_is_the_defined_one_and_proves_only_what_is_true(
+    leaves: list[bytes], data: st.DataObject
+) -> None:
+    old = data.draw(st.integers(1, len(leaves) - 1))
+    proof = part(leaves, old).consistency()
+    assert list(proof) == subproof(old, leaves)
+    before, after = (old, naive(leaves[:old])), (len(leaves), naive(leaves))
+    assert verify_consistency(before, after, proof)
+    assert not verify_consistency((old, b"x" * 32), after, proof)
+    assert not verify_consistency(before, (len(leaves), b"x" * 32), proof)
+    assert not verify_consistency(before, after, [*proof, b"x" * 32])
+    assert not verify_consistency(before, after, proof[:-1])
+    if proof:
+        at = data.draw(st.integers(0, len(proof) - 1))
+        assert not verify_consistency(before, after, [*proof[:at], b"x" * 32, *proof[at + 1 :]])
+
+
+def test_a_tree_is_consistent_with_itself_and_nothing_with_what_is_larger() -> None:
+    root = root_of(LEAVES)
+    assert verify_consistency((8, root), (8, root), [])
+    assert not verify_consistency((8, root), (8, b"x" * 32), [])
+    assert not verify_consistency((8, root), (7, root_of(LEAVES[:7])), [])
+    assert not verify_consistency((0, EMPTY_ROOT), (7, root_of(LEAVES[:7])), [])
+    assert not verify_consistency((3, root_of(LEAVES[:3])), (7, root_of(LEAVES[:7])), [])
+    assert part(LEAVES, 8).consistency() == part(LEAVES, 0).consistency() == ()
+
+
+@given(st.lists(st.binary(max_size=8).map(leaf_hash), min_size=1, max_size=40), st.data())
+def test_an_inclusion_proof_needs_only_the_frontier_of_what_stands_before(
+    leaves: list[bytes], data: st.DataObject
+) -> None:
+    index = data.draw(st.integers(0, len(leaves) - 1))
+    known = data.draw(st.integers(0, index))
+    proof = part(leaves, known).inclusion(index)
+    assert proof == part(leaves).inclusion(index)
+    assert verify_inclusion(leaves[index], index, len(leaves), proof, naive(leaves))
+
+
+def test_a_proof_of_what_was_forgotten_is_refused() -> None:
+    with pytest.raises(ValueError):
+        part(LEAVES, 4).inclusion(3)
+    with pytest.raises(ValueError):
+        part(LEAVES, 8).node(0, 2)
+    with pytest.raises(ValueError):
+        part(LEAVES, 8).node(2, 3)
+
+
+@given(leaf_lists, leaf_lists)
+def test_extending_level_by_level_is_appending_one_by_one(first: list[bytes], more: list[bytes]) -> None:
+    tree = Tree()
+    tree.extend(first)
+    tree.extend(more)
+    slow = Tree()
+    for leaf in [*first, *more]:
+        slow.append(leaf)
+    assert tree == slow
+
+
+@given(st.integers(0, 3), st.integers(0, 5), st.integers(0, 5), leaf_lists)
+def test_perfect_subtrees_are_added_whole(level: int, before: int, count: int, rest: list[bytes]) -> None:
+    leaves = [leaf_hash(bytes([number])) for number in range((before + count) << level)]
+    tree = Tree()
+    tree.extend(leaves[: before << level])
+    blocks = [leaves[at : at + (1 << level)] for at in range(before << level, len(leaves), 1 << level)]
+    tree.extend(map(root_of, blocks), level)
+    tree.extend(rest)
+    assert tree.root() == naive(leaves + rest)
+
+
+def test_subtrees_that_would_not_stand_at_a_multiple_of_their_size_are_refused() -> None:
+    with pytest.raises(ValueError):
+        part(LEAVES[:3], 3).base.extend([root_of(LEAVES[:2])], 1)

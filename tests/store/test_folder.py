@@ -19,7 +19,7 @@ def test_a_folder_is_made_private_with_an_id_and_a_key(tmp_path: Path) -> None:
         assert all(file.stat().st_mode & 0o777 == 0o600 for file in state.iterdir())
         assert (state / "gateway.lock").read_text(encoding="ascii") == f"{os.getpid()} {__version__}\n"
         assert len(folder.key) == 32
-        assert folder.key.hex() not in folder.key_mark
+        assert folder.key.hex() not in folder.mark("digest")
 
 
 def test_the_id_and_the_key_are_the_same_at_the_next_start(tmp_path: Path) -> None:
