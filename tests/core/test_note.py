@@ -23,7 +23,8 @@ from gateway.signing import sign_note, verifier_of, verify
 # The example of the Go module sumdb/note, whose format C2SP took over.
 PETER = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
 QUOTE = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n"
-QUOTED = f"{QUOTE}\n— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
+_BY_PETER = "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM="
+QUOTED = f"{QUOTE}\n— PeterNeumann {_BY_PETER}\n"
 
 SEED = bytes(range(32))
 ME = verifier_of("example.com/gate", SEED)
