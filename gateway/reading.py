@@ -1,4 +1,4 @@
-"""Read-only access to the record for commands and the monitor: pages, one call's story, the walk of `verify`.
+"""Read-only access to the record for commands and the monitor: pages, and one call's story.
 
 Plain `sqlite3`, so that commands start fast; it never writes and never makes a store.
 """
@@ -13,14 +13,12 @@ from gateway import ids
 from gateway.core.model import Record
 from gateway.core.query import Query
 from gateway.core.record import COLUMNS, decode, stamp
-from gateway.core.verify import Inspection, Verification
 from gateway.errors import StateError
-from gateway.schema import COPIES, STORE_NAME, VERSION
+from gateway.schema import STORE_NAME, VERSION
 
 FILTERS = ("kind", "session", "tool", "upstream", "verdict", "outcome", "principal", "client")
 PAGE_LIMIT = 1_000
 BUSY = 2.0  # seconds to wait for a lock
-_NOT_NOW = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN)  # says nothing of what is stored
 
 
 class Row(NamedTuple):
@@ -44,7 +42,7 @@ def reading(state: Path) -> Iterator[sqlite3.Connection]:
     """Open the record of a state folder to read; raises `StateError` if there is none or it can't be read."""
     file = state / STORE_NAME
     try:
-        with closing(_open(file)) as db:
+        with closing(open_file(file)) as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version > VERSION:
                 raise StateError(f"the record `{file}` was written by a newer gateway (version {version})")
@@ -53,7 +51,8 @@ def reading(state: Path) -> Iterator[sqlite3.Connection]:
         raise StateError(f"the record `{file}` can't be read: {problem}") from None
 
 
-def _open(file: Path) -> sqlite3.Connection:
+def open_file(file: Path) -> sqlite3.Connection:
+    """A connection that can only read; raises `StateError` if there is no such file."""
     if not file.is_file():
         raise StateError(f"there is no record at `{file}`: no gateway has run with this state folder")
     return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY, isolation_level=None)
@@ -128,33 +127,6 @@ def story(db: sqlite3.Connection, call: str) -> Story:
         bodies.update(db.execute(query, (approval,)))
     size, root = db.execute("SELECT size, root FROM head WHERE one = 1").fetchone()
     return Story(call, tuple(Row(*decode(bodies[seq])) for seq in sorted(bodies)), size, root.hex())
-
-
-def verify_folder(state: Path) -> Verification:
-    """Check the record of a state folder from the file alone; raises `StateError` if there is none to read."""
-    file = state / STORE_NAME
-    try:
-        with closing(_open(file)) as db:
-            return verify(db)
-    except sqlite3.OperationalError as problem:
-        raise StateError(f"the record `{file}` can't be read: {problem}") from None
-
-
-def verify(db: sqlite3.Connection) -> Verification:
-    """Walk the whole record as one snapshot, and check it from what is stored alone."""
-    walk = Inspection()
-    query = f"SELECT seq, body, leaf, {COPIES} FROM record ORDER BY seq"  # noqa: S608 - column names of ours
-    try:
-        db.execute("BEGIN")
-        for seq, body, leaf, *columns in db.execute(query):
-            walk.row(seq, body, leaf, columns)
-        heads = db.execute("SELECT size, frontier, root FROM head").fetchall()
-        db.execute("ROLLBACK")
-    except sqlite3.DatabaseError as problem:
-        if (getattr(problem, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR) & 0xFF in _NOT_NOW:
-            raise
-        return walk.unreadable(f"the store can't be read: {problem}")
-    return walk.finish(*heads[0]) if len(heads) == 1 else walk.finish(None, None, None)
 
 
 def log_item(row: Row) -> dict[str, Any]:

@@ -18,10 +18,11 @@ from gateway.approvals import Approvals
 from gateway.core.model import Held, Kind, Outcome, Proof
 from gateway.core.record import COLUMNS
 from gateway.errors import StateError
-from gateway.reading import find_call, intents_since, log_item, newest, reading, story, verify_folder
+from gateway.reading import find_call, intents_since, log_item, newest, reading, story
 from gateway.records import Records
 from gateway.schema import STORE_NAME, VERSION
 from gateway.store import open_store
+from gateway.verifying import verify_folder
 from tests.fakes import KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, an_ask
 from tests.store.keep import AT_ONCE
 

@@ -15,6 +15,7 @@ from gateway.app.acceptance import accept
 from gateway.app.changes import pass_changes_on, pass_updates_on
 from gateway.app.offer import Offer
 from gateway.approvals import Approvals
+from gateway.checkpoints import Checkpoints
 from gateway.clock import SystemClock
 from gateway.config import Settings, Upstream, load_policy
 from gateway.control import user_name
@@ -25,6 +26,7 @@ from gateway.enforce import Enforcer
 from gateway.errors import RecordError
 from gateway.ids import CALL, ENTRY, new_id
 from gateway.inquire import Inquiry
+from gateway.keeping import Keeping, Space
 from gateway.monitor import Monitor
 from gateway.ports import House
 from gateway.protect import Guard
@@ -62,6 +64,8 @@ class Gateway:
     screener: Screener
     rounds: Rounds
     turns: Turns
+    checkpoints: Checkpoints
+    keeping: Keeping
     monitor: Monitor
     upstreams: Upstreams
     face: Face
@@ -102,6 +106,8 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
             beside.start_soon(early.load)
             beside.start_soon(gateway.monitor.run)
             beside.start_soon(gateway.rounds.run)
+            beside.start_soon(gateway.keeping.run)
+            beside.start_soon(gateway.checkpoints.run)
             await beside.start(gateway.upstreams.run)
             beside.start_soon(pass_changes_on, gateway.upstreams, gateway.face, gateway.records, gateway.clock)
             beside.start_soon(pass_updates_on, gateway.upstreams, gateway.face)
@@ -110,7 +116,9 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
             finally:
                 beside.cancel_scope.cancel()
         with anyio.move_on_after(STOP_DEADLINE, shield=True):
+            await gateway.records.sweep()
             await gateway.records.stopped()
+        await gateway.checkpoints.close()
 
 
 def _build(
@@ -167,22 +175,11 @@ def _build(
     face.on_left = upstreams.left
     screener.crowd = lambda: face.calls_in_flight
     monitor = Monitor(store, clock, records.queue)
+    checkpoints = Checkpoints(store, records, clock, settings.recording, store.folder.signing_key)
+    keeping = Keeping(store, records, clock, settings.recording, Space(store.folder.store, store.used))
     return Gateway(
-        *(
-            settings,
-            policy,
-            clock,
-            store,
-            records,
-            approvals,
-            sessions,
-            screener,
-            rounds,
-            turns,
-            monitor,
-            upstreams,
-            face,
-        )
+        *(settings, policy, clock, store, records, approvals, sessions, screener, rounds, turns),
+        *(checkpoints, keeping, monitor, upstreams, face),
     )
 
 

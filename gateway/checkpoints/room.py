@@ -35,13 +35,13 @@ class Checkpoints:
         self._store, self._records, self._clock, self._how, self._seed = store, records, clock, how, seed
         self.origin = how.origin or f"wardgate/{store.gateway_id}"
         self._end = 0  # up to this row everything is covered, or is a checkpoint itself
+        self._introduced = False  # the record names the key
         self._making = anyio.Lock()
         self._failing: set[Keeper] = set()
         self._witnessed: dict[str, Tree] = {}
 
     async def run(self) -> None:
         """Make checkpoints as they are due, until cancelled."""
-        await self._introduce()
         while True:
             await self._store.beyond(self._end)
             await self._due()
@@ -65,6 +65,8 @@ class Checkpoints:
         Raises `RecordError` if it can't be recorded; one that could not be sent somewhere is recorded all the same.
         """
         async with self._making:
+            if not self._introduced:
+                await self._introduce()
             tree = self._store.tree
             note = await anyio.to_thread.run_sync(self._signed, tree)
             witnessed: list[str] = []
@@ -133,16 +135,14 @@ class Checkpoints:
 
     async def _introduce(self) -> None:
         """Record the key that signs, where the record doesn't name it yet."""
-        try:
-            public = await anyio.to_thread.run_sync(self._vkey)
-            page = await self._store.page(Query(filters={"kind": Kind.KEY.value}, limit=REMEMBERED))
-            named = [decode(body)[1].extra for _, body in page]
-            before = next((str(about["key"]) for about in named if about.get("which") == "signing"), "")
-            if before != public:
-                about = {"which": "signing", "key": public, "before": before, "lost": False}
-                await self._records.append(Record(Kind.KEY, new_id(ENTRY), self._clock.now(), extra=about))
-        except RecordError as problem:
-            log.warning("the key of the checkpoints could not be recorded: %s", problem)
+        public = await anyio.to_thread.run_sync(self._vkey)
+        page = await self._store.page(Query(filters={"kind": Kind.KEY.value}, limit=REMEMBERED))
+        named = [decode(body)[1].extra for _, body in page]
+        before = next((str(about["key"]) for about in named if about.get("which") == "signing"), "")
+        if before != public:
+            about = {"which": "signing", "key": public, "before": before, "lost": False}
+            await self._records.append(Record(Kind.KEY, new_id(ENTRY), self._clock.now(), extra=about))
+        self._introduced = True
 
     def _vkey(self) -> str:
         from gateway.signing import verifier_of  # imported late, as above

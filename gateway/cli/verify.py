@@ -1,28 +1,38 @@
 """`wardgate verify`: check from the file alone that the record is whole and unchanged."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, fail, parser, print_json, state_dir
 
 
 def run(argv: Sequence[str]) -> int:
     """Walk the record; exit codes 0 all is well, 1 something is wrong with it, 3 there is no record."""
-    given = parser("verify", __doc__).parse_args(argv)
+    options = parser("verify", __doc__)
+    options.add_argument("--against", metavar="FILE", help="checkpoints that were kept elsewhere, one or several")
+    options.add_argument("--key", default="", metavar="VKEY", help="the key to trust, instead of the state folder's")
+    given = options.parse_args(argv)
     state = state_dir(given.config)
 
     from gateway.errors import StateError  # imported late: wrong options need none of it
-    from gateway.reading import verify_folder
+    from gateway.verifying import verify_folder
 
     try:
-        found = verify_folder(state)
+        against = Path(given.against).read_text(encoding="utf-8") if given.against else ""
+        found = verify_folder(state, against, given.key)
     except StateError as problem:
         fail(UNREACHABLE, str(problem))
+    except (OSError, ValueError) as problem:
+        fail(FINDINGS, f"the checkpoints can't be used: {problem}")
     if given.json:
         told = {"ok": found.ok, "size": found.size, "root": found.root}
-        print_json([{**told, "first_bad": found.first_bad, "detail": found.detail}])
+        holds = {} if found.ok else {"holds": found.holds}
+        print_json([{**told, "first_bad": found.first_bad, "detail": found.detail, **holds}])
     elif found.ok:
         print(f"the record is whole: {found.size} rows, root {found.root}")
     else:
         where = f"row {found.first_bad}: " if found.first_bad is not None else ""
         print(f"the record is NOT whole: {where}{found.detail}")
+        if found.holds:
+            print(f"what still holds: {found.holds}")
     return FINE if found.ok else FINDINGS

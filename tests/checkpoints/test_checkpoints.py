@@ -25,8 +25,6 @@ from tests.checkpoints.witness import Witness, serving
 from tests.fakes import DEADLINE, FakeClock, a_record
 from tests.store.keep import AT_ONCE, on_disk, whole
 
-SEED = b"s" * 32
-
 
 @dataclass
 class Made:
@@ -35,6 +33,10 @@ class Made:
     clock: FakeClock
     checkpoints: Checkpoints
     state: Path
+
+    @property
+    def seed(self) -> bytes:
+        return self.store.folder.signing_key
 
     def of(self, kind: Kind) -> list[Record]:
         return [record for record in on_disk(self.state) if record.kind is kind]
@@ -50,7 +52,7 @@ async def made(folder: Path, **how: object) -> AsyncIterator[Made]:
     with anyio.fail_after(DEADLINE):
         async with open_store(folder / "state", AT_ONCE) as store:
             records = Records(store, clock)
-            room = Checkpoints(store, records, clock, Recording(**how), SEED)  # type: ignore[arg-type]  # a table
+            room = Checkpoints(store, records, clock, Recording(**how), store.folder.signing_key)  # type: ignore[arg-type]  # a table
             yield Made(store, records, clock, room, folder / "state")
     await whole(folder / "state")
 
@@ -61,11 +63,11 @@ async def test_a_checkpoint_is_signed_over_all_that_is_durable_and_recorded(tmp_
         note = read_note(await house.checkpoints.make())
         found = read_checkpoint(note.text)
         origin = f"wardgate/{house.store.gateway_id}"
-        assert (found.origin, found.size) == (origin, 3)
-        assert note.signed_by(verifier_of(origin, SEED), verify)
+        assert (found.origin, found.size) == (origin, 4)
+        assert note.signed_by(verifier_of(origin, house.seed), verify)
         (record,) = house.of(Kind.CHECKPOINT)
-        assert (record.extra["size"], record.extra["root"]) == (3, found.root.hex())
-        tree = Tree.restore(3, base64.b64decode(record.extra["frontier"]))
+        assert (record.extra["size"], record.extra["root"]) == (4, found.root.hex())
+        tree = Tree.restore(4, base64.b64decode(record.extra["frontier"]))
         assert tree.root() == found.root
 
 
@@ -75,16 +77,14 @@ async def test_checkpoints_are_made_by_number_and_by_time_and_not_for_their_own_
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(house.checkpoints.run)
-        await house.store.beyond(0)  # the key
-        await house.fill(4)
-        await house.store.beyond(5)
-        await house.clock.asleep(0)
-        assert [record.extra["size"] for record in house.of(Kind.CHECKPOINT)] == [5]
+        await house.fill(5)
+        await house.store.beyond(6)
+        assert [record.extra["size"] for record in house.of(Kind.CHECKPOINT)] == [6]  # the key is one of them
         await house.fill(1)
         await house.clock.asleep(1)
         house.clock.advance(61)
-        await house.store.beyond(7)
-        assert [record.extra["size"] for record in house.of(Kind.CHECKPOINT)] == [5, 7]
+        await house.store.beyond(8)
+        assert [record.extra["size"] for record in house.of(Kind.CHECKPOINT)] == [6, 8]
         house.clock.advance(600)
         await anyio.wait_all_tasks_blocked()
         assert len(house.of(Kind.CHECKPOINT)) == 2
@@ -96,7 +96,7 @@ async def test_the_key_is_named_in_the_record_once(tmp_path: Path) -> None:
         await house.checkpoints._introduce()
         await house.checkpoints._introduce()
         (record,) = house.of(Kind.KEY)
-        assert read_vkey(record.extra["key"]) == verifier_of("o", SEED)
+        assert read_vkey(record.extra["key"]) == verifier_of("o", house.seed)
 
 
 async def test_notes_are_added_to_a_file_that_others_keep(tmp_path: Path) -> None:
@@ -175,13 +175,13 @@ async def test_a_witness_cosigns_what_is_consistent_with_what_it_saw(tmp_path: P
         second = read_note(await house.checkpoints.make())
         assert first.signed_by(witness.verifier, verify)
         assert second.signed_by(witness.verifier, verify)
-        assert [size for size, _ in witness.seen] == [3, 8]
+        assert [size for size, _ in witness.seen] == [4, 9]
         assert [record.extra["witnessed"] for record in house.of(Kind.CHECKPOINT)] == [[url], [url]]
         later = Checkpoints(
-            house.store, house.records, house.clock, Recording(checkpoints=(Keeper("witness", url),)), SEED
+            house.store, house.records, house.clock, Recording(checkpoints=(Keeper("witness", url),)), house.seed
         )
         assert read_note(await later.make()).signed_by(witness.verifier, verify)  # asked where the witness stands
-        witness.seen[:] = [(5, b"x" * 32)]
+        witness.seen[:] = [(6, b"x" * 32)]
         await later.make()
         assert [signal.extra["keeper"] for signal in house.of(Kind.SIGNAL)] == ["witness"]
 
@@ -190,7 +190,7 @@ async def test_the_last_checkpoint_covers_the_stop(tmp_path: Path) -> None:
     async with made(tmp_path) as house:
         await house.records.stopped()
         await house.checkpoints.close()
-        assert house.of(Kind.CHECKPOINT)[-1].extra["size"] == 1
+        assert house.of(Kind.CHECKPOINT)[-1].extra["size"] == 2
         assert on_disk(house.state)[0].kind is Kind.STOP
 
 

@@ -23,7 +23,10 @@ size = "4GiB"
 low_space = "1GiB"
 search = false
 most = "16KiB"
-checkpoints = [{ file = "kept/notes" }, { syslog = "auth" }, { command = ["/bin/cat", "-"] }, { witness = "https://w.example.com/" }]
+checkpoints = [
+    { file = "kept/notes" }, { syslog = "auth" },
+    { command = ["/bin/cat", "-"] }, { witness = "https://w.example.com/" },
+]
 """
     recording = load_settings(written(tmp_path, LEAST + text), {}).recording
     assert recording == Recording(

@@ -1,14 +1,15 @@
 """Any single edit of what is stored is found (promise R4)."""
 
+from collections import deque
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.merkle import Tree, leaf_hash
+from gateway.core.merkle import Tree, leaf_hash, root_of
 from gateway.core.record import COLUMNS, columns, encode, seal
-from gateway.core.verify import Inspection, Verification
+from gateway.core.verify import Expected, Inspection, Verification
 from tests.fakes import a_record
 
 Rows = list[list[Any]]
@@ -27,9 +28,13 @@ def stored(count: int) -> tuple[Rows, list[Any]]:
 
 def check(rows: Rows, head: list[Any]) -> Verification:
     walk = Inspection()
-    for seq, body, leaf, *copies in rows:
-        walk.row(seq, body, leaf, copies)
+    walk.rows([as_read(row) for row in rows])
     return walk.finish(*head)
+
+
+def as_read(row: list[Any]) -> tuple[Any, ...]:
+    seq, body, leaf, *copies = row
+    return (body, leaf, seq, *copies)
 
 
 def sealed(rows: Rows) -> list[Any]:
@@ -150,7 +155,74 @@ def test_the_first_thing_that_is_wrong_is_told() -> None:
 def test_a_store_that_can_not_be_read_to_its_end_is_not_whole() -> None:
     rows, _ = stored(2)
     walk = Inspection()
-    seq, body, leaf, *copies = rows[0]
-    walk.row(seq, body, leaf, copies)
+    walk.rows([as_read(rows[0])])
     found = walk.unreadable("damaged")
     assert (found.ok, found.size, found.first_bad, found.detail) == (False, 1, 2, "damaged")
+
+
+def expected(rows: Rows, size: int, source: str = "a note") -> Expected:
+    return Expected(size, root_of([leaf_hash(row[1]) for row in rows[:size]]), source)
+
+
+@given(st.integers(1, 9), st.data())
+def test_a_record_that_was_rewritten_whole_is_found_against_a_checkpoint(count: int, data: st.DataObject) -> None:
+    rows, _ = stored(count)
+    sizes = sorted(data.draw(st.sets(st.integers(1, count), min_size=1)))
+    known = [expected(rows, size, f"note {size}") for size in sizes]
+    at = data.draw(st.integers(0, count - 1))
+    record = a_record(at + 1, detail="rewritten")
+    body = seal(at + 1, encode(record))
+    rows[at] = [at + 1, body, leaf_hash(body), *columns(record)]
+    walk = Inspection(expected=deque(known))
+    walk.rows([as_read(row) for row in rows])
+    found = walk.finish(*sealed(rows))
+    before = [size for size in sizes if size <= at]
+    after = [size for size in sizes if size > at]
+    assert found.ok == (not after)
+    if after:
+        assert found.first_bad == (before[-1] if before else 0) + 1
+        assert f"note {after[0]}" in found.detail
+    assert found.holds == (f"rows up to {before[-1]} are as note {before[-1]} says" if before else "")
+
+
+@given(st.integers(1, 9), st.data())
+def test_a_cut_tail_is_found_against_a_checkpoint(count: int, data: st.DataObject) -> None:
+    rows, _ = stored(count)
+    known = expected(rows, count)
+    left = rows[: data.draw(st.integers(0, count - 1))]
+    walk = Inspection(expected=deque([known]))
+    walk.rows([as_read(row) for row in left])
+    found = walk.finish(*sealed(left))
+    assert (found.ok, found.first_bad) == (False, len(left) + 1)
+
+
+@given(st.integers(1, 20), st.data())
+def test_rows_behind_what_was_pruned_are_walked_from_its_frontier(count: int, data: st.DataObject) -> None:
+    rows, head = stored(count)
+    gone = data.draw(st.integers(0, count))
+    base = Tree()
+    base.extend([row[2] for row in rows[:gone]])
+    walk = Inspection(base, expected=deque(expected(rows, size) for size in range(1, count + 1)))
+    walk.rows([as_read(row) for row in rows[gone:]])
+    assert walk.finish(*head).ok
+
+
+@given(st.integers(1, 20), st.data())
+def test_blocks_that_others_walked_are_put_together(count: int, data: st.DataObject) -> None:
+    rows, head = stored(count)
+    whole = count >> 2
+    marks = sorted(data.draw(st.sets(st.integers(1, count))))
+    walk = Inspection(expected=deque(expected(rows, size) for size in marks))
+    for number in range(whole):
+        part = Inspection(offset=number << 2)
+        inside: list[tuple[int, bytes]] = []
+        for at, row in enumerate(rows[number << 2 : (number + 1) << 2], 1):
+            part.rows([as_read(row)])
+            if (number << 2) + at in marks and at < 4:
+                inside.append((at, part.tree.frontier))
+        assert part.detail == ""
+        walk.block(part.tree.root(), 2, inside)
+    walk.rows([as_read(row) for row in rows[whole << 2 :]])
+    found = walk.finish(*head)
+    assert found.ok
+    assert walk.good == expected(rows, marks[-1]) if marks else walk.good is None

@@ -11,9 +11,9 @@ import anyio.to_thread
 from gateway.core.model import Kind, Record
 from gateway.core.record import columns, decode, encode
 from gateway.core.verify import Verification
-from gateway.reading import verify_folder
 from gateway.schema import STORE_NAME
 from gateway.store import Entry, Limits
+from gateway.verifying import verify_folder
 from tests.fakes import DEADLINE, a_record
 
 AT_ONCE = Limits(linger=0.0, busy=0.0)

@@ -8,8 +8,8 @@ import anyio
 import pytest
 
 from gateway.core.model import Kind
-from gateway.reading import verify_folder
 from gateway.store import open_store
+from gateway.verifying import verify_folder
 from tests.store.keep import AT_ONCE, on_disk
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,222 @@
+"""Verify the record of a state folder: its rows, its head, its checkpoints, and the approvals beside it.
+
+It reads one snapshot and changes nothing. A large record is walked by several processes.
+"""
+
+import os
+import sqlite3
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from gateway.core.merkle import Tree
+from gateway.core.note import Note, Verifier, read_checkpoint, read_note, read_notes, read_vkey
+from gateway.core.verify import Expected, Inspection, Verification
+from gateway.errors import StateError
+from gateway.reading import open_file
+from gateway.schema import COPIES, SIGNING_NAME, STORE_NAME
+
+BATCH = 4_096  # rows that are looked at together
+LEVEL = 16  # a process walks blocks of 2 ** LEVEL rows
+LARGE = 200_000  # rows from which on it is worth it to start processes
+PROCESSES = 4  # at most
+_NOT_NOW = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN)  # says nothing of what is stored
+_ROWS = f"SELECT body, leaf, seq, {COPIES} FROM record WHERE seq > ? AND seq <= ? ORDER BY seq"  # noqa: S608 - ours
+
+
+class Trust(NamedTuple):
+    """Whose checkpoints count: keys, and where they are known from."""
+
+    keys: tuple[Verifier, ...]
+    source: str
+
+
+class _Block(NamedTuple):
+    """What a process found in one block: root, frontiers where roots are expected, and the first thing wrong."""
+
+    root: bytes
+    marks: tuple[tuple[int, bytes], ...]
+    first_bad: int | None
+    detail: str
+
+
+def verify_folder(state: Path, against: str = "", key: str = "") -> Verification:
+    """Check the record of a state folder, and the notes in the text `against`; `key` is the vkey to trust.
+
+    Raises `StateError` if there is no record to read, `ValueError` if notes or key can't be used.
+    """
+    file = state / STORE_NAME
+    given = read_vkey(key) if key else None
+    notes = read_notes(against) if against else []
+    try:
+        with closing(open_file(file)) as db:
+            return _verify(db, file, notes, given)
+    except sqlite3.OperationalError as problem:
+        raise StateError(f"the record `{file}` can't be read: {problem}") from None
+
+
+def _verify(db: sqlite3.Connection, file: Path, notes: Sequence[Note], given: Verifier | None) -> Verification:
+    walk = Inspection()
+    try:
+        db.execute("BEGIN")
+        heads = db.execute("SELECT size, frontier, root FROM head").fetchall()
+        last = db.execute("SELECT max(seq) FROM record").fetchone()[0] or 0
+        walk = _begin(db)
+        trust = _trusted(db, file.parent, given)
+        walk.expected = _expected(db, walk, notes, trust)
+        _walk(db, file, walk, last)
+        _approvals(db, walk)
+        db.execute("ROLLBACK")
+    except sqlite3.DatabaseError as problem:
+        if (getattr(problem, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR) & 0xFF in _NOT_NOW:
+            raise
+        return walk.unreadable(f"the store can't be read: {problem}")
+    return walk.finish(*heads[0]) if len(heads) == 1 else walk.finish(None, None, None)
+
+
+def _begin(db: sqlite3.Connection) -> Inspection:
+    """The walk's beginning: behind what was pruned."""
+    walk = Inspection()
+    found = db.execute("SELECT size, frontier, root FROM pruned").fetchall()
+    try:
+        ((size, frontier, root),) = found
+        walk.tree = Tree.restore(size, frontier)
+    except (TypeError, ValueError):
+        walk.found(None, "what was pruned is not told as it has to be")
+    else:
+        if walk.tree.root() != root:
+            walk.found(None, "the root over what was pruned is not that of its frontier")
+    return walk
+
+
+def _trusted(db: sqlite3.Connection, state: Path, given: Verifier | None) -> Trust:
+    """The keys of this gateway: the one that was given or lies in the folder, and all that the record names with it."""
+    named: list[Verifier] = []
+    for _, extra in _beside(db, "key"):
+        if extra.get("which") == "signing":
+            named.append(read_vkey(str(extra.get("key"))))
+    own = given or _own(state, [verifier.name for verifier in named])
+    if own is None:
+        return Trust(tuple(named), "the record's own word")
+    chain = named if own in named else []
+    return Trust((own, *chain), "--key" if given else "the state folder")
+
+
+def _own(state: Path, names: Sequence[str]) -> Verifier | None:
+    """The folder's own key under the name that it signs with, if the key is there."""
+    try:
+        seed = (state / SIGNING_NAME).read_bytes()
+    except OSError:
+        return None
+    if len(seed) != 32 or not names:
+        return None
+    from gateway.signing import verifier_of  # imported late: a record without checkpoints needs none of it
+
+    return verifier_of(names[-1], seed)
+
+
+def _expected(db: sqlite3.Connection, walk: Inspection, notes: Sequence[Note], trust: Trust) -> deque[Expected]:
+    """The roots that are known: of the record's own checkpoints, and of the notes that were given."""
+    found: list[Expected] = []
+    for seq, extra in _beside(db, "checkpoint"):
+        try:
+            checkpoint = _signed(read_note(str(extra.get("note"))), trust)
+        except ValueError as problem:
+            walk.found(seq, f"its checkpoint: {problem}")
+            continue
+        found.append(Expected(checkpoint.size, checkpoint.root, f"the checkpoint in row {seq}"))
+    for number, note in enumerate(notes, 1):
+        try:
+            checkpoint = _signed(note, trust)
+        except ValueError as problem:
+            raise ValueError(f"note {number}: {problem}") from None
+        found.append(Expected(checkpoint.size, checkpoint.root, f"note {number}"))
+    return deque(sorted(found))
+
+
+def _signed(note: Note, trust: Trust) -> Expected:
+    from gateway.signing import verify  # imported late, as above
+
+    checkpoint = read_checkpoint(note.text)
+    if not any(note.signed_by(key, verify) and key.name == checkpoint.origin for key in trust.keys):
+        raise ValueError(f"it is not signed with a key that {trust.source} tells of")
+    return Expected(checkpoint.size, checkpoint.root, "")
+
+
+def _beside(db: sqlite3.Connection, kind: str) -> Iterator[tuple[int, dict[str, object]]]:
+    """The rows of a kind that is no call's, with their `extra`; one that can't be read is found by the walk."""
+    query = "SELECT seq, body FROM record WHERE kind = ? AND kind NOT IN ('intent', 'outcome') ORDER BY seq"
+    for seq, body in db.execute(query, (kind,)):
+        try:
+            extra = msgspec.json.decode(body).get("extra")
+        except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, AttributeError, RecursionError):
+            continue
+        if isinstance(extra, dict):
+            yield seq, extra
+
+
+def _walk(db: sqlite3.Connection, file: Path, walk: Inspection, last: int) -> None:
+    width = 1 << LEVEL
+    first, blocks = -(-walk.seen // width), last // width
+    if last - walk.seen >= LARGE and blocks - first >= 2 and (os.cpu_count() or 1) > 1:
+        _rows(db, walk, first * width)
+        if walk.seen == first * width:
+            _blocks(file, walk, range(first, blocks))
+    _rows(db, walk, (1 << 63) - 1)
+
+
+def _rows(db: sqlite3.Connection, walk: Inspection, upto: int) -> None:
+    cursor = db.execute(_ROWS, (walk.seen if walk.seen else -(1 << 63), upto))
+    while batch := cursor.fetchmany(BATCH):
+        walk.rows(batch)
+
+
+def _blocks(file: Path, walk: Inspection, numbers: range) -> None:
+    """Walk whole blocks in several processes, and put their roots together in order."""
+    marks = [expected.size for expected in walk.expected]
+    count = min(PROCESSES, os.cpu_count() or 1)
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        for block in pool.map(_block, *zip(*((str(file), number, marks, LEVEL) for number in numbers), strict=True)):
+            if block.detail:
+                walk.found(block.first_bad, block.detail)
+            walk.block(block.root, LEVEL, block.marks)
+
+
+def _block(file: str, number: int, marks: Sequence[int], level: int) -> _Block:
+    """Walk one block, in a process of its own."""
+    width = 1 << level
+    begin = number * width
+    part = Inspection(offset=begin)
+    inside = [size - begin for size in marks if begin < size < begin + width]
+    found: list[tuple[int, bytes]] = []
+    with closing(open_file(Path(file))) as db:
+        for size in [*inside, width]:
+            for at in range(part.seen, begin + size, BATCH):
+                part.rows(db.execute(_ROWS, (at, min(at + BATCH, begin + size))).fetchall())
+            if size < width:
+                found.append((size, part.tree.frontier))
+    if part.tree.size != width:
+        part.found(part.seen + 1, f"row {part.seen + 1} was expected, and is not there")
+        part.tree.extend([b""] * (width - part.tree.size))
+    return _Block(part.tree.root(), tuple(found), part.first_bad, part.detail)
+
+
+def _approvals(db: sqlite3.Connection, walk: Inspection) -> None:
+    """The table of approvals says what their last records say; an approved one is used once an intent names it."""
+    query = """
+        SELECT approval.id, state, body, (SELECT count(*) FROM record WHERE approval = approval.id AND kind = 'intent')
+        FROM approval JOIN record ON record.seq =
+        (SELECT max(seq) FROM record WHERE record.approval = approval.id AND record.kind = 'approval')"""
+    for approval, state, body, used in db.execute(query):
+        try:
+            told = msgspec.json.decode(body)["extra"]["state"]
+        except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, KeyError, RecursionError):
+            continue  # the walk has found it
+        if state != ("used" if used and told == "approved" else told):
+            walk.found(None, f"approval `{approval}` is {state}, and the record says {told}")
