@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections import deque
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from multiprocessing import get_context
@@ -68,7 +69,7 @@ def _verify(db: sqlite3.Connection, file: Path, notes: Sequence[Note], given: Ve
         heads = db.execute("SELECT size, frontier, root FROM head").fetchall()
         last = db.execute("SELECT max(seq) FROM record").fetchone()[0] or 0
         walk = _begin(db)
-        trust = _trusted(db, file.parent, given)
+        trust = _trusted(db, file.parent, given, notes)
         walk.expected = _expected(db, walk, notes, trust)
         _walk(db, file, walk, last)
         _approvals(db, walk)
@@ -95,30 +96,31 @@ def _begin(db: sqlite3.Connection) -> Inspection:
     return walk
 
 
-def _trusted(db: sqlite3.Connection, state: Path, given: Verifier | None) -> Trust:
+def _trusted(db: sqlite3.Connection, state: Path, given: Verifier | None, notes: Sequence[Note]) -> Trust:
     """The keys of this gateway: the one that was given or lies in the folder, and all that the record names with it."""
     named: list[Verifier] = []
     for _, extra in _beside(db, "key"):
         if extra.get("which") == "signing":
             named.append(read_vkey(str(extra.get("key"))))
-    own = given or _own(state, [verifier.name for verifier in named])
-    if own is None:
+    said = (signature.name for note in notes for signature in note.signatures)
+    own = [given] if given else _own(state, {*said, *(verifier.name for verifier in named)})
+    if not own:
         return Trust(tuple(named), "the record's own word")
-    chain = named if own in named else []
-    return Trust((own, *chain), "--key" if given else "the state folder")
+    chain = named if set(own) & set(named) else []
+    return Trust((*own, *chain), "--key" if given else "the state folder")
 
 
-def _own(state: Path, names: Sequence[str]) -> Verifier | None:
-    """The folder's own key under the name that it signs with, if the key is there."""
+def _own(state: Path, names: AbstractSet[str]) -> list[Verifier]:
+    """The folder's own key, if it is there, under each name that it may have signed with."""
     try:
         seed = (state / SIGNING_NAME).read_bytes()
     except OSError:
-        return None
+        return []
     if len(seed) != 32 or not names:
-        return None
+        return []
     from gateway.signing import verifier_of  # imported late: a record without checkpoints needs none of it
 
-    return verifier_of(names[-1], seed)
+    return [verifier_of(name, seed) for name in sorted(names)]
 
 
 def _expected(db: sqlite3.Connection, walk: Inspection, notes: Sequence[Note], trust: Trust) -> deque[Expected]:

@@ -678,7 +678,7 @@ async def test_a_void_approval_is_withdrawn_and_a_used_one_stays_used(tmp_path: 
         await desk.approvals.expire(await desk.approve(row))
         assert (await only_row(desk)).state is ApprovalState.WITHDRAWN
         used = await desk.approve(await desk.told(a_call(path="b")))
-        assert await Records(desk.store, desk.clock).append(a_record(9), consume=used.id)
+        assert await Records(desk.store, desk.clock).append(a_record(9, approval=used.id), consume=used.id)
         await desk.approvals.expire(used)
         assert (await desk.approvals.show(used.id)).state is ApprovalState.USED
 
@@ -767,8 +767,8 @@ async def test_two_calls_that_wait_at_one_row_both_hear_of_its_end(tmp_path: Pat
             settled = await desk.approve(row)
         assert (first.value, second.value) == (settled, settled)
         records = Records(desk.store, desk.clock)
-        assert await records.append(a_record(2), consume=row.id)
-        assert not await records.append(a_record(1), consume=row.id)
+        assert await records.append(a_record(2, approval=row.id), consume=row.id)
+        assert not await records.append(a_record(1, approval=row.id), consume=row.id)
 
 
 async def test_a_row_that_is_settled_before_anybody_watches_is_seen(tmp_path: Path) -> None:

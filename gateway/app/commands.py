@@ -30,6 +30,7 @@ class Commands:
             "approvals": self.approvals,
             "approval": self.approval,
             "approve": self.approve,
+            "checkpoint": self.checkpoint,
             "deny": self.deny,
             "hook": self.hook,
             "sessions": self.sessions,
@@ -59,6 +60,13 @@ class Commands:
     async def deny(self, request: Request, user: str) -> dict[str, Any]:
         """Deny, with a reason for the model."""
         return await self._vote(request, user, approve=False)
+
+    async def checkpoint(self, request: Request, user: str) -> dict[str, Any]:
+        """Make a checkpoint over all that is durable now."""
+        try:
+            return {"items": [{"note": await self._gateway.checkpoints.make()}]}
+        except RecordError as problem:
+            raise Refusal(str(problem), UNREACHABLE) from None
 
     async def hook(self, request: Request, user: str) -> dict[str, Any]:
         """One event of a client's hook; only clients are heard that are trusted to hand over prompts."""

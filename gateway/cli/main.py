@@ -13,6 +13,7 @@ COMMANDS = {
     "deny": ("gateway.cli.deny", "deny one waiting call, with a reason"),
     "log": ("gateway.cli.log", "read the record"),
     "explain": ("gateway.cli.explain", "say why one call ended as it did"),
+    "export": ("gateway.cli.export", "hand out what proves one call"),
     "verify": ("gateway.cli.verify", "prove that the record is unchanged"),
     "sessions": ("gateway.cli.sessions", "who is or was connected, and what they did"),
     "client": ("gateway.cli.client", "tokens of HTTP clients: add, list, revoke"),

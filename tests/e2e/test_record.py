@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from mcp.client.client import Client
 from mcp_types import CallToolResult
 
+from gateway.core.merkle import Tree
 from tests.e2e.kit import ERAS, House, asked, reason, text, until
 
 NO_SOCKET = shutil.ignore_patterns("*.sock")
@@ -22,7 +24,7 @@ NO_SOCKET = shutil.ignore_patterns("*.sock")
 def store(house: House) -> sqlite3.Connection:
     """The record's own file, opened behind the gateway's back."""
     files = [path for path in house.state.iterdir() if path.is_file()]
-    (file,) = [path for path in files if path.read_bytes().startswith(b"SQLite format 3")]
+    (file,) = [path for path in files if path.name == "record.db"]
     return sqlite3.connect(file, isolation_level=None)
 
 
@@ -152,3 +154,33 @@ async def test_verify_finds_every_kind_of_tampering(house: House) -> None:
         shutil.rmtree(house.state)
         shutil.copytree(whole, house.state)
     assert (await house.run("verify")).code == 0
+
+
+@pytest.mark.slow
+async def test_a_call_is_proven_to_somebody_without_the_store_and_checkpoints_elsewhere_outlast_a_cut(
+    house: House,
+) -> None:
+    kept = house.folder / "kept"
+    house.configure(house.ledger(), f'[record]\ncheckpoints = [{{ file = "{kept}" }}]\n')
+    bundle = house.folder / "bundle.json"
+    async with house.client("shim", "modern") as client:
+        await client.call_tool("ledger__look", {"text": "one"})
+        (outcome, *_) = await house.items("log", "--kind", "outcome")
+        assert (await house.run("export", "--proof", outcome["id"], "--output", str(bundle))).code == 0
+        proven = await anyio.run_process(
+            [sys.executable, "-m", "gateway.proof", str(bundle), "--checkpoint", str(kept)], check=False
+        )
+        assert proven.returncode == 0, proven.stderr
+        assert b"outcome" in proven.stdout
+        assert (await house.run("verify", "--against", str(kept))).code == 0
+        assert (await house.run("export", "--proof", outcome["id"], "--output", str(bundle))).code == 1  # it is there
+        assert (await house.run("export", "--proof", "d_ZZZZZZZZZZ")).code == 1
+    with closing(store(house)) as db:
+        (size,) = db.execute("SELECT max(seq) FROM record WHERE kind = 'policy'").fetchone()
+        db.execute("DELETE FROM record WHERE seq > ?", (size,))
+        tree = Tree()
+        tree.extend([leaf for (leaf,) in db.execute("SELECT leaf FROM record ORDER BY seq")])
+        db.execute("UPDATE head SET size = ?, frontier = ?, root = ?", (tree.size, tree.frontier, tree.root()))
+    cut = await house.run("verify", "--against", str(kept))
+    assert cut.code == 1
+    assert "an older copy" in cut.out
