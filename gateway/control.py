@@ -5,7 +5,6 @@ A Unix socket in the state folder (0600, peer uid checked). One JSON object a li
 
 import logging
 import os
-import pwd
 import socket
 import struct
 import sys
@@ -18,6 +17,7 @@ import anyio
 import anyio.abc
 import msgspec
 
+from gateway.people import user_name
 from gateway.place import socket_address
 
 log = logging.getLogger("wardgate")
@@ -163,11 +163,3 @@ def peer_user(link: anyio.abc.UNIXSocketStream) -> str | None:
         if uid not in (os.getuid(), 0):
             return None
     return user_name(uid)
-
-
-def user_name(uid: int) -> str:
-    """The user's name, or the number where it has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

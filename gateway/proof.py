@@ -171,6 +171,11 @@ def check_row(row: Any, roots: dict[int, bytes], call: str) -> str:
     return f"row {index + 1:<8}{told.get('at')}  {told.get('kind')}  {told.get('upstream')}/{told.get('tool')}  {what}"
 
 
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
 def main(argv: list[str] | None = None) -> int:
     """Check one bundle; exit codes 0 it proves what it says, 1 it doesn't, 2 wrong options."""
     options = argparse.ArgumentParser(prog="python -m gateway.proof", description="Verify a Wardgate proof.")
@@ -179,17 +184,16 @@ def main(argv: list[str] | None = None) -> int:
     options.add_argument("--checkpoint", help="a file of checkpoints that you kept yourself")
     given = options.parse_args(argv)
     try:
-        with open(given.bundle, encoding="utf-8") as file:  # noqa: PTH123 - this file needs as little as it can
-            bundle = json.load(file)
-        kept = open(given.checkpoint, encoding="utf-8").read() if given.checkpoint else ""  # noqa: PTH123, SIM115
+        bundle = json.loads(_text(given.bundle))
+        kept = _text(given.checkpoint) if given.checkpoint else ""
         said = check(bundle, given.key, kept)
     except (Refused, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
-        print(f"NOT PROVEN: {type(problem).__name__}: {problem}", file=sys.stderr)  # noqa: T201
+        print(f"NOT PROVEN: {type(problem).__name__}: {problem}", file=sys.stderr)
         return 1
-    print("\n".join(said))  # noqa: T201
-    print("PROVEN: these rows stand in the record unchanged since the checkpoints were signed.")  # noqa: T201
+    print("\n".join(said))
+    print("PROVEN: these rows stand in the record unchanged since the checkpoints were signed.")
     if not given.key:
-        print("The key is the bundle's own word: compare it with the gateway's, or give it by --key.")  # noqa: T201
+        print("The key is the bundle's own word: compare it with the gateway's, or give it by --key.")
     return 0
 
 

@@ -3,21 +3,24 @@
 Plain `sqlite3`, so that commands start fast; it never writes and never makes a store.
 """
 
+import json
+import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway import ids
 from gateway.core.model import Record
-from gateway.core.query import Query
+from gateway.core.query import FILTERS, PAGE_LIMIT, Query
 from gateway.core.record import COLUMNS, decode, stamp
 from gateway.errors import StateError
+from gateway.people import user_name
 from gateway.schema import STORE_NAME, VERSION
 
-FILTERS = ("kind", "session", "tool", "upstream", "verdict", "outcome", "principal", "client")
-PAGE_LIMIT = 1_000
+SLACK = timedelta(minutes=10)  # by which a row may stand before one of an earlier time
 BUSY = 2.0  # seconds to wait for a lock
 
 
@@ -26,6 +29,35 @@ class Row(NamedTuple):
 
     seq: int
     record: Record
+
+
+class Viewer(NamedTuple):
+    """Who reads: a principal sees its own records, an auditor sees all of them."""
+
+    principal: str
+    auditor: bool
+
+    @property
+    def restriction(self) -> str:
+        """The only principal whose records may be seen; empty: everybody's."""
+        return "" if self.auditor else self.principal
+
+    def sees(self, told: "Story") -> bool:
+        """Whether all that is told is this viewer's to see."""
+        return self.auditor or all(row.record.principal == self.principal for row in told.rows)
+
+
+def viewer_of(state: Path, seen_as: str = "", auditors: Iterable[str] = ()) -> Viewer:
+    """Who reads the record of a state folder: its owner and root are auditors, and so are those named.
+
+    With `seen_as` the owner looks as another principal does.
+    """
+    uid = os.getuid()
+    owner = uid in (0, state.stat().st_uid)
+    if seen_as and owner:
+        return Viewer(seen_as, seen_as.removeprefix("os:") in set(auditors))
+    name = f"os:{user_name(uid)}"
+    return Viewer(name, owner or user_name(uid) in set(auditors))
 
 
 class Story(NamedTuple):
@@ -74,33 +106,77 @@ def leaves_between(db: sqlite3.Connection, after: int, upto: int) -> list[bytes]
     return [leaf for (leaf,) in found]
 
 
+# How SQLite finds out that an index of a part of the rows will do: the part has to stand in the question.
+_PARTS = {
+    **{name: (f"{name} <> ''", frozenset[str]()) for name in ("session", "tool", "upstream", "principal")},
+    "kind": ("kind NOT IN ('intent', 'outcome')", frozenset({"intent", "outcome"})),
+    "verdict": ("verdict IN ('ask', 'block')", frozenset({"", "allow"})),
+    "outcome": ("outcome NOT IN ('', 'ok')", frozenset({"", "ok"})),
+}
+
+
 def newest_bodies(db: sqlite3.Connection, query: Query) -> list[tuple[int, bytes]]:
-    """The bodies of one page, newest first."""
-    found = newest(db, query.filters, query.before, query.limit)
-    wanted = [row.seq for row in found]
-    return [db.execute("SELECT seq, body FROM record WHERE seq = ?", (seq,)).fetchone() for seq in wanted]
-
-
-def intents_since(db: sqlite3.Connection, at: str, limit: int = 100_000) -> list[Record]:
-    """The intents from a time on (as `stamp` writes it), oldest first: what rates and session counters are made of."""
-    query = "SELECT body FROM record WHERE kind = 'intent' AND at >= ? ORDER BY seq DESC LIMIT ?"
-    return [decode(body)[1] for (body,) in db.execute(query, (at, limit))][::-1]
-
-
-def newest(db: sqlite3.Connection, filters: Mapping[str, str], before: int | None, limit: int) -> list[Row]:
-    """One page of records, newest first, those before `before` that equal every filter; by key, never by offset."""
-    terms: list[str] = ["1"]
-    values: list[str | int] = []
-    for name in FILTERS:
-        if wanted := filters.get(name):
-            terms.append(f"{name} = ?")
-            values.append(wanted)
-    if before is not None:
-        terms.append("seq < ?")
-        values.append(before)
+    """The bodies of one page, newest first; by key, never by offset."""
+    terms, values = _terms(query)
+    if (query.since or query.until) and not _went_back(db):
+        low, high = _span(db, query)
+        terms += ["seq > ?", "seq <= ?"]
+        values += [low, high]
     where = " AND ".join(terms)
-    query = f"SELECT body FROM record WHERE {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608 - column names of ours
-    return [Row(*decode(body)) for (body,) in db.execute(query, (*values, min(limit, PAGE_LIMIT)))]
+    page = f"SELECT seq, body FROM record WHERE {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608 - column names of ours
+    return db.execute(page, (*values, min(query.limit, PAGE_LIMIT))).fetchall()
+
+
+def newest(db: sqlite3.Connection, query: Query) -> list[Row]:
+    """One page of records, newest first."""
+    return [Row(*decode(body)) for _, body in newest_bodies(db, query)]
+
+
+def _terms(query: Query) -> tuple[list[str], list[str | int]]:
+    terms, values = ["1"], list[str | int]()
+    wanted = {name: query.filters.get(name, "") for name in FILTERS}
+    for name, value in (*wanted.items(), ("principal", query.principal)):
+        if not value:
+            continue
+        part, outside = _PARTS.get(name, ("", frozenset()))
+        terms += [f"{name} = ?", *([part] if part and value not in outside else [])]
+        values.append(value)
+    for sign, at in ((">=", query.since), ("<", query.until)):
+        if at is not None:
+            terms.append(f"at {sign} ?")
+            values.append(stamp(at))
+    for word in query.text.split():
+        terms.append("instr(lower(CAST(body AS TEXT)), lower(?)) > 0")
+        values.append(json.dumps(word, ensure_ascii=False)[1:-1])
+    if query.before is not None:
+        terms.append("seq < ?")
+        values.append(query.before)
+    return terms, values
+
+
+def _went_back(db: sqlite3.Connection) -> bool:
+    """Whether the clock ever went back: then the order of the rows is not that of time."""
+    found = db.execute("SELECT 1 FROM record WHERE kind = 'clock' AND kind NOT IN ('intent', 'outcome') LIMIT 1")
+    return found.fetchone() is not None
+
+
+def _span(db: sqlite3.Connection, query: Query) -> tuple[int, int]:
+    """Between which rows a time span lies, with room for those that were written in another order; by halving."""
+    first, last = db.execute("SELECT min(seq), max(seq) FROM record").fetchone()
+    low, high = (first or 1) - 1, last or 0
+
+    def before(at: datetime) -> int:
+        """The last row of before a time."""
+        text, begin, end = stamp(at), low, high
+        while begin < end:
+            middle = (begin + end + 1) // 2
+            found = db.execute("SELECT at FROM record WHERE seq = ?", (middle,)).fetchone()
+            begin, end = (middle, end) if found and found[0] < text else (begin, middle - 1)
+        return begin
+
+    since = before(query.since - SLACK) if query.since is not None else low
+    until = before(query.until + SLACK) if query.until is not None else high
+    return since, until
 
 
 def find_call(db: sqlite3.Connection, prefix: str) -> list[str]:

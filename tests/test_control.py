@@ -12,7 +12,8 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from gateway.control import Attachment, Control, Refusal, Request, user_name
+from gateway.control import Attachment, Control, Refusal, Request
+from gateway.people import user_name
 from gateway.place import socket_address
 
 WAIT = 10

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from gateway.approvals import Approvals
 from gateway.core.model import Held, Kind, Outcome, Proof
+from gateway.core.query import Query
 from gateway.core.record import COLUMNS
 from gateway.errors import StateError
-from gateway.reading import find_call, intents_since, log_item, newest, reading, story
+from gateway.reading import find_call, log_item, newest, reading, story
 from gateway.records import Records
 from gateway.schema import STORE_NAME, VERSION
 from gateway.store import open_store
@@ -63,7 +64,7 @@ SIZE = 2 * CALLS + 4
 def test_pages_go_from_the_newest_to_the_oldest_and_leave_nothing_out(kept: Path) -> None:
     with reading(kept) as db:
         seen, before = [], None
-        while page := newest(db, {}, before, 5):
+        while page := newest(db, Query(before=before, limit=5)):
             seen += [row.seq for row in page]
             before = page[-1].seq
     assert seen == list(range(SIZE, 0, -1))
@@ -82,7 +83,7 @@ def test_pages_go_from_the_newest_to_the_oldest_and_leave_nothing_out(kept: Path
 )
 def test_filters_are_joined(kept: Path, filters: dict[str, str], count: int) -> None:
     with reading(kept) as db:
-        assert len(newest(db, filters, None, 100)) == count
+        assert len(newest(db, Query(filters, limit=100))) == count
 
 
 def test_a_log_item_has_the_shape_of_the_contract(kept: Path) -> None:
@@ -91,7 +92,7 @@ def test_a_log_item_has_the_shape_of_the_contract(kept: Path) -> None:
         "policy_revision approval outcome release findings"
     )
     with reading(kept) as db:
-        assert set(log_item(newest(db, {}, None, 1)[0])) == set(keys.split())
+        assert set(log_item(newest(db, Query(limit=1))[0])) == set(keys.split())
 
 
 def test_a_call_is_found_by_its_id_its_beginning_or_its_approval(kept: Path) -> None:
@@ -113,12 +114,6 @@ def test_a_story_holds_the_call_and_its_approvals_in_order(kept: Path) -> None:
     assert [row.record.extra["state"] for row in told.rows[:2]] == ["waiting", "approved"]
     assert asked.rows == told.rows  # the call that was held, and the same call again that ran on its approval
     assert (told.size, told.root) == (SIZE, verify_folder(kept).root)
-
-
-def test_the_intents_of_a_time_are_what_rates_are_made_of(kept: Path) -> None:
-    with reading(kept) as db:
-        found = intents_since(db, "2026-11-22T12:00:05")
-    assert [record.id for record in found] == [f"d_{number:010d}" for number in (5, 6, 8)]
 
 
 def test_a_folder_without_a_record_says_so(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from gateway.approvals import Approvals
 from gateway.checkpoints import Checkpoints
 from gateway.clock import SystemClock
 from gateway.config import Settings, Upstream, load_policy
-from gateway.control import user_name
 from gateway.core.capture import Capture
 from gateway.core.model import Kind, Principal, Reason, Record, Verdict
 from gateway.core.policy import Policy
@@ -28,6 +27,7 @@ from gateway.ids import CALL, ENTRY, new_id
 from gateway.inquire import Inquiry
 from gateway.keeping import Keeping, Space
 from gateway.monitor import Monitor
+from gateway.people import user_name
 from gateway.ports import House
 from gateway.protect import Guard
 from gateway.records import Records

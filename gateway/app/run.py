@@ -18,8 +18,9 @@ from gateway.app.attach import Attachments
 from gateway.app.build import Gateway, open_gateway
 from gateway.app.commands import Commands
 from gateway.config import Settings
-from gateway.control import Control, user_name
+from gateway.control import Control
 from gateway.errors import ConfigurationError, LockedError
+from gateway.people import user_name
 from gateway.screening.early import EarlyEngine
 from gateway.server.face import Face
 from gateway.server.pipes import Pipes, serve_pipes

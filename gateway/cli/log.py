@@ -18,13 +18,14 @@ def run(argv: Sequence[str]) -> int:
     state = state_dir(given.config)
 
     from gateway.core.card import visible  # imported late: wrong options need none of it
+    from gateway.core.query import FILTERS, Query
     from gateway.errors import StateError
-    from gateway.reading import FILTERS, log_item, newest, reading
+    from gateway.reading import log_item, newest, reading
 
     filters = {name: getattr(given, name) for name in FILTERS if getattr(given, name, None)}
     try:
         with reading(state) as db:
-            rows = newest(db, filters, given.after, given.limit)
+            rows = newest(db, Query(filters, before=given.after, limit=given.limit))
     except StateError as problem:
         fail(UNREACHABLE, str(problem))
     if given.json:

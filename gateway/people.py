@@ -1,0 +1,34 @@
+"""Who a user is, and who may read everybody's records. Light: commands start with it. It decides nothing."""
+
+from pathlib import Path
+
+AUDITOR = "auditor"
+
+
+def user_name(uid: int) -> str:
+    """The user's name, or the number where it has none."""
+    import pwd  # imported late: not on every platform
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def auditors(config: Path) -> frozenset[str]:
+    """The names of `[approvers]` with the role `auditor`, without reading more of a configuration than that.
+
+    One that can't be read, or is not of that shape, names nobody: `wardgate check` says what is wrong with it.
+    """
+    import tomllib  # imported late, as in `place`
+
+    try:
+        found = tomllib.loads(config.read_text(encoding="utf-8")).get("approvers", {})
+    except (OSError, ValueError):
+        return frozenset()
+    entries = found.items() if isinstance(found, dict) else ()
+    return frozenset(
+        name
+        for name, entry in entries
+        if isinstance(entry, dict) and isinstance(roles := entry.get("roles"), list) and AUDITOR in roles
+    )
