@@ -39,11 +39,13 @@ def bundle(db: sqlite3.Connection, call: str) -> dict[str, Any]:
         row, covering = _proven(db, seq)
         rows.append(row)
         notes[covering.size] = covering.note
-    keys = [decode(body)[1].extra for (body,) in db.execute(f"{_BESIDE} ORDER BY seq", ("key",))]
+    found = [decode(body)[1].extra for (body,) in db.execute(f"{_BESIDE} ORDER BY seq", ("key",))]
+    keys = [extra for extra in found if extra.get("which") == "signing"]
     return {
         "format": FORMAT,
         "call": call,
-        "keys": [str(extra.get("key")) for extra in keys if extra.get("which") == "signing"],
+        "keys": [str(extra.get("key")) for extra in keys],
+        "followed": [str(extra["note"]) for extra in keys if extra.get("note")],
         "checkpoints": [notes[size] for size in sorted(notes)],
         "rows": rows,
     }

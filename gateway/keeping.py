@@ -5,7 +5,7 @@ No call waits for it, and it decides on none. What it lets go of is on the recor
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from gateway.clock import Sleeper
 from gateway.config import Recording
 from gateway.core.merkle import Tree
 from gateway.core.model import Kind, Record
+from gateway.core.query import PAGE_LIMIT
 from gateway.core.record import decode, stamp
 from gateway.errors import RecordError
 from gateway.ids import ENTRY, new_id
@@ -93,12 +94,27 @@ class Keeping:
         if upto <= gone.size:
             return 0
         await self._note(Kind.PRUNING, why, first=gone.size + 1, last=upto, root=gone.root().hex())
+        await self._say_keys_again(upto)
         before = gone.size
         while gone.size < upto:
             gone = await self._step(gone, min(upto, gone.size + STEP))
             await self._clock.sleep(PAUSE)
         log.info("records %d to %d were let go: %s", before + 1, gone.size, why)
         return gone.size - before
+
+    async def _say_keys_again(self, upto: int) -> None:
+        """Record anew what the record tells of keys, where some of it is about to go: by it, checkpoints count."""
+        page = await self._store.page(Query(filters={"kind": Kind.KEY.value}, limit=PAGE_LIMIT))
+        newest_first = [(seq, decode(body)[1].extra) for seq, body in page]
+        stay = [extra for seq, extra in newest_first if seq > upto]
+        if all(extra in stay for _, extra in newest_first):
+            return
+        told: list[Mapping[str, Any]] = []
+        for _, extra in newest_first:
+            if extra not in told:
+                told.append(extra)
+        for extra in reversed(told):
+            await self._note(Kind.KEY, "said again before a pruning", **extra)
 
     async def _step(self, gone: Tree, upto: int) -> Tree:
         tree = gone.copy()

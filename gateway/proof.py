@@ -6,7 +6,8 @@ the gateway, so that whoever does not trust the gateway can read it in a quarter
 1. The bytes of each row are the leaf at the row's index of a Merkle tree (RFC 6962) of the size and root that a
    checkpoint (C2SP tlog-checkpoint) states: not a byte of it was changed since that checkpoint was signed.
 2. The checkpoint is signed (ed25519, C2SP signed-note) with the key `--key`, or with a key that the bundle itself
-   names, which proves nothing until you know from elsewhere that this key is the gateway's.
+   names, which proves nothing until you know from elsewhere that this key is the gateway's. Where the gateway has
+   exchanged its key, notes in the bundle say so: one that `--key` has signed speaks for the other key on it.
 3. With `--checkpoint`, that a checkpoint of the bundle is one that you kept yourself.
 
 What it does not show: that the gateway told the truth when it wrote the row, and that there are no other rows.
@@ -27,6 +28,9 @@ class Refused(Exception):  # noqa: N818 - the bundle does not prove what it says
     """The bundle proves nothing, and why."""
 
 
+Signatures = tuple[tuple[str, bytes], ...]  # name, and key id with signature
+
+
 class Checkpoint(NamedTuple):
     """A signed statement of a log: so many rows, and the root over them."""
 
@@ -34,7 +38,7 @@ class Checkpoint(NamedTuple):
     name: str
     size: int
     root: bytes
-    signatures: tuple[tuple[str, bytes], ...]  # name, and key id with signature
+    signatures: Signatures
 
 
 class Key(NamedTuple):
@@ -65,38 +69,70 @@ def read_key(vkey: str) -> Key:
     return Key(name, known, data[1:])
 
 
-def read_checkpoint(note: str) -> Checkpoint:
+def read_note(note: str) -> tuple[str, Signatures]:
     """Text, an empty line, signature lines."""
     text, gap, rest = note.partition("\n\n" + DASH)
-    lines = text.split("\n")
-    if not gap or len(lines) < 3 or not lines[1].isascii() or not lines[1].isdigit() or str(int(lines[1])) != lines[1]:
-        raise Refused("a checkpoint is no checkpoint")
+    if not gap:
+        raise Refused("a note has no signature")
     signatures: list[tuple[str, bytes]] = []
     for line in (DASH + rest).split("\n")[:-1]:
         name, _, data = line.removeprefix(DASH).partition(" ")
         if not line.startswith(DASH) or not name:
-            raise Refused("a checkpoint has a line that is no signature")
+            raise Refused("a note has a line that is no signature")
         signatures.append((name, decoded(data)))
+    return text + "\n", tuple(signatures)
+
+
+def read_checkpoint(note: str) -> Checkpoint:
+    """The text of a note: a name, a number of rows, a root."""
+    text, signatures = read_note(note)
+    lines = text.split("\n")
+    if len(lines) < 4 or not lines[1].isascii() or not lines[1].isdigit() or str(int(lines[1])) != lines[1]:
+        raise Refused("a checkpoint is no checkpoint")
     root = decoded(lines[2])
     if len(root) != 32:
         raise Refused("a checkpoint has a root that is no hash")
-    return Checkpoint(text + "\n", lines[0], int(lines[1]), root, tuple(signatures))
+    return Checkpoint(text, lines[0], int(lines[1]), root, signatures)
+
+
+def signed(text: str, signatures: Signatures, key: Key) -> bool:
+    """Whether one of the signatures of a text is this key's."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    for name, data in signatures:
+        if name == key.name and data[:4] == key.id:
+            try:
+                Ed25519PublicKey.from_public_bytes(key.public).verify(data[4:], text.encode())
+            except (InvalidSignature, ValueError):
+                continue
+            return True
+    return False
 
 
 def signer_of(checkpoint: Checkpoint, keys: list[Key]) -> Key | None:
     """The key, of those that count, that signed a checkpoint of its own log."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
     for key in keys:
-        for name, data in checkpoint.signatures:
-            if name == key.name == checkpoint.name and data[:4] == key.id:
-                try:
-                    Ed25519PublicKey.from_public_bytes(key.public).verify(data[4:], checkpoint.text.encode())
-                except (InvalidSignature, ValueError):
-                    continue
-                return key
+        if key.name == checkpoint.name and signed(checkpoint.text, checkpoint.signatures, key):
+            return key
     return None
+
+
+def followed(key: Key, notes: list[str]) -> list[Key]:
+    """A key, and those that notes lead to from it: each says that one key follows another, and whichever of the two
+    has signed it speaks for the other one.
+    """
+    keys = [key]
+    for known in keys:
+        for note in notes:
+            text, signatures = read_note(note)
+            lines = text.split("\n")
+            if len(lines) != 4 or lines[0] != "wardgate/key-succession":
+                raise Refused("a note of one key following another is none")
+            pair = [read_key(lines[1]), read_key(lines[2])]
+            if known in pair and signed(text, signatures, known):
+                keys += [other for other in pair if other not in keys]
+    return keys
 
 
 def root_from(leaf: bytes, index: int, size: int, proof: list[bytes]) -> bytes:
@@ -124,7 +160,7 @@ def check(bundle: Any, vkey: str = "", kept: str = "") -> list[str]:
     if not isinstance(bundle, dict) or bundle.get("format") != FORMAT or not bundle.get("rows"):
         raise Refused(f"no bundle of the format {FORMAT}, or one without rows")
     named = [read_key(str(key)) for key in bundle.get("keys", [])]
-    keys = [read_key(vkey)] if vkey else named
+    keys = followed(read_key(vkey), list(map(str, bundle.get("followed", [])))) if vkey else named
     said: list[str] = []
     roots: dict[int, bytes] = {}
     for note in bundle.get("checkpoints", []):

@@ -3,25 +3,26 @@
 Plain `sqlite3`, so that commands start fast; it never writes and never makes a store.
 """
 
-import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway import ids
 from gateway.core.model import Record
-from gateway.core.query import FILTERS, PAGE_LIMIT, Query
+from gateway.core.query import Query
 from gateway.core.record import COLUMNS, decode, stamp
 from gateway.errors import StateError
+from gateway.paging import SLACK as SLACK
+from gateway.paging import newest_bodies as newest_bodies
+from gateway.people import auditors as auditors_of
 from gateway.people import user_name
 from gateway.schema import STORE_NAME, VERSION
 
-SLACK = timedelta(minutes=10)  # by which a row may stand before one of an earlier time
 BUSY = 2.0  # seconds to wait for a lock
+NOBODY = "nobody:"  # a principal that no record has
 
 
 class Row(NamedTuple):
@@ -40,7 +41,7 @@ class Viewer(NamedTuple):
     @property
     def restriction(self) -> str:
         """The only principal whose records may be seen; empty: everybody's."""
-        return "" if self.auditor else self.principal
+        return "" if self.auditor else self.principal or NOBODY
 
     def sees(self, told: "Story") -> bool:
         """Whether all that is told is this viewer's to see."""
@@ -50,14 +51,22 @@ class Viewer(NamedTuple):
 def viewer_of(state: Path, seen_as: str = "", auditors: Iterable[str] = ()) -> Viewer:
     """Who reads the record of a state folder: its owner and root are auditors, and so are those named.
 
-    With `seen_as` the owner looks as another principal does.
+    With `seen_as` the owner looks as another principal does; nobody else can.
     """
-    uid = os.getuid()
+    uid, named = os.getuid(), {f"os:{name}" for name in auditors}
     owner = uid in (0, state.stat().st_uid)
     if seen_as and owner:
-        return Viewer(seen_as, seen_as.removeprefix("os:") in set(auditors))
+        return Viewer(seen_as, seen_as in named)
     name = f"os:{user_name(uid)}"
-    return Viewer(name, owner or user_name(uid) in set(auditors))
+    return Viewer(name, owner or name in named)
+
+
+def viewer_in(config: Path, state: Path, seen_as: str = "") -> Viewer:
+    """`viewer_of`, with the auditors that a configuration names; raises `StateError` where there is no state folder."""
+    try:
+        return viewer_of(state, seen_as, auditors_of(config, state.stat().st_uid))
+    except FileNotFoundError:
+        raise StateError(f"there is no state folder `{state}`: no gateway has run with it") from None
 
 
 class Story(NamedTuple):
@@ -75,9 +84,7 @@ def reading(state: Path) -> Iterator[sqlite3.Connection]:
     file = state / STORE_NAME
     try:
         with closing(open_file(file)) as db:
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version > VERSION:
-                raise StateError(f"the record `{file}` was written by a newer gateway (version {version})")
+            check_version(db, file)
             yield db
     except sqlite3.Error as problem:
         raise StateError(f"the record `{file}` can't be read: {problem}") from None
@@ -88,6 +95,13 @@ def open_file(file: Path) -> sqlite3.Connection:
     if not file.is_file():
         raise StateError(f"there is no record at `{file}`: no gateway has run with this state folder")
     return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY, isolation_level=None)
+
+
+def check_version(db: sqlite3.Connection, file: Path) -> None:
+    """Raise `StateError` for a record of a later version than this program knows."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise StateError(f"the record `{file}` was written by a newer gateway (version {version})")
 
 
 def bodies_after(db: sqlite3.Connection, seq: int, limit: int) -> list[tuple[int, bytes]]:
@@ -106,77 +120,17 @@ def leaves_between(db: sqlite3.Connection, after: int, upto: int) -> list[bytes]
     return [leaf for (leaf,) in found]
 
 
-# How SQLite finds out that an index of a part of the rows will do: the part has to stand in the question.
-_PARTS = {
-    **{name: (f"{name} <> ''", frozenset[str]()) for name in ("session", "tool", "upstream", "principal")},
-    "kind": ("kind NOT IN ('intent', 'outcome')", frozenset({"intent", "outcome"})),
-    "verdict": ("verdict IN ('ask', 'block')", frozenset({"", "allow"})),
-    "outcome": ("outcome NOT IN ('', 'ok')", frozenset({"", "ok"})),
-}
-
-
-def newest_bodies(db: sqlite3.Connection, query: Query) -> list[tuple[int, bytes]]:
-    """The bodies of one page, newest first; by key, never by offset."""
-    terms, values = _terms(query)
-    if (query.since or query.until) and not _went_back(db):
-        low, high = _span(db, query)
-        terms += ["seq > ?", "seq <= ?"]
-        values += [low, high]
-    where = " AND ".join(terms)
-    page = f"SELECT seq, body FROM record WHERE {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608 - column names of ours
-    return db.execute(page, (*values, min(query.limit, PAGE_LIMIT))).fetchall()
-
-
 def newest(db: sqlite3.Connection, query: Query) -> list[Row]:
-    """One page of records, newest first."""
-    return [Row(*decode(body)) for _, body in newest_bodies(db, query)]
+    """One page of records, newest first; raises `StateError` for a row that is none."""
+    return [row_of(seq, body) for seq, body in newest_bodies(db, query)]
 
 
-def _terms(query: Query) -> tuple[list[str], list[str | int]]:
-    terms, values = ["1"], list[str | int]()
-    wanted = {name: query.filters.get(name, "") for name in FILTERS}
-    for name, value in (*wanted.items(), ("principal", query.principal)):
-        if not value:
-            continue
-        part, outside = _PARTS.get(name, ("", frozenset()))
-        terms += [f"{name} = ?", *([part] if part and value not in outside else [])]
-        values.append(value)
-    for sign, at in ((">=", query.since), ("<", query.until)):
-        if at is not None:
-            terms.append(f"at {sign} ?")
-            values.append(stamp(at))
-    for word in query.text.split():
-        terms.append("instr(lower(CAST(body AS TEXT)), lower(?)) > 0")
-        values.append(json.dumps(word, ensure_ascii=False)[1:-1])
-    if query.before is not None:
-        terms.append("seq < ?")
-        values.append(query.before)
-    return terms, values
-
-
-def _went_back(db: sqlite3.Connection) -> bool:
-    """Whether the clock ever went back: then the order of the rows is not that of time."""
-    found = db.execute("SELECT 1 FROM record WHERE kind = 'clock' AND kind NOT IN ('intent', 'outcome') LIMIT 1")
-    return found.fetchone() is not None
-
-
-def _span(db: sqlite3.Connection, query: Query) -> tuple[int, int]:
-    """Between which rows a time span lies, with room for those that were written in another order; by halving."""
-    first, last = db.execute("SELECT min(seq), max(seq) FROM record").fetchone()
-    low, high = (first or 1) - 1, last or 0
-
-    def before(at: datetime) -> int:
-        """The last row of before a time."""
-        text, begin, end = stamp(at), low, high
-        while begin < end:
-            middle = (begin + end + 1) // 2
-            found = db.execute("SELECT at FROM record WHERE seq = ?", (middle,)).fetchone()
-            begin, end = (middle, end) if found and found[0] < text else (begin, middle - 1)
-        return begin
-
-    since = before(query.since - SLACK) if query.since is not None else low
-    until = before(query.until + SLACK) if query.until is not None else high
-    return since, until
+def row_of(seq: int, body: bytes) -> Row:
+    """The record that a body holds; raises `StateError` if it holds none."""
+    try:
+        return Row(seq, decode(body)[1])
+    except ValueError as problem:
+        raise StateError(f"row {seq} of the record can't be read, `wardgate verify` tells more: {problem}") from None
 
 
 def find_call(db: sqlite3.Connection, prefix: str) -> list[str]:

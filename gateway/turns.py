@@ -6,13 +6,14 @@ what one principal or client says reaches no session of another.
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
 from msgspec import structs
 
 from gateway.core.canon import canonical, keyed_digest
+from gateway.core.capture import name_digest
 from gateway.core.carried import Carried, carried, needles
 from gateway.core.hooks import Happened, HookEvent
 from gateway.core.model import Call, Finding, Kind, Record
@@ -113,6 +114,7 @@ class Turns:
 
         Raises `RecordError` if what it says can't be recorded: the prompt is unknown then.
         """
+        event = await self._named(event)
         key = (principal, client, f"{principal}/{client}/{event.session}")  # as if the client named its session itself
         session = self._session(key)
         self._seat(key)  # from now on its calls are watched for their ids
@@ -126,6 +128,20 @@ class Turns:
             self._kept -= session.forget()
         elif event.happened in (Happened.AFTER_TOOL, Happened.TOOL_FAILED):
             await self._hear_tool(key, session, event)
+
+    async def _named(self, event: HookEvent) -> HookEvent:
+        """The event with names that may be written down; see `core.capture.name_digest`."""
+        names = {name: getattr(event, name) for name in ("session", "prompt_id", "tool", "tool_use", "agent")}
+        try:
+            seen, _ = await self._screener.redact(names, self._clock.monotonic() + PATIENCE)
+        except GatewayError:
+            seen = dict.fromkeys(names, "")  # what can't be looked at counts as a secret
+        if seen == names:
+            return event
+        told: Mapping[str, Any] = {
+            name: text if text == seen.get(name, "") else name_digest(self._key, text) for name, text in names.items()
+        }
+        return replace(event, **told)
 
     async def _hear_prompt(self, key: Key, session: _Session, event: HookEvent) -> None:
         inside = session.turn.id if session.open else ""

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -18,10 +18,11 @@ import msgspec
 
 from gateway.core.merkle import Tree
 from gateway.core.note import Note, Verifier, read_checkpoint, read_note, read_notes, read_vkey
+from gateway.core.succession import trusted
 from gateway.core.verify import Expected, Inspection, Verification
 from gateway.errors import StateError
 from gateway.reading import open_file
-from gateway.schema import COPIES, SIGNING_NAME, STORE_NAME
+from gateway.schema import COPIES, SIGNING_NAME, STORE_NAME, VERSION
 
 BATCH = 4_096  # rows that are looked at together
 LEVEL = 16  # a process walks blocks of 2 ** LEVEL rows
@@ -29,6 +30,18 @@ LARGE = 200_000  # rows from which on it is worth it to start processes
 PROCESSES = 4  # at most
 _NOT_NOW = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN)  # says nothing of what is stored
 _ROWS = f"SELECT body, leaf, seq, {COPIES} FROM record WHERE seq > ? AND seq <= ? ORDER BY seq"  # noqa: S608 - ours
+
+_SAID = ("principal", "client", "session", "upstream", "tool", "definition", "arguments_digest")  # by a record itself
+_SAID_BESIDE = ("call", "expires_at", "decided_by", "proof")  # in its `extra`
+
+# What is asked of `record.approval` says that it isn't empty: its index holds only such rows, and without it each would
+# be looked for in the whole record.
+APPROVALS = f"""
+SELECT approval.id, approval.state, approval.created_at, body,
+(SELECT count(*) FROM record WHERE approval = approval.id AND approval <> '' AND kind = 'intent'),
+{", ".join(f"approval.{name}" for name in (*_SAID, *_SAID_BESIDE))}
+FROM approval LEFT JOIN record ON record.seq =
+(SELECT max(seq) FROM record WHERE approval = approval.id AND approval <> '' AND kind = 'approval')"""  # noqa: S608 - ours
 
 
 class Trust(NamedTuple):
@@ -57,9 +70,23 @@ def verify_folder(state: Path, against: str = "", key: str = "") -> Verification
     notes = read_notes(against) if against else []
     try:
         with closing(open_file(file)) as db:
+            _same_version(db, file)
             return _verify(db, file, notes, given)
     except sqlite3.OperationalError as problem:
         raise StateError(f"the record `{file}` can't be read: {problem}") from None
+
+
+def _same_version(db: sqlite3.Connection, file: Path) -> None:
+    """Raise `StateError` for a store of another version, of which it couldn't be said whether it is whole."""
+    try:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.DatabaseError:
+        return  # it is damaged: the walk says how
+    if version > VERSION:
+        raise StateError(f"the record `{file}` was written by a newer gateway (version {version})")
+    if 0 < version < VERSION:
+        older = f"the record `{file}` was written by an older gateway (version {version})"
+        raise StateError(f"{older}: this one brings it forward when it starts, and keeps a copy")
 
 
 def _verify(db: sqlite3.Connection, file: Path, notes: Sequence[Note], given: Verifier | None) -> Verification:
@@ -87,7 +114,7 @@ def _begin(db: sqlite3.Connection) -> Inspection:
     found = db.execute("SELECT size, frontier, root FROM pruned").fetchall()
     try:
         ((size, frontier, root),) = found
-        walk.tree = Tree.restore(size, frontier)
+        walk.tree = Tree.restore(size, memoryview(frontier).tobytes())  # `TypeError` for a text
     except (TypeError, ValueError):
         walk.found(None, "what was pruned is not told as it has to be")
     else:
@@ -97,17 +124,23 @@ def _begin(db: sqlite3.Connection) -> Inspection:
 
 
 def _trusted(db: sqlite3.Connection, state: Path, given: Verifier | None, notes: Sequence[Note]) -> Trust:
-    """The keys of this gateway: the one that was given or lies in the folder, and all that the record names with it."""
+    """The keys of this gateway: the one that was given or lies in the folder, and what the record's notes of one key
+    following another lead to from there. Without such a key, all that the record names.
+    """
     named: list[Verifier] = []
+    followed: list[Note] = []
     for _, extra in _beside(db, "key"):
         if extra.get("which") == "signing":
-            named.append(read_vkey(str(extra.get("key"))))
+            with suppress(ValueError):  # one that is no key, or no note, names nothing
+                named.append(read_vkey(str(extra.get("key"))))
+                followed += read_notes(str(extra["note"])) if extra.get("note") else []
     said = (signature.name for note in notes for signature in note.signatures)
     own = [given] if given else _own(state, {*said, *(verifier.name for verifier in named)})
     if not own:
         return Trust(tuple(named), "the record's own word")
-    chain = named if set(own) & set(named) else []
-    return Trust((*own, *chain), "--key" if given else "the state folder")
+    from gateway.signing import verify  # imported late: a record without checkpoints needs none of it
+
+    return Trust(trusted(own, named, followed, verify), "--key" if given else "the state folder")
 
 
 def _own(state: Path, names: AbstractSet[str]) -> list[Verifier]:
@@ -210,15 +243,26 @@ def _block(file: str, number: int, marks: Sequence[int], level: int) -> _Block:
 
 
 def _approvals(db: sqlite3.Connection, walk: Inspection) -> None:
-    """The table of approvals says what their last records say; an approved one is used once an intent names it."""
-    query = """
-        SELECT approval.id, state, body, (SELECT count(*) FROM record WHERE approval = approval.id AND kind = 'intent')
-        FROM approval JOIN record ON record.seq =
-        (SELECT max(seq) FROM record WHERE record.approval = approval.id AND record.kind = 'approval')"""
-    for approval, state, body, used in db.execute(query):
+    """The table of approvals says what their last records say; an approved one is used once an intent names it.
+
+    One that no record tells of is older than what was pruned, or somebody made it up.
+    """
+    gone = db.execute("SELECT size FROM pruned WHERE size > 0").fetchone()
+    first = db.execute("SELECT at FROM record ORDER BY seq LIMIT 1").fetchone() if gone else None
+    for approval, state, created_at, body, used, *copies in db.execute(APPROVALS):
+        if body is None:
+            if not gone or (first and created_at >= first[0]):
+                walk.found(None, f"approval `{approval}` is {state}, and no record tells of it")
+            continue
         try:
-            told = msgspec.json.decode(body)["extra"]["state"]
-        except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, KeyError, RecursionError):
+            members = msgspec.json.decode(body)
+            beside = members["extra"]
+            told = beside["state"]
+            said = [*(members.get(name, "") for name in _SAID), *(beside[name] for name in _SAID_BESIDE)]
+        except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, KeyError, AttributeError, RecursionError):
             continue  # the walk has found it
         if state != ("used" if used and told == "approved" else told):
             walk.found(None, f"approval `{approval}` is {state}, and the record says {told}")
+        for name, copy, member in zip((*_SAID, *_SAID_BESIDE), copies, said, strict=True):
+            if copy != member:
+                walk.found(None, f"the `{name}` of approval `{approval}` is not what the record says")

@@ -1,20 +1,30 @@
 """What happens beside the calls: owed outcomes, a disk that fills, a clock that goes back, and what is too old."""
 
+import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from gateway import keeping
+from gateway.bundling import bundle
+from gateway.checkpoints import Checkpoints
 from gateway.config import Recording
 from gateway.core.model import Kind
 from gateway.keeping import Keeping
+from gateway.reading import reading
 from gateway.records import Records
+from gateway.rotation import rotate
 from gateway.store import SqliteStore, open_store, rows
+from gateway.store.folder import SIGNING
 from gateway.store.statements import CHANGES
+from gateway.verifying import verify_folder
 from tests.fakes import DEADLINE, FakeClock, a_record
 from tests.store.keep import AT_ONCE, an_entry, on_disk, whole
 
@@ -215,3 +225,41 @@ async def test_rows_that_are_not_there_are_not_said_to_be_pruned(
         )
         with pytest.raises(keeping.RecordError):
             await house.keeping._step(gone, 2)
+
+
+@pytest.mark.usefixtures("small")
+async def test_keys_that_the_record_told_of_are_told_again_before_they_are_pruned(tmp_path: Path) -> None:
+    """Twice over, and no more often than needed: the checkpoints that stay count, and rows that stay are proven."""
+    state = tmp_path / "state"
+    async with kept(tmp_path, keep=10 * DAY) as house:
+        checkpoints = Checkpoints(house.store, house.records, house.clock, Recording(), house.store.folder.signing_key)
+        await checkpoints.make()
+        key = await anyio.to_thread.run_sync(checkpoints._vkey)
+        await fill(house, 8)
+    async with open_store(state, AT_ONCE) as store:
+        await rotate(store, FakeClock(), SIGNING, "os:alice")
+        newer = Checkpoints(store, Records(store, FakeClock()), FakeClock(), Recording(), store.folder.signing_key)
+        note = await newer.make()
+    for number in range(2):
+        async with kept(tmp_path, keep=10 * DAY) as house:
+            house.clock.advance(20 * (number + 1) * DAY)
+            await fill(house, 12, 100 * (number + 1))
+            seed = house.store.folder.signing_key
+            checkpoints = Checkpoints(house.store, house.records, house.clock, Recording(), seed)
+            last = await checkpoints.make()
+            await fill(house, 6, 100 * (number + 1) + 50)
+            assert await house.keeping.prune() > 0
+            told = [record.extra for record in on_disk(state) if record.kind is Kind.KEY]
+            assert [each["before"] for each in told] == ["", key]
+            assert len({each["key"] for each in told}) == 2
+            assert await house.keeping.prune() == 0
+    assert (await anyio.to_thread.run_sync(verify_folder, state, last, key)).ok
+    assert (await anyio.to_thread.run_sync(verify_folder, state, note)).ok  # of rows that are gone: it says nothing now
+
+    def proven() -> int:
+        with reading(state) as db:
+            (tmp_path / "bundle").write_text(json.dumps(bundle(db, "d_0000000211")), encoding="utf-8")
+        words = [sys.executable, "-m", "gateway.proof", str(tmp_path / "bundle"), "--key", key]
+        return subprocess.run(words, check=False, capture_output=True).returncode
+
+    assert await anyio.to_thread.run_sync(proven) == 0

@@ -1,13 +1,16 @@
 """Reading the record from outside: pages by key, one call's story, and `verify` against a file that somebody edited."""
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -16,16 +19,17 @@ from hypothesis import strategies as st
 
 from gateway.approvals import Approvals
 from gateway.core.model import Held, Kind, Outcome, Proof
-from gateway.core.query import Query
-from gateway.core.record import COLUMNS
+from gateway.core.query import FILTERS, VOCABULARIES, Query
+from gateway.core.record import COLUMNS, stamp
 from gateway.errors import StateError
-from gateway.reading import find_call, log_item, newest, reading, story
+from gateway.people import auditors, user_name
+from gateway.reading import Viewer, find_call, log_item, newest, reading, story, viewer_in, viewer_of
 from gateway.records import Records
 from gateway.schema import STORE_NAME, VERSION
 from gateway.store import open_store
 from gateway.verifying import verify_folder
-from tests.fakes import KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, an_ask
-from tests.store.keep import AT_ONCE
+from tests.fakes import KEY, NOON, FakeCaller, FakeClock, a_call, a_record, a_tool, an_ask
+from tests.store.keep import AT_ONCE, an_entry
 
 CALLS = 6
 
@@ -84,6 +88,155 @@ def test_pages_go_from_the_newest_to_the_oldest_and_leave_nothing_out(kept: Path
 def test_filters_are_joined(kept: Path, filters: dict[str, str], count: int) -> None:
     with reading(kept) as db:
         assert len(newest(db, Query(filters, limit=100))) == count
+
+
+def test_a_row_that_is_no_record_is_told(kept: Path, tmp_path: Path) -> None:
+    copy = edited(kept, tmp_path, lambda db: db.execute("UPDATE record SET body = x'7b7d' WHERE seq = 2"))
+    with reading(copy) as db, pytest.raises(StateError, match="row 2"):
+        newest(db, Query(before=3))
+
+
+# --- pages are found by key and by index ------------------------------------------------------------------------------
+
+EVERY_FILTER = [{name: VOCABULARIES.get(name, ("x",))[-1]} for name in FILTERS if name not in ("client", "reason")]
+
+
+def plans(kept: Path, query: Query) -> list[str]:
+    """How SQLite finds the rows of a page, statement by statement."""
+    asked: list[str] = []
+    with reading(kept) as db:
+        db.set_trace_callback(asked.append)
+        newest(db, query)
+        db.set_trace_callback(None)
+        pages = [text for text in asked if text.startswith("SELECT")]
+        return [row[3] for text in pages for row in db.execute(f"EXPLAIN QUERY PLAN {text}")]
+
+
+@pytest.mark.parametrize("principal", ["", "os:alice"], ids=["auditor", "principal"])
+@pytest.mark.parametrize(
+    "filters",
+    [{}, *EVERY_FILTER, {"tool": "x", "session": "s1"}, {"upstream": "x", "outcome": "error", "client": "x"}],
+    ids=str,
+)
+@pytest.mark.parametrize("span", [{}, {"since": NOON, "until": NOON + timedelta(days=1)}], ids=["ever", "span"])
+def test_a_page_is_found_without_reading_all_rows_or_sorting_them(
+    kept: Path, filters: dict[str, str], span: dict[str, Any], principal: str
+) -> None:
+    told = plans(kept, Query(filters, **span, principal=principal, before=9))
+    assert told
+    assert [step for step in told if "TEMP B-TREE" in step] == []
+    assert [step for step in told if step.startswith("SCAN") and "CONSTANT ROW" not in step] == []
+    page = told[-1]
+    assert re.search(r"\b(seq|rowid)>\? AND (seq|rowid)<\?", page)
+    assert ("USING INDEX record_" in page) == bool(filters or principal)
+
+
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        ({"tool": "x", "session": "s1"}, "record_session"),
+        ({"tool": "x", "verdict": "allow", "kind": "intent"}, "record_tool"),
+        ({"tool": "x", "upstream": "y"}, "record_tool"),
+        ({"outcome": "error", "tool": "x"}, "record_ended"),
+        ({"kind": "checkpoint", "principal": "x"}, "record_beside"),
+    ],
+    ids=str,
+)
+def test_of_several_filters_the_one_with_the_fewest_rows_leads(kept: Path, filters: dict[str, str], index: str) -> None:
+    told = plans(kept, Query(filters, principal="os:alice"))
+    assert [step for step in told if index in step]
+    assert not [step for step in told if "record_principal" in step]
+
+
+def spanned(state: Path, begin: int, end: int) -> list[int]:
+    """The rows of a span of seconds after noon."""
+    with reading(state) as db:
+        span = Query(since=NOON + timedelta(seconds=begin), until=NOON + timedelta(seconds=end), limit=1_000)
+        return [row.seq for row in newest(db, span)]
+
+
+def clocked(state: Path, seconds: list[int], back: int = 0) -> Path:
+    """A record of rows at these seconds after noon, and of a clock that went back by so many."""
+
+    async def fill() -> None:
+        async with open_store(state, AT_ONCE) as store:
+            await store.append([an_entry(1, at=NOON + timedelta(seconds=second)) for second in seconds])
+            if back:
+                told = {"expected": stamp(NOON + timedelta(seconds=back)), "found": stamp(NOON)}
+                await store.append([an_entry(2, Kind.CLOCK, at=NOON + timedelta(days=99), extra=told)])
+
+    anyio.run(fill)
+    return state
+
+
+@given(st.lists(st.integers(0, 5_000), min_size=1, max_size=40), st.integers(0, 5_000), st.integers(0, 5_000))
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_span_leaves_out_nothing_even_where_the_clock_went_back(
+    tmp_path: Path, seconds: list[int], begin: int, end: int
+) -> None:
+    shutil.rmtree(tmp_path / "state", ignore_errors=True)
+    state = clocked(tmp_path / "state", seconds, back=5_000)
+    assert spanned(state, begin, end) == [
+        number + 1 for number, second in reversed(list(enumerate(seconds))) if begin <= second < end
+    ]
+
+
+def test_a_span_may_lie_where_nothing_is(tmp_path: Path) -> None:
+    state = clocked(tmp_path / "state", [])
+    assert spanned(state, 0, 10) == []
+
+
+# --- who sees what ----------------------------------------------------------------------------------------------------
+
+
+def test_the_owner_of_the_folder_sees_all_of_it(kept: Path) -> None:
+    seen = viewer_of(kept)
+    assert seen == (f"os:{user_name(os.getuid())}", True)
+    assert seen.restriction == ""
+
+
+def test_the_owner_can_see_as_others_do(kept: Path) -> None:
+    assert viewer_of(kept, "os:bob", ["bob"]) == ("os:bob", True)
+    assert viewer_of(kept, "bob", ["bob"]) == ("bob", False)
+    assert viewer_of(kept, "os:carol", ["bob"]).restriction == "os:carol"
+
+
+def test_another_user_sees_only_his_own_unless_he_is_named(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 4_711)
+    monkeypatch.setattr("gateway.reading.user_name", lambda uid: "bob")
+    assert viewer_of(kept) == ("os:bob", False)
+    assert viewer_of(kept, "os:alice").restriction == "os:bob"
+    assert viewer_of(kept, auditors=["bob"]).restriction == ""
+
+
+def test_a_viewer_without_a_name_sees_nothing(kept: Path) -> None:
+    with reading(kept) as db:
+        assert newest(db, Query(principal=Viewer("", auditor=False).restriction)) == []
+
+
+def test_who_reads_can_not_name_himself_an_auditor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "upstreams.toml"
+    config.write_text('[approvers.bob]\nroles = ["auditor"]\n', encoding="utf-8")
+    (tmp_path / "state").mkdir()
+    assert viewer_in(config, tmp_path / "state", "os:bob").auditor
+    assert not viewer_in(config, tmp_path / "state", "os:carol").auditor
+    assert auditors(config, 4_711) == (frozenset({"bob"}) if os.getuid() == 0 else frozenset())
+    with pytest.raises(StateError):
+        viewer_in(config, tmp_path / "none")
+
+
+def test_records_that_belong_to_nobody_are_seen_by_auditors_only(tmp_path: Path) -> None:
+    async def fill() -> None:
+        async with open_store(tmp_path / "state", AT_ONCE) as store:
+            records = Records(store, FakeClock())
+            await records.started()
+            await records.append(a_record(1))
+            await records.append(a_record(2, principal="os:bob"))
+
+    anyio.run(fill)
+    with reading(tmp_path / "state") as db:
+        seen = {who: [row.seq for row in newest(db, Query(principal=who))] for who in ("", "os:alice", "os:bob")}
+    assert seen == {"": [3, 2, 1], "os:alice": [2], "os:bob": [3]}
 
 
 def test_a_log_item_has_the_shape_of_the_contract(kept: Path) -> None:

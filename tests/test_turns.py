@@ -9,6 +9,7 @@ import pytest
 
 from gateway import turns as room
 from gateway.core.canon import canonical, keyed_digest
+from gateway.core.capture import name_digest
 from gateway.core.hooks import Happened, HookEvent
 from gateway.core.model import Call, Context, Kind, Principal, Record, Resume
 from gateway.errors import RecordError
@@ -400,3 +401,23 @@ async def test_a_session_that_was_forgotten_while_a_tool_was_recorded_keeps_noth
             house.turns.delivered(stranger, "digest", b"")
     await house.announce("t1")
     assert house.turns.before(call_of("t1", id="AB-1000")).carried == ()
+
+
+async def test_names_of_hooks_that_hold_a_secret_are_told_by_digests_and_still_tie(house: Room) -> None:
+    asked = await house.ask("do it", session="my secret session", prompt_id="secret-prompt")
+    told = {"session": "my secret session", "tool": "Bash", "tool_use": "secret-use", "agent": "secret-agent"}
+    await house.hear(Happened.AFTER_TOOL, prompt_id="secret-prompt", input={}, response="x", **told)
+    record = house.records.written[-1]
+    assert record.turn == asked.id
+    assert record.session == asked.session == f"{USER}/{CLIENT}/{name_digest(KEY, 'my secret session')}"
+    assert record.tool_use == name_digest(KEY, "secret-use")
+    assert record.extra["agent"] == name_digest(KEY, "secret-agent")
+    assert record.tool == "Bash"
+    assert "secret" not in str(house.records.written)
+
+
+async def test_names_of_hooks_that_can_not_be_looked_at_are_told_by_digests(house: Room) -> None:
+    house.screener.unclean = True
+    asked = await house.ask("do it", prompt_id="p1")
+    assert asked.session == f"{USER}/{CLIENT}/{name_digest(KEY, SESSION)}"
+    assert asked.extra["unscreened"] is True

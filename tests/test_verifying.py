@@ -5,9 +5,12 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
+from hypothesis import HealthCheck, assume, given, reject, settings
+from hypothesis import strategies as st
 
 from gateway import verifying
 from gateway.approvals import Approvals
@@ -15,7 +18,7 @@ from gateway.checkpoints import Checkpoints
 from gateway.config import Recording
 from gateway.core.merkle import Tree, leaf_hash
 from gateway.core.model import Kind, Proof
-from gateway.core.record import columns, encode, seal
+from gateway.core.record import columns, encode, seal, stamp
 from gateway.records import Records
 from gateway.schema import INSERT_RECORD, STORE_NAME
 from gateway.signing import verifier_of
@@ -171,6 +174,100 @@ async def test_an_approval_that_is_not_what_its_record_says_is_found(tmp_path: P
         assert not found.ok
         assert f"is {word}" in found.detail
         shutil.rmtree(copy)
+    for name in (*verifying._SAID, *verifying._SAID_BESIDE):
+        copy = edited(state, lambda db, name=name: db.execute(f"UPDATE approval SET {name} = 'other'"))
+        found = await anyio.to_thread.run_sync(verify_folder, copy)
+        assert (found.ok, f"`{name}`" in found.detail) == (False, True)
+        shutil.rmtree(copy)
+
+
+async def test_an_approval_that_no_record_tells_of_is_found_unless_it_is_older_than_what_was_pruned(
+    tmp_path: Path,
+) -> None:
+    columns = (
+        "id, state, call, principal, client, session, upstream, tool, definition, arguments_digest, expires_at, card"
+    )
+    made_up = f"""INSERT INTO approval ({columns}, created_at)
+        VALUES ('a_MADEUP', 'approved', '', '', '', '', '', '', '', '', '', x'7b7d', ?)"""
+    state = tmp_path / "state"
+    with anyio.fail_after(DEADLINE):
+        async with open_store(state, AT_ONCE) as store:
+            records = Records(store, FakeClock())
+            for number in range(3):
+                await records.append(a_record(number))
+            base = Tree()
+            base.extend(await store.leaves(0, 1))
+    times = [stamp(a_record(number).at) for number in range(3)]
+    for pruned, created_at, ok in ((False, times[0], False), (True, times[0], True), (True, times[1], False)):
+
+        def edit(db: sqlite3.Connection, pruned: bool = pruned, created_at: str = created_at) -> None:
+            db.execute(made_up, (created_at,))
+            if pruned:
+                db.execute("DELETE FROM record WHERE seq = 1")
+                db.execute("UPDATE pruned SET size = 1, frontier = ?, root = ?", (base.frontier, base.root()))
+
+        copy = state.with_name("edited")
+        shutil.copytree(state, copy)
+        with closing(sqlite3.connect(copy / STORE_NAME, isolation_level=None)) as db:
+            edit(db)
+        found = await anyio.to_thread.run_sync(verify_folder, copy)
+        assert (found.ok, "a_MADEUP" in found.detail) == (ok, not ok), found.detail
+        shutil.rmtree(copy)
+
+
+TABLES = ("record", "head", "pruned")
+
+
+def changed(value: Any, data: st.DataObject) -> Any:
+    """Another value of the same kind, or of another one."""
+    if isinstance(value, bytes) and value:
+        at = data.draw(st.integers(0, len(value) - 1))
+        return value[:at] + bytes([value[at] ^ data.draw(st.integers(1, 255))]) + value[at + 1 :]
+    other = st.one_of(st.integers(-2, 40), st.text(max_size=4), st.binary(max_size=4))
+    return data.draw(other.filter(lambda it: it != value and str(it) != str(value)))
+
+
+@given(st.data())
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_single_change_to_the_rows_of_the_file_is_found(kept: tuple[Path, str, str], data: st.DataObject) -> None:
+    copy = kept[0].with_name("edited")
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(kept[0], copy)
+    table = data.draw(st.sampled_from(TABLES))
+    with closing(sqlite3.connect(copy / STORE_NAME, isolation_level=None)) as db:
+        names = [row[1] for row in db.execute(f"PRAGMA table_info({table})") if row[1] != "one"]
+        rows = db.execute(f"SELECT rowid, {', '.join(names)} FROM {table} ORDER BY rowid").fetchall()
+        rowid, *values = data.draw(st.sampled_from(rows))
+        kind = data.draw(st.sampled_from(["change", "remove", *(["repeat", "swap"] if table == "record" else [])]))
+        at = data.draw(st.integers(0, len(names) - 1))
+        match kind:
+            case "remove":
+                db.execute(f"DELETE FROM {table} WHERE rowid = ?", (rowid,))
+            case "repeat":
+                marks = ", ".join("?" * len(names))
+                db.execute(f"INSERT INTO record VALUES ({marks})", (rows[-1][0] + 1, *values[1:]))
+            case "swap":
+                other = data.draw(st.sampled_from([row for row in rows if row[0] != rowid]))
+                for one, two in ((rowid, -1), (other[0], rowid), (-1, other[0])):
+                    db.execute("UPDATE record SET seq = ? WHERE seq = ?", (two, one))
+            case _:
+                try:
+                    db.execute(
+                        f"UPDATE {table} SET {names[at]} = ? WHERE rowid = ?", (changed(values[at], data), rowid)
+                    )
+                except sqlite3.IntegrityError:
+                    reject()  # a place that is taken, or a number that has to be one
+        after = db.execute(f"SELECT rowid, {', '.join(names)} FROM {table} ORDER BY rowid").fetchall()
+        assume(after != rows)
+    found = verify_folder(copy)
+    assert not found.ok
+
+
+def test_an_approval_is_looked_for_by_an_index(kept: tuple[Path, str, str]) -> None:
+    with closing(sqlite3.connect(kept[0] / STORE_NAME)) as db:
+        plan = [step for *_, step in db.execute(f"EXPLAIN QUERY PLAN {verifying.APPROVALS}")]
+    assert [step for step in plan if step.startswith("SCAN")] == ["SCAN approval"]
+    assert len([step for step in plan if "record_approval" in step]) == 2, plan
 
 
 def test_a_large_record_is_walked_by_several_processes(

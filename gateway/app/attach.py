@@ -15,7 +15,7 @@ import anyio.abc
 from gateway import __version__
 from gateway.app.build import Gateway
 from gateway.control import Attachment, close_all
-from gateway.errors import RecordError
+from gateway.errors import GatewayError, RecordError
 from gateway.server.peer import Peer
 from gateway.server.pipes import Pipes, serve_pipes
 from gateway.store.rows import SavedConnection, find_connection, forget_connection, put_connection
@@ -24,6 +24,7 @@ log = logging.getLogger("wardgate")
 
 DESCRIPTORS = 3  # stdin, stdout, journal
 LONGEST_FOLDER = 4096  # characters of a client's working directory
+PATIENCE = 30.0  # seconds until a handshake must have been screened: the scanner may still be loading
 UNREACHABLE = 3  # what the shim of a client that can't be served ends with
 
 
@@ -42,6 +43,9 @@ class Attachments:
         self.stopping = anyio.Event()
         self.count = 0
         self._left = anyio.Event()
+        self._books = (
+            anyio.Lock()
+        )  # what is kept of connections is written in order: none comes back that was forgotten
 
     async def attach(self, shim: Attachment) -> None:
         """Serve one shim. A newer one makes this gateway drain and hand all its connections over."""
@@ -158,13 +162,17 @@ class Attachments:
         self._tasks.start_soon(self._save, saved)
 
     async def _save(self, saved: SavedConnection) -> None:
-        try:
-            await self._gateway.store.append((), (put_connection(saved),))
-        except RecordError as problem:
-            log.warning("a connection can't be kept for a next gateway: %s", problem)
+        gateway = self._gateway
+        async with self._books:
+            try:
+                handshake = await gateway.screener.clean(saved.handshake, gateway.clock.monotonic() + PATIENCE)
+                await gateway.store.append((), (put_connection(replace(saved, handshake=handshake)),))
+            except GatewayError as problem:
+                log.warning("a connection can't be kept for a next gateway: %s", problem)
 
     async def _forget(self, peer: Peer) -> None:
-        try:
-            await self._gateway.store.append((), (forget_connection(peer.connection),))
-        except RecordError as problem:
-            log.info("a closed connection stays in the store: %s", problem)
+        async with self._books:
+            try:
+                await self._gateway.store.append((), (forget_connection(peer.connection),))
+            except RecordError as problem:
+                log.info("a closed connection stays in the store: %s", problem)

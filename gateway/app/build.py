@@ -24,6 +24,7 @@ from gateway.core.policy import Policy
 from gateway.enforce import Enforcer
 from gateway.errors import RecordError
 from gateway.ids import CALL, ENTRY, new_id
+from gateway.indexing import Indexing
 from gateway.inquire import Inquiry
 from gateway.keeping import Keeping, Space
 from gateway.monitor import Monitor
@@ -34,6 +35,7 @@ from gateway.records import Records
 from gateway.rounds import Rounds
 from gateway.screening.early import EarlyEngine
 from gateway.screening.engine import Kingfisher, cache_folder
+from gateway.screening.names import Names
 from gateway.screening.screener import Screener
 from gateway.server.face import Face, FaceSettings
 from gateway.server.peer import Peer
@@ -108,8 +110,10 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
             beside.start_soon(gateway.rounds.run)
             beside.start_soon(gateway.keeping.run)
             beside.start_soon(gateway.checkpoints.run)
+            beside.start_soon(Indexing(settings.gateway.state, clock, wanted=settings.recording.search).run)
             await beside.start(gateway.upstreams.run)
-            beside.start_soon(pass_changes_on, gateway.upstreams, gateway.face, gateway.records, gateway.clock)
+            tell = partial(pass_changes_on, gateway.upstreams, gateway.face, gateway.records)
+            beside.start_soon(tell, gateway.screener, gateway.clock)
             beside.start_soon(pass_updates_on, gateway.upstreams, gateway.face)
             try:
                 yield gateway
@@ -173,6 +177,7 @@ def _build(
         partial(offer.hidden, catalogue),
     )
     face.on_left = upstreams.left
+    face.named = Names(screener, clock, key).of
     screener.crowd = lambda: face.calls_in_flight
     monitor = Monitor(store, clock, records.queue)
     checkpoints = Checkpoints(store, records, clock, settings.recording, store.folder.signing_key)

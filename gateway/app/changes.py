@@ -8,13 +8,15 @@ import anyio
 
 from gateway.clock import SystemClock
 from gateway.core.model import Kind, Record, Tool
-from gateway.errors import RecordError
+from gateway.errors import GatewayError
 from gateway.ids import ENTRY, new_id
 from gateway.records import Records
+from gateway.screening.screener import Screener
 from gateway.server.face import Face
 from gateway.upstreams import Upstreams
 from gateway.upstreams.subscriptions import Updated
 
+PATIENCE = 30.0  # seconds until what changed must have been screened: the scanner may still be loading
 MOST_UPDATES = 10_000  # resources of which clients have still to be told that they changed
 
 Digests = Mapping[str, Mapping[str, str]]  # kind of list -> exposed name -> digest of the definition
@@ -22,8 +24,12 @@ Digests = Mapping[str, Mapping[str, str]]  # kind of list -> exposed name -> dig
 log = logging.getLogger("wardgate")
 
 
-async def pass_changes_on(upstreams: Upstreams, face: Face, records: Records, clock: SystemClock) -> None:
-    """Tell every client what changed in the lists, and record what came, went, or is defined otherwise."""
+async def pass_changes_on(
+    upstreams: Upstreams, face: Face, records: Records, screener: Screener, clock: SystemClock
+) -> None:
+    """Tell every client what changed in the lists, and record what came, went, or is defined otherwise; a name may
+    hold a secret, which is redacted.
+    """
     changed, kinds = anyio.Event(), set[str]()
     known: Digests = {}
 
@@ -34,16 +40,17 @@ async def pass_changes_on(upstreams: Upstreams, face: Face, records: Records, cl
     upstreams.catalogue.on_change(note)
     while True:
         await changed.wait()
-        changed, told = anyio.Event(), frozenset(kinds)
+        changed, which = anyio.Event(), frozenset(kinds)
         kinds.clear()
-        await face.changed(told)
+        await face.changed(which)
         snapshot = upstreams.catalogue.snapshot
         listed = {"tools": snapshot.tools, "prompts": snapshot.prompts, "templates": snapshot.templates}
         now = {kind: _digests(offered) for kind, offered in listed.items()}
         if difference := differences(known, now):
             try:
-                await records.append(Record(Kind.CATALOGUE, new_id(ENTRY), clock.now(), extra=difference))
-            except RecordError as problem:
+                told = await screener.clean(difference, clock.monotonic() + PATIENCE)
+                await records.append(Record(Kind.CATALOGUE, new_id(ENTRY), clock.now(), extra=told))
+            except GatewayError as problem:
                 log.warning("a changed catalogue could not be recorded: %s", problem)
                 continue  # it is recorded with the next change
         known = now

@@ -1,27 +1,64 @@
-"""`wardgate sessions`: who is or was connected since the gateway started, and what they did."""
+"""`wardgate sessions`: who is or was connected, and what they did."""
 
-import sys
+import argparse
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from gateway.cli.common import parser, print_json
+from gateway.cli.common import FINE, UNREACHABLE, fail, parser, print_json, state_dir
+from gateway.cli.log import seen_by
 from gateway.cli.talk import Unreachable, ask
+
+MOST = 1_000  # sessions in one answer
 
 
 def run(argv: Sequence[str]) -> int:
-    """List the sessions that the monitor has seen; exit codes 0 and 3 (no gateway)."""
-    given = parser("sessions", __doc__).parse_args(argv)
-    try:
-        items = ask(given.config, "sessions")["items"]
-    except Unreachable as problem:
-        print(f"wardgate: {problem}", file=sys.stderr)
-        return problem.code
+    """List sessions, the one that was active last first: as the gateway has counted them, or from its record where
+    none runs; exit codes 0, 1 no configuration, 2 usage, 3 neither a gateway nor a record.
+    """
+    options = parser("sessions", __doc__)
+    options.add_argument("--limit", type=int, default=50, metavar="N", help="sessions at most (50; 1,000 is the most)")
+    options.add_argument("--as", dest="seen_as", metavar="PRINCIPAL", default="", help="see what that principal sees")
+    given = options.parse_args(argv)
+    if not 1 <= given.limit <= MOST:
+        options.error(f"--limit: expected 1 to {MOST:,}, found `{given.limit}`")
+    state = state_dir(given.config)
+    items = _items(state, seen_by(state, given.config, given.seen_as).restriction, given)
     if given.json:
         print_json(items)
-        return 0
-    if not items:
-        print("no session yet")
-    for row in items:
-        counts = ", ".join(f"{count} {name}" for name, count in sorted(row["outcomes"].items()))
-        who = f"{row['session']}  {row['principal']}  {row['client']}"
-        print(f"{who}  {row['calls']} calls ({counts})  last {row['last_at']}")
-    return 0
+    else:
+        print("\n".join(_line(item) for item in items) or "no session yet")
+    return FINE
+
+
+def _items(state: Path, principal: str, given: argparse.Namespace) -> list[dict[str, Any]]:
+    """The sessions of one principal (empty: all), newest first, from whoever can tell."""
+    try:
+        items = ask(given.config, "sessions")["items"][::-1]
+    except Unreachable as problem:
+        if problem.code != UNREACHABLE:
+            fail(problem.code, str(problem))
+        return _recorded(state, principal, given.limit, str(problem))
+    return [item for item in items if not principal or item["principal"] == principal][: given.limit]
+
+
+def _recorded(state: Path, principal: str, limit: int, silence: str) -> list[dict[str, Any]]:
+    """The sessions on the record, where no gateway answers; `silence` tells that."""
+    from gateway.errors import StateError
+    from gateway.reading import reading
+    from gateway.summing import sessions_of
+
+    try:
+        with reading(state) as db:
+            return sessions_of(db, principal, limit)
+    except StateError as problem:
+        fail(UNREACHABLE, f"{silence}; {problem}")
+
+
+def _line(item: dict[str, Any]) -> str:
+    from gateway.core.card import visible
+
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(item["outcomes"].items()))
+    least = "" if item.get("whole", True) else "at least "
+    who = f"{item['session']}  {item['principal']}  {item['client']}"
+    return visible(f"{who}  {least}{item['calls']} calls ({counts})  last {item['last_at']}")

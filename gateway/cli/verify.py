@@ -11,8 +11,11 @@ def run(argv: Sequence[str]) -> int:
     options = parser("verify", __doc__)
     options.add_argument("--against", metavar="FILE", help="checkpoints that were kept elsewhere, one or several")
     options.add_argument("--key", default="", metavar="VKEY", help="the key to trust, instead of the state folder's")
+    options.add_argument(
+        "--state", metavar="FOLDER", help="a state folder or a copy of one, instead of the configured one"
+    )
     given = options.parse_args(argv)
-    state = state_dir(given.config)
+    state = Path(given.state) if given.state else state_dir(given.config)
 
     from gateway.errors import StateError  # imported late: wrong options need none of it
     from gateway.verifying import verify_folder

@@ -231,7 +231,7 @@ class Trail:
             era=call.context.era,
             trace=call.context.trace,
             upstream=tool.ref.upstream if tool else "",
-            tool=tool.ref.name if tool else call.exposed[:128],
+            tool=call.name_of(tool) if tool else call.told[:128],
             definition=tool.digest if tool else "",
             owner=tool.owner.business if tool and tool.owner else "",
             acts_as=tool.acts_as if tool else "",

@@ -90,8 +90,8 @@ def open_approval(new_id: str, call: Call, tool: Tool, decision: Decision, shown
         client=call.client.name,
         session=call.context.session,
         upstream=tool.ref.upstream,
-        tool=tool.ref.name,
-        exposed=call.exposed,
+        tool=call.name_of(tool),
+        exposed=call.told,
         definition=tool.digest,
         arguments=shown if isinstance(shown, Mapping) else {},
         arguments_digest=call.digest,
@@ -114,8 +114,8 @@ def covers(approval: Approval, call: Call, tool: Tool) -> bool:
         and approval.client == call.client.name
         and approval.session == call.context.session
         and approval.upstream == tool.ref.upstream
-        and approval.tool == tool.ref.name
-        and approval.exposed == call.exposed
+        and approval.tool == call.name_of(tool)
+        and approval.exposed == call.told
         and approval.definition == tool.digest
         and approval.arguments_digest == call.digest
     )

@@ -14,6 +14,7 @@ from gateway.core.screen import place
 MOST = 64 * 1024  # bytes of arguments, or of a result, that one record keeps where nobody says otherwise
 MOST_LEAVES = 200  # values of which a record keeps digests
 LEAF_DIGEST = 32  # hex digits
+NAME_DIGEST = 24  # hex digits
 _FULL, _DIGEST = Obligation(ObligationKind.RECORD_FULL), Obligation(ObligationKind.RECORD_DIGEST)
 _MEDIA = ("data", "blob")  # base64 of images, sound and files: the scanner can't read what they show
 
@@ -55,6 +56,11 @@ class Capture:
                 break
             found[place(path) if named else f"#{number}"] = keyed_digest(self.key, canonical(leaf))[:LEAF_DIGEST]
         return found
+
+
+def name_digest(key: bytes, name: str) -> str:
+    """What stands on the record for a name that holds a secret: one name stays one name, and says no more."""
+    return f"[REDACTED:name:{keyed_digest(key, name.encode('utf-8', 'surrogatepass'))[:NAME_DIGEST]}]"
 
 
 def without_media(value: Any) -> Any:

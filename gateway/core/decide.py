@@ -62,7 +62,7 @@ def decide(call: Call, facts: Facts, policy: Policy) -> Decision:
     if facts.protected:
         return _block(policy, Reason.SELF_PROTECTION, facts.protected)
     if tool is None:
-        return _block(policy, _UNKNOWN.get(call.method, Reason.UNKNOWN_TOOL), call.exposed)
+        return _block(policy, _UNKNOWN.get(call.method, Reason.UNKNOWN_TOOL), call.told)
     if tool.surface is Surface.METHODS and tool.ref.name == ELICIT and facts.elicit == "block":
         return _block(policy, Reason.METHOD_BLOCKED, f"`elicit` of upstream {tool.ref.upstream} is block")
     if facts.upstream_state != "ready":

@@ -17,6 +17,8 @@ MOST = 64 * 1024  # bytes of one note
 DASH = "\u2014"  # a line that begins so is a signature
 _NAME = r"[^\s+\u0000-\u001f]+"
 _SIGNATURE = re.compile(rf"{DASH} ({_NAME}) ([A-Za-z0-9+/]+={{0,2}})")
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")  # a note knows no other line break
+_CONTROL = re.compile(r"[\u0000-\u0009\u000b-\u001f]")
 _VKEY = re.compile(rf"({_NAME})\+([0-9a-f]{{8}})\+([A-Za-z0-9+/]+={{0,2}})")
 
 Sign = Callable[[bytes], bytes]  # a message -> 64 bytes
@@ -107,7 +109,9 @@ def read_note(note: str) -> Note:
 def read_notes(text: str) -> list[Note]:
     """Read notes that stand one behind the other, as a file keeps them; raises `ValueError` for anything else."""
     notes: list[Note] = []
-    lines = text.splitlines(keepends=True)
+    if _CONTROL.search(text):
+        raise ValueError("a note holds no control characters")
+    lines = _LINE.findall(text)
     at = 0
     while at < len(lines):
         if not notes or lines[at].strip():
@@ -144,7 +148,7 @@ def _signature(line: str) -> Signature:
 def read_checkpoint(text: str) -> Checkpoint:
     """Read the text of a checkpoint; lines behind the third are extensions. Raises `ValueError` if it is none."""
     lines = text.split("\n")
-    if len(lines) < 4 or lines[-1] or not lines[0] or not re.fullmatch(r"0|[1-9][0-9]{0,18}", lines[1]):
+    if len(lines) < 4 or lines[-1] or not all(lines[:-1]) or not re.fullmatch(r"0|[1-9][0-9]{0,18}", lines[1]):
         raise ValueError("expected a checkpoint: a name, a number and a root, one a line")
     root = _bytes(lines[2])
     if len(root) != HASH_SIZE:

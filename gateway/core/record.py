@@ -96,5 +96,5 @@ def decode(body: bytes) -> tuple[int, Record]:
     """The sequence number and the record of a stored body; raises `ValueError` if it is none."""
     try:
         return _PLACES.decode(body).seq, _RECORDS.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError) as problem:
         raise ValueError(f"a body that is no record: {type(problem).__name__}") from None

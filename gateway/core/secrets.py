@@ -18,6 +18,7 @@ MIN_KNOWN = 8  # characters; a shorter value stands in too many honest texts
 MIN_BITS = 24.0  # Shannon entropy times length, below which a value is too common to search for
 MAX_REGION = 65_536  # bytes that an encoded hit is widened by, to each side
 MAX_SPREAD = 64  # distinct secrets whose other occurrences are looked for in one result
+FINGERPRINT = 16  # hex digits of the keyed digest by which a finding is told from another one
 _MARKERS = re.compile(rb"(?:\[REDACTED:[a-z][a-z0-9]{0,23}(?:-[a-z0-9]{1,23}){0,7}:[0-9]{1,6}\])+")
 _LINE_ENDS = re.compile(rb"\\+[nr]|\s")
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_=-"

@@ -149,8 +149,8 @@ class Inspection:
     def _look(self, number: int, row: Row) -> None:
         """Say what is wrong with a row that isn't as it has to be."""
         body, leaf, seq, *columns = row
-        if wrong := _wrong(number, seq, body, leaf, columns):
-            self.found(seq if isinstance(seq, int) else number, wrong)
+        wrong = _wrong(number, seq, body, leaf, columns) or "the body is not of the shape of a record"
+        self.found(seq if isinstance(seq, int) else number, wrong)
 
 
 def _wrong(expected: int, seq: object, body: object, leaf: object, columns: Sequence[object]) -> str:

@@ -19,6 +19,9 @@ class KnownSecrets:
     def __repr__(self) -> str:
         return f"KnownSecrets({len(self._known)} known, {len(self._left_out)} left out)"
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     @property
     def left_out(self) -> dict[str, str]:
         """Names of values that are not searched for, and why (`shorter than 8 characters`, `of low entropy`...)."""

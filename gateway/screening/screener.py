@@ -17,7 +17,7 @@ from gateway.core.canon import canonical, keyed_digest
 from gateway.core.model import Finding, Reason, Release, Screened, SecretAction, Tool
 from gateway.core.render import LimitError
 from gateway.core.screen import Cleaned, Screening, screen
-from gateway.core.secrets import Span
+from gateway.core.secrets import FINGERPRINT, Span
 from gateway.errors import GatewayError
 from gateway.ports import Clock
 from gateway.screening.engine import Engine
@@ -31,7 +31,6 @@ SHORT = 8 * 1024  # bytes of a short text
 THREADS = 4  # scans at a time; an overrun one keeps its thread until it ends
 INLINE_SECONDS = 0.25  # what one scan on the loop may take
 TAIL = 512  # characters dropped where a short text was cut: a secret may have been cut with it
-FINGERPRINT = 16  # hex digits
 
 T = TypeVar("T")
 
@@ -61,6 +60,11 @@ class Screener:
     def know(self, name: str, value: str) -> None:
         """Redact a secret of the gateway itself wherever it turns up, under every label."""
         self._known.know(name, value)
+
+    @property
+    def known(self) -> int:
+        """How many secrets of the gateway itself are searched for; it only grows."""
+        return len(self._known)
 
     @property
     def left_out(self) -> Mapping[str, str]:

@@ -75,10 +75,15 @@ def _nobody(seat: str) -> None:
     return None
 
 
+async def _as_it_is(call: Call) -> Call:
+    return call
+
+
 class Face:
     """Serves what the gateway offers to any number of connections.
 
-    `on_left` is called with the seat of each connection or legacy session that ended.
+    `on_left` is called with the seat of each connection or legacy session that ended; `named` gives a call the names
+    by which it may be written down.
     """
 
     def __init__(
@@ -114,6 +119,7 @@ class Face:
         self._notices = Notices(self._lists.etag)
         self._listening = Listening(self._notices, self._subscribe, limits.subscriptions)
         self.on_left: Callable[[str], None] = _nobody
+        self.named: Callable[[Call], Awaitable[Call]] = _as_it_is
         self.calls_in_flight = 0
         self._idle = anyio.Event()
         self._settled = False
@@ -239,7 +245,7 @@ class Face:
         return result
 
     async def _call(self, ctx: Context, modern: bool) -> dict[str, Any]:
-        call = self._reader.read(ctx.method, ctx.params or {}, self._hop(ctx, modern))
+        call = await self.named(self._reader.read(ctx.method, ctx.params or {}, self._hop(ctx, modern)))
         answer = await self._submit(call, RequestCaller(ctx, call, self._settings.hold))
         near = None
         if isinstance(answer, Refused) and answer.reason in UNKNOWN:
@@ -266,7 +272,8 @@ class Face:
 
     async def _subscribe(self, ctx: Context, method: str, uri: str) -> bool:
         """Subscribe a listen stream to one resource, or unsubscribe it; whether that was done."""
-        call = self._reader.read(method, {**(ctx.params or {}), "uri": uri}, modern_hop(ctx.params, peer_of(ctx)))
+        params = {**(ctx.params or {}), "uri": uri}
+        call = await self.named(self._reader.read(method, params, modern_hop(ctx.params, peer_of(ctx))))
         answer = await self._submit(call, RequestCaller(ctx, call, self._settings.hold))
         return isinstance(answer, Done) and answer.error is None
 

@@ -6,7 +6,7 @@ No SQL of the record here, and no second writer.
 import logging
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -15,8 +15,8 @@ import aiosqlite
 
 from gateway.core.merkle import Tree, leaf_hash
 from gateway.errors import RecordError, StateError
-from gateway.schema import SIGNING_NAME, STEPS, TABLES, VERSION
-from gateway.store.folder import DIGEST, SIGNING, StateFolder
+from gateway.schema import STEPS, TABLES, VERSION
+from gateway.store.folder import DIGEST, SIGNING, StateFolder, missing
 
 T = TypeVar("T")
 log = logging.getLogger("wardgate.store")
@@ -80,10 +80,10 @@ def create_file(folder: StateFolder) -> None:
     os.close(os.open(folder.store, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
 
 
-def prepare(db: sqlite3.Connection, folder: StateFolder, lost: str = "") -> Tree:
+def prepare(db: sqlite3.Connection, folder: StateFolder, lost: Collection[str] = ()) -> Tree:
     """Set the connection up, make the tables where there are none, and return the tree as it stands.
 
-    The key that `lost` names is about to be exchanged, and need not be there.
+    The keys that `lost` names may be about to be exchanged, and need not be there.
 
     Raises `StateError` for a store of another gateway, key or version, `RecordError` for one whose end doesn't fit its
     head.
@@ -101,26 +101,27 @@ def prepare(db: sqlite3.Connection, folder: StateFolder, lost: str = "") -> Tree
     if version == 0:
         _create(db, folder)
     meta = dict(db.execute("SELECT name, value FROM meta").fetchall())
-    if meta.get("gateway") != folder.gateway_id or (lost != DIGEST and not folder.fits(DIGEST, meta.get("key", ""))):
+    foreign = meta.get("gateway") != folder.gateway_id
+    if foreign or (DIGEST not in lost and not folder.fits(DIGEST, meta.get("key", ""))):
+        if not foreign and DIGEST not in folder.keys:
+            raise StateError(missing(folder.path, DIGEST))
         raise StateError(f"the record `{folder.store}` belongs to another gateway")
     _signing(db, folder, meta.get("signing", ""), lost)
     tree = _tree(db)
     # A write that reaches the disk: a gateway starts only with a record that works.
-    db.execute("UPDATE head SET size = size WHERE one = 1")
+    # (SQLite leaves out an update that changes no byte, so this one always changes some.)
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('opened', hex(randomblob(16)))")
     return tree
 
 
-def _signing(db: sqlite3.Connection, folder: StateFolder, known: str, lost: str) -> None:
+def _signing(db: sqlite3.Connection, folder: StateFolder, known: str, lost: Collection[str]) -> None:
     """The key that signs checkpoints: made where there never was one, else the very one that the store knows."""
     if not known:
         if SIGNING not in folder.keys:
             folder.make(SIGNING)
         db.execute("INSERT INTO meta VALUES ('signing', ?)", (folder.mark(SIGNING),))
-    elif lost != SIGNING and not folder.fits(SIGNING, known):
-        raise StateError(
-            f"`{folder.path / SIGNING_NAME}` is gone or another one: put it back, or go on with a new one by "
-            "`wardgate record rotate signing --lost`"
-        )
+    elif SIGNING not in lost and not folder.fits(SIGNING, known):
+        raise StateError(missing(folder.path, SIGNING))
 
 
 def _create(db: sqlite3.Connection, folder: StateFolder) -> None:
@@ -183,7 +184,7 @@ def _tree(db: sqlite3.Connection) -> Tree:
         tree.root() != root
         or not gone
         or (last[0] if last else gone[0]) != size
-        or (last and leaf_hash(last[1]) != last[2])
+        or (last and (not isinstance(last[1], bytes) or leaf_hash(last[1]) != last[2]))
     ):
         raise RecordError("the record's end does not fit its head; `wardgate verify` tells more")
     return tree

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,9 +20,11 @@ from gateway.schema import ID_NAME, KEY_NAME, LOCK_NAME, OLD_KEYS_NAME, SIGNING_
 
 KEY_SIZE = 32
 DIGEST, SIGNING = "digest", "signing"  # the two keys: of keyed digests, and of checkpoints (an ed25519 seed)
+MARKS = {DIGEST: "key", SIGNING: "signing"}  # what the store calls its mark of each
 _NAMES = {DIGEST: KEY_NAME, SIGNING: SIGNING_NAME}
 _DRAFT = ".new"
 _NEXT = ".next"
+_HALF = ".draft"  # a file that is being written
 
 
 @dataclass(slots=True)
@@ -63,35 +66,49 @@ class StateFolder:
         _write_private(self.path / _NAMES[which], self.keys[which])
 
     def fits(self, which: str, known: str) -> bool:
-        """Whether the key is the one that the store was marked with; an exchange that was cut off is ended first."""
+        """Whether the key is the one that the store was marked with.
+
+        An exchange that was cut off is ended first; a store of before an exchange gets its key back from the old ones.
+        """
         if self.mark(which) == known:
             return True
-        with contextlib.suppress(FileNotFoundError):
-            following = _read_private(self.path / (_NAMES[which] + _NEXT))
-            if mark(following) == known:
-                self.adopt(which)
-                return True
+        for file in (self._next(which), self._old(which, known)):
+            with contextlib.suppress(FileNotFoundError):
+                if mark(_read_private(file)) == known:
+                    self._put(which, file)
+                    return True
         return False
 
-    def draft(self, which: str) -> str:
-        """Make the next key and lay it beside the present one; returns its mark, for the store."""
+    def draft(self, which: str) -> bytes:
+        """Make the next key, lay it beside the present one, and return it; it counts once the store has its mark."""
         made = secrets.token_bytes(KEY_SIZE)
-        _write_private(self.path / (_NAMES[which] + _NEXT), made)
-        return mark(made)
+        _write_private(self._next(which), made)
+        return made
 
     def adopt(self, which: str) -> None:
         """Let the next key take the place of the present one, which is kept in `old-keys`."""
-        file = self.path / _NAMES[which]
+        self._put(which, self._next(which))
+
+    def _put(self, which: str, source: Path) -> None:
+        """Keep the present key, and let the one in another file take its place."""
         if which in self.keys:
-            old = self.path / OLD_KEYS_NAME
-            old.mkdir(mode=0o700, exist_ok=True)
-            kept = old / f"{which}-{mark(self.keys[which])[:16]}"
+            kept = self._old(which, self.mark(which))
+            kept.parent.mkdir(mode=0o700, exist_ok=True)
+            _sync(self.path)
             if not kept.exists():
                 _write_private(kept, self.keys[which])
-        following = file.with_name(file.name + _NEXT)
-        self.keys[which] = _read_private(following)
-        following.replace(file)
-        _sync(self.path)
+        self.keys[which] = _read_private(source)
+        if source == self._next(which):
+            source.replace(self.path / _NAMES[which])
+            _sync(self.path)
+        else:
+            _write_private(self.path / _NAMES[which], self.keys[which])
+
+    def _next(self, which: str) -> Path:
+        return self.path / (_NAMES[which] + _NEXT)
+
+    def _old(self, which: str, known: str) -> Path:
+        return self.path / OLD_KEYS_NAME / f"{which}-{known[:16]}"
 
     def confirm(self) -> None:
         """The store was made: from now on a missing store is an error, not a beginning."""
@@ -115,21 +132,40 @@ class StateFolder:
         self.release()
 
 
+def missing(path: Path, which: str) -> str:
+    """What to do about a key that isn't there, or isn't the store's."""
+    return (
+        f"`{path / _NAMES[which]}` is gone or another one: put it back, or go on with a new one by "
+        f"`wardgate record rotate {which} --lost`"
+    )
+
+
 def mark(key: bytes) -> str:
     """What tells a key from another one, without telling the key."""
     return hmac.new(key, b"wardgate store", hashlib.sha256).hexdigest()
 
 
 def digest_keys(path: Path) -> tuple[bytes, ...]:
-    """The key of keyed digests that is in use, and the ones before it that were kept; for looking values up."""
+    """The key of keyed digests that is in use, the next one, and the ones before that were kept; for looking values up.
+
+    Raises `StateError` where one of them can't be read.
+    """
     old = sorted((path / OLD_KEYS_NAME).glob(f"{DIGEST}-*"))
-    return tuple(_read_private(file) for file in (path / KEY_NAME, *old) if file.exists())
+    files = (path / KEY_NAME, path / (KEY_NAME + _NEXT), *old)
+    return tuple(_read_private(file) for file in files if file.exists() and not file.name.endswith(_HALF))
 
 
-def hold(path: Path, lost: str = "") -> StateFolder:
+def key_files(path: Path) -> tuple[Path, ...]:
+    """The files of a state folder that hold keys: those in use, the next ones, and the old ones."""
+    used = [path / (name + more) for name in _NAMES.values() for more in ("", _NEXT)]
+    kept = sorted((path / OLD_KEYS_NAME).glob("*-*"))
+    return tuple(file for file in (*used, *kept) if file.is_file() and not file.name.endswith(_HALF))
+
+
+def hold(path: Path, lost: Collection[str] = ()) -> StateFolder:
     """Make or check the folder, lock it, and read or make the gateway's id and keys.
 
-    `lost` names a key that may be missing. Raises `StateError` if the folder isn't private, another gateway holds it,
+    `lost` names keys that may be missing. Raises `StateError` if the folder isn't private, another gateway holds it,
     or what is in it doesn't belong together.
     """
     _prepare(path)
@@ -137,9 +173,9 @@ def hold(path: Path, lost: str = "") -> StateFolder:
     try:
         gateway_id, fresh = _identity(path)
         keys = {which: key for which in _NAMES if (key := _key(path, which))}
-        if DIGEST not in keys and not fresh and lost != DIGEST:
-            gone = f"`{path / KEY_NAME}` is gone: put it back, or go on with a new one"
-            raise StateError(f"{gone} by `wardgate record rotate digest --lost`")
+        other = len(key_files(path)) > len(keys)  # the store's mark will tell whether one of them counts
+        if DIGEST not in keys and not (fresh or other or DIGEST in lost):
+            raise StateError(missing(path, DIGEST))
     except BaseException:
         os.close(lock)
         raise
@@ -224,7 +260,7 @@ def _read_private(file: Path) -> bytes:
 
 def _write_private(file: Path, content: bytes) -> None:
     """Make a file that is there whole or not at all; the lock keeps others from making it at the same time."""
-    draft = file.with_name(file.name + ".draft")
+    draft = file.with_name(file.name + _HALF)
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:

@@ -1,7 +1,8 @@
 """The store as a port: what the rooms need of whatever keeps the record. No database here, and no SQL.
 
-An implementation has to pass `tests/store/contract.py`. Changes and questions have names (`rows.py` makes them and
-reads the answers); what each means is said there, how it is done is the implementation's.
+An implementation has to pass `tests/store/contract.py` and `contract_tables.py`; one in memory does, beside that of
+SQLite. Changes and questions have names (`rows.py` makes them and reads the answers); what each means is said there,
+how it is done is the implementation's.
 """
 
 from collections.abc import Sequence
@@ -62,7 +63,8 @@ class Store(Protocol):
         """Make entries and changes durable together, all or nothing, and return when they are.
 
         False, with nothing written, if a change that must hit something hit nothing. Once begun it isn't interrupted by
-        cancellation. Raises `BusyError` when too much waits and `RecordError` when they can't be made durable.
+        cancellation. Raises `BusyError` when too much waits, `RecordError` when they can't be made durable or a key
+        that a change needs is taken (an error of this operation alone), `LookupError` for a change that has no meaning.
         """
 
     def queue(self, entry: Entry) -> None:
@@ -87,4 +89,4 @@ class Store(Protocol):
         """The leaf hashes of the records behind `after` up to `upto`, in order."""
 
     async def ask(self, question: Ask) -> Sequence[tuple[Value, ...]]:
-        """The rows that answer a question; see `rows.py`."""
+        """The rows that answer a question; see `rows.py`. Raises `LookupError` for one that has no meaning."""

@@ -16,6 +16,7 @@ from gateway.core.canon import canonical
 from gateway.core.merkle import Tree
 from gateway.core.model import Approval, ApprovalState, Call, Effect, Proof, Reason, Record, Requirement, Tier
 from gateway.core.record import decode, stamp, unstamp
+from gateway.errors import RecordError
 from gateway.store.port import Ask, Change, Store
 
 
@@ -115,7 +116,7 @@ def insert_handle(
         "handle.open",
         (
             *(handle_hash(handle), approval, first, call.principal.id, call.client.name, call.context.session),
-            *(call.method, call.exposed, call.digest, stamp(now), stamp(expires_at)),
+            *(call.method, call.told, call.digest, stamp(now), stamp(expires_at)),
         ),
     )
 
@@ -126,7 +127,7 @@ def use_handle(handle: str, call: Call, now: datetime) -> Change:
         "handle.use",
         (
             *(handle_hash(handle), call.principal.id, call.client.name, call.context.session),
-            *(call.method, call.exposed, call.digest, stamp(now)),
+            *(call.method, call.told, call.digest, stamp(now)),
         ),
     )
 
@@ -205,7 +206,7 @@ async def due_approvals(store: Store, now: datetime) -> list[Approval]:
 
 async def open_intents(store: Store, after: int, limit: int) -> list[tuple[int, Record]]:
     """Intents behind `after` that no outcome follows, oldest first."""
-    return [decode(_bytes(body)) for (body,) in await store.ask(Ask("record.open-intents", (after, limit)))]
+    return [_record(body) for (body,) in await store.ask(Ask("record.open-intents", (after, limit)))]
 
 
 async def first_open(store: Store, after: int, upto: int) -> int | None:
@@ -217,7 +218,7 @@ async def first_open(store: Store, after: int, upto: int) -> int | None:
 async def intents_since(store: Store, at: datetime, limit: int = 100_000) -> list[Record]:
     """The intents from a time on, oldest first: what rates and session counters are made of."""
     found = await store.ask(Ask("record.intents-since", (stamp(at), limit)))
-    return [decode(_bytes(body))[1] for (body,) in found][::-1]
+    return [_record(body)[1] for (body,) in found][::-1]
 
 
 async def has_ended(store: Store, call: str) -> bool:
@@ -268,6 +269,14 @@ def _ballots_text(ballots: Sequence[Ballot]) -> str:
 def _text(value: object) -> str:
     """A value that is stored as text, or as the bytes of one."""
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+def _record(body: object) -> tuple[int, Record]:
+    """A record and its number; raises `RecordError` where what is stored is none."""
+    try:
+        return decode(_bytes(body))
+    except ValueError as problem:
+        raise RecordError(f"the record is damaged: {problem}; `wardgate verify` tells more") from None
 
 
 def _bytes(value: object) -> bytes:

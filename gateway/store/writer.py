@@ -6,7 +6,7 @@ It never drops a row and never invents one; while it can't write, nothing new is
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -258,11 +258,11 @@ def _answer(operation: Operation, error: str) -> None:
 
 @asynccontextmanager
 async def open_store(
-    path: Path, limits: Limits | None = None, *, lost: str = "", connector: Connector = connect
+    path: Path, limits: Limits | None = None, *, lost: Collection[str] = (), connector: Connector = connect
 ) -> AsyncIterator[SqliteStore]:
     """Hold the state folder at `path`, open its record, and write until the block ends.
 
-    `lost` names a key that may be missing since it is about to be exchanged; `connector` opens the connections.
+    `lost` names keys that may be missing since they are about to be exchanged; `connector` opens the connections.
 
     Raises `StateError` if the folder or the store can't be this gateway's, `RecordError` if the record doesn't work.
     """
@@ -284,7 +284,7 @@ async def open_store(
 
 
 async def _open(
-    stack: AsyncExitStack, folder: StateFolder, limits: Limits, lost: str, connector: Connector
+    stack: AsyncExitStack, folder: StateFolder, limits: Limits, lost: Collection[str], connector: Connector
 ) -> SqliteStore:
     try:
         await anyio.to_thread.run_sync(create_file, folder)

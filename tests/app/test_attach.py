@@ -70,6 +70,13 @@ class FakeFace:
         return None
 
 
+class Blind:
+    """A screener that finds nothing."""
+
+    async def clean(self, value: Any, deadline: float) -> Any:
+        return value
+
+
 class House:
     """A gateway as far as the door needs it."""
 
@@ -77,6 +84,7 @@ class House:
         gateway = SimpleNamespace(call_timeout=1.0)
         self.settings = SimpleNamespace(limits=limits, gateway=gateway)
         self.face, self.store, self.clock, self.built = FakeFace(), Store(*saved), FakeClock(), 0
+        self.screener = Blind()
 
     def stdio_peer(self, named: str, user: str, session: str = "", connection: str = "") -> Peer:
         self.built += 1

@@ -1,4 +1,4 @@
-"""`log`, `explain` and `verify`: what they print, their exit codes, and how fast they start."""
+"""`log` and `verify`: what they print, their exit codes, and how fast they start."""
 
 import json
 import sqlite3
@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from gateway.approvals import Approvals
-from gateway.cli import explain, log, verify
+from gateway.cli import log, verify
 from gateway.core.model import Finding, Held, Kind, Proof
 from gateway.records import Records
 from gateway.schema import STORE_NAME
@@ -92,50 +92,6 @@ def test_a_log_in_which_nothing_fits_says_so(config: Path, capsys: pytest.Captur
     assert capsys.readouterr().out == "nothing is on the record that fits\n"
 
 
-def test_explain_tells_the_whole_story_of_an_approved_call(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert explain.run(["d_0000000007", "--config", str(config), "--json"]) == 0
-    (item,) = printed(capsys)["items"]
-    assert [record["kind"] for record in item["records"]] == ["approval", "approval", "intent", "outcome"]
-    assert (item["id"], item["outcome"], item["proof_of_approval"]["by"]) == ("d_0000000007", "ok", "os:bob")
-    assert [check["name"] for check in item["checks"]] == ["approval", "intent", "screen", "upstream"]
-    assert item["tree"]["size"] == 8
-    assert item["tree"]["index"] == 7
-    assert explain.run(["d_0000000007", "--config", str(config)]) == 0
-    said = capsys.readouterr().out
-    assert "approved by os:bob (proof local): fine" in said
-    assert item["tree"]["root"] in said
-
-
-def test_explain_names_the_rule_and_its_place(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert explain.run(["d_0000000002", "--config", str(config), "--json"]) == 0
-    (item,) = printed(capsys)["items"]
-    assert (item["rules"], item["rule_at"], item["detail"]) == (["a.b"], "a.toml:3", "why")
-    assert item["checks"] == [{"name": "decide", "result": "block (rule)", "us": 12}]
-    assert item["findings"] == [{"kind": "token", "place": "content[0].text"}]
-    assert explain.run(["d_0000000002", "--config", str(config)]) == 0
-    assert "a.b  a.toml:3" in capsys.readouterr().out
-
-
-def test_explain_knows_a_call_that_is_still_held(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert explain.run(["d_0000000008", "--config", str(config), "--json"]) == 0
-    (item,) = printed(capsys)["items"]
-    assert (item["id"], item["outcome"], item["proof_of_approval"]) == ("d_0000000008", "", None)
-    assert explain.run(["d_0000000008", "--config", str(config)]) == 0
-    assert "waiting" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    "given", ["d_ZZZZ", "d_0", "d_00000", "'; --"], ids=["unknown", "short", "ambiguous", "quoted"]
-)
-def test_explain_of_what_is_not_one_call_is_exit_code_1(
-    config: Path, capsys: pytest.CaptureFixture[str], given: str
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        explain.run([given, "--config", str(config)])
-    assert ended.value.code == 1
-    assert given in capsys.readouterr().err
-
-
 def test_verify_says_that_the_record_is_whole(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verify.run(["--config", str(config), "--json"]) == 0
     (item,) = printed(capsys)["items"]
@@ -161,7 +117,7 @@ def test_verify_of_an_edited_record_is_exit_code_1(tmp_path: Path, capsys: pytes
     assert printed(capsys)["items"][0]["first_bad"] == 1
 
 
-COMMANDS = {"log": (log.run, []), "explain": (explain.run, ["d_0000"]), "verify": (verify.run, [])}
+COMMANDS = {"log": (log.run, []), "verify": (verify.run, [])}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -187,8 +143,8 @@ def test_a_configuration_that_can_not_be_read_is_exit_code_1(tmp_path: Path, nam
 
 @pytest.mark.parametrize(
     ("name", "given"),
-    [("log", ["--limit", "0"]), ("log", ["--limit", "x"]), ("explain", []), ("verify", ["--all"])],
-    ids=["zero", "word", "no-id", "unknown"],
+    [("log", ["--limit", "0"]), ("log", ["--limit", "x"]), ("verify", ["--all"])],
+    ids=["zero", "word", "unknown"],
 )
 def test_wrong_options_are_exit_code_2(config: Path, name: str, given: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -200,8 +156,6 @@ def test_wrong_options_are_exit_code_2(config: Path, name: str, given: list[str]
 def test_a_command_imports_nothing_heavy(config: Path, name: str) -> None:
     heavy = "'mcp', 'anyio', 'asyncio', 'aiosqlite', 'cel', 'rich', 'typer', 'pydantic'"
     run = f"import gateway.cli.{name} as command, sys; command.run({[*COMMANDS[name][1], '--config', str(config)]!r})"
-    if name == "explain":
-        run = run.replace("d_0000", "d_0000000002")
     code = f"{run}; print([each for each in ({heavy}) if each in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.core.canon import canonical, keyed_digest
-from gateway.core.capture import MOST_LEAVES, Capture, without_media
+from gateway.core.capture import MOST_LEAVES, Capture, name_digest, without_media
 from gateway.core.model import (
     Decision,
     Effect,
@@ -115,3 +115,11 @@ def test_of_images_sound_and_files_the_length_is_kept() -> None:
         ],
         "structuredContent": {"data": "kept"},
     }
+
+
+def test_a_name_that_holds_a_secret_is_told_by_a_digest_that_nobody_else_can_make() -> None:
+    told = name_digest(KEY, "s3cret")
+    assert told == name_digest(KEY, "s3cret")
+    assert told not in (name_digest(KEY, "s3cret2"), name_digest(b"other", "s3cret"))
+    assert "s3cret" not in told
+    assert name_digest(KEY, "\udc00").startswith("[REDACTED:name:")

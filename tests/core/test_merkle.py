@@ -118,8 +118,41 @@ def test_there_is_no_proof_of_a_leaf_that_is_not_there() -> None:
         inclusion_proof(LEAVES, 8)
 
 
+# (index, size) -> audit path, as published with the reference implementation of certificate transparency
+INCLUSION = {
+    (0, 1): [],
+    (0, 2): ["96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7"],
+    (1, 2): ["6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"],
+    (2, 3): ["fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"],
+    (1, 5): [
+        "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+        "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+        "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
+    ],
+    (0, 8): [
+        "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+        "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+        "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
+    ],
+    (5, 8): [
+        "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
+        "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
+        "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+    ],
+}
+
+
+@pytest.mark.parametrize(("place", "proof"), INCLUSION.items())
+def test_inclusion_proofs_are_the_published_ones(place: tuple[int, int], proof: list[str]) -> None:
+    index, size = place
+    assert [node.hex() for node in inclusion_proof(LEAVES[:size], index)] == proof
+    published = [bytes.fromhex(node) for node in proof]
+    assert verify_inclusion(LEAVES[index], index, size, published, bytes.fromhex(ROOTS[size - 1]))
+
+
 # (old size, new size) -> proof, as published with the reference implementation of certificate transparency
 CONSISTENCY = {
+    (1, 1): [],
     (1, 8): [
         "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
         "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",

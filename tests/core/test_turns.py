@@ -8,6 +8,7 @@ from gateway.core.hooks import Happened, HookEvent
 from gateway.core.turns import (
     KEPT_EACH,
     KEPT_SESSION,
+    MOST_FLYING,
     MOST_OUTPUTS,
     MOST_PROMPTS,
     Session,
@@ -68,6 +69,22 @@ BEFORE, AFTER = tool(Happened.BEFORE_TOOL), tool(Happened.AFTER_TOOL)
 )
 def test_which_prompts_prove_something(events: tuple[HookEvent, ...], said: list[str]) -> None:
     assert play(*events) == said
+
+
+def test_of_tools_that_are_never_over_the_oldest_are_forgotten() -> None:
+    session = Session()
+    for number in range(MOST_FLYING + 1):
+        session.note(tool(Happened.BEFORE_TOOL, f"t{number}"))
+    assert len(session.flying) == MOST_FLYING
+    assert "t0" not in session.flying
+    assert f"t{MOST_FLYING}" in session.flying
+
+
+def test_a_prompt_without_an_id_of_the_clients_begins_a_turn_all_the_same() -> None:
+    session, turn = Session(), Turn("l_1")
+    session.enter(turn)
+    assert session.turn is session.of("") is turn
+    assert session.prompts == {}
 
 
 def test_each_output_is_listed_once_and_the_calls_are_linked() -> None:

@@ -141,6 +141,15 @@ def test_a_body_that_says_something_else_is_found_though_its_hashes_fit(body: by
     assert found.first_bad == 1
 
 
+def test_a_body_that_is_no_record_is_found_though_everything_fits() -> None:
+    rows, _ = stored(1)
+    body = rows[0][1].replace(b'"tool":"write_file"', b'"tool":null')
+    rows[0][1:3] = [body, leaf_hash(body)]
+    rows[0][3 + COLUMNS.index("tool")] = None
+    found = check(rows, sealed(rows))
+    assert (found.ok, found.first_bad) == (False, 1)
+
+
 def test_a_store_without_a_head_is_not_whole() -> None:
     rows, _ = stored(1)
     assert not check(rows, [None, None, None]).ok
@@ -183,6 +192,15 @@ def test_a_record_that_was_rewritten_whole_is_found_against_a_checkpoint(count: 
         assert found.first_bad == (before[-1] if before else 0) + 1
         assert f"note {after[0]}" in found.detail
     assert found.holds == (f"rows up to {before[-1]} are as note {before[-1]} says" if before else "")
+
+
+def test_what_a_later_checkpoint_says_does_not_heal_an_earlier_one() -> None:
+    rows, head = stored(4)
+    walk = Inspection(expected=deque([expected(rows, 1), Expected(2, b"x" * 32, "a forged note"), expected(rows, 4)]))
+    walk.rows([as_read(row) for row in rows])
+    found = walk.finish(*head)
+    assert (found.ok, found.first_bad, found.holds) == (False, 2, "rows up to 1 are as a note says")
+    assert "a forged note" in found.detail
 
 
 @given(st.integers(1, 9), st.data())

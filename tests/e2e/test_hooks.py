@@ -45,10 +45,7 @@ def tool(name: str, id: str, tool_name: str, given: Mapping[str, Any], **more: A
 
 def records(house: House, kind: str = "") -> list[dict[str, Any]]:
     """The bodies on the record, oldest first."""
-    (file,) = [
-        path for path in house.state.iterdir() if path.is_file() and path.read_bytes().startswith(b"SQLite format 3")
-    ]
-    with closing(sqlite3.connect(file)) as db:
+    with closing(sqlite3.connect(house.state / "record.db")) as db:
         bodies = [json.loads(body) for (body,) in db.execute("SELECT body FROM record ORDER BY seq")]
     return [body for body in bodies if kind in ("", body["kind"])]
 

@@ -1,8 +1,6 @@
 """No record, no call (promise R2): each way in which a store fails, what is refused and kept, and how it recovers."""
 
-import os
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -11,97 +9,13 @@ import pytest
 
 from gateway.errors import RecordError
 from gateway.schema import STORE_NAME
-from gateway.store import Change, Limits, SqliteStore, open_store
+from gateway.store import Change, Limits, open_store
 from gateway.store.batch import Batch
 from gateway.store.statements import CHANGES
 from tests.fakes import DEADLINE
+from tests.store.faults import FAULTS, Locked
 from tests.store.keep import AT_ONCE, Hang, an_entry, ids_on_disk, whole
 
-Break = Callable[[SqliteStore], Callable[[], object]]
-
-
-async def tell(store: SqliteStore, statement: str) -> None:
-    """Change a setting of the write connection."""
-    await store._writer.run(lambda db: db.execute(statement).fetchall())
-
-
-class Locked:
-    """Another process that holds the write lock."""
-
-    reason = "another process has locked it"
-
-    async def __call__(self, store: SqliteStore) -> None:
-        self.other = sqlite3.connect(store.folder.store, isolation_level=None)
-        self.other.execute("BEGIN IMMEDIATE")
-
-    async def mend(self, store: SqliteStore) -> None:
-        self.other.close()
-
-
-class Full:
-    """A disk without room for one more page."""
-
-    reason = "the disk is full"
-
-    async def __call__(self, store: SqliteStore) -> None:
-        pages = await store.read(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
-        await tell(store, f"PRAGMA max_page_count={pages}")
-
-    async def mend(self, store: SqliteStore) -> None:
-        await tell(store, "PRAGMA max_page_count=1000000")
-
-
-class ReadOnly:
-    """A store that can't be written."""
-
-    reason = "it is read-only"
-
-    async def __call__(self, store: SqliteStore) -> None:
-        await tell(store, "PRAGMA query_only=1")
-
-    async def mend(self, store: SqliteStore) -> None:
-        await tell(store, "PRAGMA query_only=0")
-
-
-class Moved:
-    """A file that is taken away."""
-
-    reason = "deleted"
-
-    async def __call__(self, store: SqliteStore) -> None:
-        os.rename(store.folder.store, store.folder.path / "away")
-
-    async def mend(self, store: SqliteStore) -> None:
-        os.rename(store.folder.path / "away", store.folder.store)
-
-
-class Swapped:
-    """Another file in the place of ours."""
-
-    reason = "replaced"
-
-    async def __call__(self, store: SqliteStore) -> None:
-        self.content = store.folder.store.read_bytes()
-        os.rename(store.folder.store, store.folder.path / "away")
-        store.folder.store.write_bytes(self.content)
-
-    async def mend(self, store: SqliteStore) -> None:
-        os.rename(store.folder.path / "away", store.folder.store)
-
-
-class LogGone:
-    """The write-ahead log is deleted: what is written there would be lost."""
-
-    reason = "deleted"
-
-    async def __call__(self, store: SqliteStore) -> None:
-        os.rename(f"{store.folder.store}-wal", store.folder.path / "away")
-
-    async def mend(self, store: SqliteStore) -> None:
-        os.rename(store.folder.path / "away", f"{store.folder.store}-wal")
-
-
-FAULTS = [Locked, Full, ReadOnly, Moved, Swapped, LogGone]
 BIG = "x" * 20_000
 
 
@@ -273,3 +187,32 @@ async def test_a_store_that_can_not_be_read_says_so(tmp_path: Path) -> None:
     async with open_store(tmp_path / "state", AT_ONCE) as store:
         with pytest.raises(RecordError, match="can't be read"):
             await store.read(lambda db: db.execute("SELECT * FROM nothing"))
+
+
+async def test_a_caller_that_is_cancelled_while_the_disk_hangs_waits_no_longer_than_the_writers_deadline(
+    tmp_path: Path,
+) -> None:
+    """Cancellation does not end the wait for a write that has begun; the writer's deadline does."""
+    told: list[str] = []
+
+    async def call() -> None:
+        try:
+            await store.append([an_entry(1)])
+        except RecordError as problem:
+            told.append(str(problem))
+
+    with anyio.fail_after(DEADLINE):
+        async with open_store(tmp_path / "state", Limits(linger=0.0, busy=0.0, deadline=0.05)) as store:
+            hang = Hang()
+            async with anyio.create_task_group() as disk:
+                disk.start_soon(store._writer.run, hang)
+                await hang.begun.wait()
+                async with anyio.create_task_group() as calls:
+                    calls.start_soon(call)
+                    await anyio.wait_all_tasks_blocked()
+                    calls.cancel_scope.cancel()
+                hang.let_go()  # only now: the disk still hung when the caller was told
+            await store.append([an_entry(2)])
+    assert len(told) == 1
+    assert "did not answer" in told[0]
+    assert ids_on_disk(tmp_path / "state") == ["d_0000000002"]

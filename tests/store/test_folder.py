@@ -7,7 +7,7 @@ import pytest
 
 from gateway import __version__
 from gateway.errors import StateError
-from gateway.store.folder import hold
+from gateway.store.folder import DIGEST, SIGNING, digest_keys, hold, key_files, mark
 
 
 def test_a_folder_is_made_private_with_an_id_and_a_key(tmp_path: Path) -> None:
@@ -116,3 +116,56 @@ def test_a_refusal_lets_go_of_the_lock(tmp_path: Path) -> None:
         hold(tmp_path / "state")
     (tmp_path / "state" / "key").write_bytes(key)
     hold(tmp_path / "state").release()
+
+
+def test_the_next_key_counts_once_the_store_is_marked_with_it_and_the_one_before_is_kept(tmp_path: Path) -> None:
+    confirmed(tmp_path / "state")
+    for which in (DIGEST, SIGNING):
+        with hold(tmp_path / "state") as folder:
+            if which == SIGNING:
+                folder.make(SIGNING)
+            before = folder.keys[which]
+            made = folder.draft(which)
+            assert folder.fits(which, mark(before))
+            assert folder.keys[which] == before
+            assert not folder.fits(which, mark(b"z" * 32))
+            assert folder.fits(which, mark(made))
+            assert folder.keys[which] == made
+        with hold(tmp_path / "state") as again:
+            assert again.keys[which] == made
+            assert not (tmp_path / "state" / f"{which}.next").exists()
+            assert again.fits(which, mark(before))  # a store of before the exchange gets its key back
+            assert again.keys[which] == before
+
+
+def test_keys_for_looking_values_up_are_the_present_one_the_next_one_and_the_old_ones(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    confirmed(state)
+    with hold(state) as folder:
+        first = folder.key
+        second = folder.draft(DIGEST)
+        assert set(digest_keys(state)) == {first, second}
+        folder.adopt(DIGEST)
+        third = folder.draft(DIGEST)
+        assert set(digest_keys(state)) == {first, second, third}
+        (state / "old-keys" / "digest-0.draft").touch()  # was being written when the power failed
+        assert set(digest_keys(state)) == {first, second, third}
+        assert len(key_files(state)) == 3
+        (state / "key").chmod(0o644)
+        with pytest.raises(StateError, match="chmod 600"):
+            digest_keys(state)
+
+
+def test_a_key_may_be_missing_where_it_is_said_to_be_lost_or_its_follower_lies_there(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    confirmed(state)
+    with hold(state) as folder:
+        made = folder.draft(DIGEST)
+    (state / "key").unlink()
+    with hold(state) as folder:
+        assert not folder.fits(DIGEST, mark(b"z" * 32))
+        assert folder.fits(DIGEST, mark(made))
+    (state / "key").unlink()
+    with pytest.raises(StateError, match="rotate digest --lost"):
+        hold(state)
+    hold(state, lost=(DIGEST,)).release()

@@ -287,6 +287,7 @@ async def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
         "DELETE FROM head",
         "DELETE FROM record WHERE seq = 2",
         "UPDATE record SET leaf = zeroblob(32) WHERE seq = 2",
+        "UPDATE record SET body = 'no bytes' WHERE seq = 2",
     ],
 )
 async def test_a_record_whose_end_does_not_fit_its_head_does_not_start(tmp_path: Path, edit: str) -> None:
@@ -295,3 +296,21 @@ async def test_a_record_whose_end_does_not_fit_its_head_does_not_start(tmp_path:
     with pytest.raises(RecordError, match="wardgate verify"):
         async with open_store(tmp_path / "state", AT_ONCE):
             pass
+
+
+async def test_a_clock_that_goes_back_changes_neither_order_nor_tree(tmp_path: Path) -> None:
+    async with open_store(tmp_path / "state", AT_ONCE) as store:
+        for number in (3, 1, 2):
+            await store.append([an_entry(number)])  # its number is its time, too
+    assert ids_on_disk(tmp_path / "state") == [f"d_{number:010d}" for number in (3, 1, 2)]
+    await whole(tmp_path / "state")
+
+
+async def test_used_counts_pages_that_hold_something(tmp_path: Path) -> None:
+    async with open_store(tmp_path / "state", AT_ONCE) as store:
+        before = await store.used()
+        await store.append([an_entry(1, detail="x" * 100_000)])
+        grown = await store.used()
+        await store.append((), [Change("record.prune", (1,))])
+        assert before + 90_000 < grown
+        assert await store.used() < before + 10_000

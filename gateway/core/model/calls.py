@@ -173,3 +173,13 @@ class Call:
     context: Context
     resume: Resume | None = None
     method: str = "tools/call"
+    alias: str = ""  # what is written down for `exposed`, where that holds a secret
+
+    @property
+    def told(self) -> str:
+        """`exposed` as it may be written down."""
+        return self.alias or self.exposed
+
+    def name_of(self, tool: Tool) -> str:
+        """The upstream's own name of what is called, as it may be written down."""
+        return self.alias or tool.ref.name

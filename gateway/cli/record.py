@@ -1,0 +1,171 @@
+"""`wardgate record find|rotate`: look for a value of which only a digest is kept; exchange a key."""
+
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, USAGE, fail, parser, print_json, state_dir
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from gateway.finding import Page
+    from gateway.rotation import Rotated
+
+LONGEST = 1 << 24  # bytes of a value
+FIND = """Look for a value of which the record keeps keyed digests only: whole arguments, their single values where a
+label says record "digest", whole results, prompts, secrets that were found. Reads the whole record, page by page."""
+ROTATE = "Exchange the key of digests, or the one that signs checkpoints. No gateway may run; the old key is kept."
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one of the two; exit code 2 for another word."""
+    actions = {"find": _find, "rotate": _rotate}
+    if argv and argv[0] in actions:
+        return actions[argv[0]](argv[1:])
+    options = parser("record", __doc__)
+    options.add_argument("action", choices=tuple(actions), help="each tells its options by `--help`")
+    options.parse_args(argv)
+    return FINE
+
+
+def _find(argv: Sequence[str]) -> int:
+    """Print the records that hold a value; exit codes 0, 1 no auditor, 2 wrong options, 3 no record or no key."""
+    options = parser("record find", FIND)
+    which = options.add_mutually_exclusive_group(required=True)
+    which.add_argument("--value", metavar="TEXT", help="the value; a shell keeps it in its history")
+    which.add_argument("--value-file", metavar="FILE", help="a file that holds it; `-` is standard input")
+    options.add_argument("--since", metavar="TIME", help="only from then on: a time, a date, or how long ago (`2h`)")
+    options.add_argument("--tool", metavar="TOOL", help="only rows with this tool")
+    options.add_argument("--limit", type=int, default=50, metavar="N", help="records at most (50; 1,000 is the most)")
+    options.add_argument("--after", type=int, metavar="CURSOR", help="go on after a page: what its `next` said")
+    given = options.parse_args(argv)
+    if not 1 <= given.limit <= 1_000:
+        options.error(f"--limit: expected 1 to 1,000, found `{given.limit}`")
+    value = given.value if given.value is not None else _read(given.value_file)
+    if not value:
+        options.error("an empty value can't be looked for")
+    state = state_dir(given.config)
+    page, lost = _looked_up(given, state, value)
+
+    from gateway.reading import log_item
+
+    if lost is not None:
+        print(f"wardgate: the key of rows up to {lost} is lost: no value can be found in them", file=sys.stderr)
+    if given.json:
+        rows = [{**log_item(found.row), "matched": list(found.places)} for found in page.found]
+        print_json(rows, str(page.next) if page.next is not None else None)
+    else:
+        _print(page)
+    return FINE
+
+
+def _looked_up(given: "Namespace", state: Path, value: str) -> "tuple[Page, int | None]":
+    from gateway.core.lookup import digests  # imported late: wrong options need none of it
+    from gateway.core.query import Query, moment
+    from gateway.errors import StateError
+    from gateway.finding import find, lost_up_to
+    from gateway.place import config_file
+    from gateway.reading import reading, viewer_in
+    from gateway.store.folder import digest_keys
+
+    try:
+        since = moment(given.since, datetime.now(UTC)) if given.since else None
+    except ValueError as problem:
+        fail(USAGE, f"--since: {problem}")
+    query = Query({"tool": given.tool} if given.tool else {}, since, before=given.after, limit=given.limit)
+    try:
+        with reading(state) as db:
+            if not viewer_in(config_file(given.config, os.environ), state).auditor:
+                fail(FINDINGS, "only auditors look for values: they may stand in anybody's records")
+            return find(db, digests(value, digest_keys(state)), query), lost_up_to(db)
+    except StateError as problem:
+        fail(UNREACHABLE, str(problem))
+    except ValueError as problem:
+        fail(FINDINGS, f"no record can hold this value: {problem}")
+
+
+def _read(name: str) -> str:
+    """The value in a file, without the line break at its end."""
+    try:
+        with open(0 if name == "-" else name, "rb", closefd=name != "-") as file:
+            data = file.read(LONGEST + 1)
+        if len(data) > LONGEST:
+            fail(FINDINGS, f"the value is over {LONGEST} bytes")
+        return data.decode("utf-8").removesuffix("\n")
+    except OSError as problem:
+        fail(FINDINGS, f"`{name}` can't be read: {problem.strerror}")
+    except UnicodeDecodeError:
+        fail(FINDINGS, f"`{name}` is not UTF-8")
+
+
+def _print(page: "Page") -> None:
+    from gateway.cli.common import aligned
+    from gateway.core.card import visible
+
+    cells = [
+        [
+            visible(cell) or "-"
+            for cell in (
+                str(seq),
+                f"{record.at:%Y-%m-%d %H:%M:%S}",
+                record.kind.value,
+                record.id,
+                record.principal,
+                f"{record.upstream}/{record.tool}" if record.tool else record.kind.value,
+                record.outcome,
+                ", ".join(places),
+            )
+        ]
+        for (seq, record), places in page.found
+    ]
+    print(aligned(cells) or "no record holds this value")
+    if page.next is not None:
+        print(f"there may be more: --after {page.next}")
+
+
+def _rotate(argv: Sequence[str]) -> int:
+    """Exchange one key; exit codes 0, 1 not done, 2 wrong options, 3 a gateway runs or there is no record."""
+    options = parser("record rotate", ROTATE)
+    options.add_argument(
+        "which", choices=("signing", "digest"), help="the key that signs checkpoints, or that of digests"
+    )
+    options.add_argument("--lost", action="store_true", help="the present key is gone, or another one")
+    given = options.parse_args(argv)
+    state = state_dir(given.config)
+
+    import anyio  # imported late: wrong options need none of it
+
+    from gateway.errors import GatewayError, LockedError, StateError
+    from gateway.schema import STORE_NAME
+
+    if not (state / STORE_NAME).is_file():
+        fail(UNREACHABLE, f"there is no record in `{state}`: no gateway has run with this state folder")
+    try:
+        done = anyio.run(_rotated, state, given.which, given.lost)
+    except LockedError as problem:
+        fail(UNREACHABLE, f"{problem}: stop it first, what it holds in memory is bound by the key")
+    except GatewayError as problem:
+        fail(UNREACHABLE if isinstance(problem, StateError) and not given.lost else FINDINGS, str(problem))
+    if given.json:
+        rows = {name: getattr(done, name) for name in ("which", "key", "before", "lost", "withdrawn")}
+        print_json([rows])
+        return FINE
+    print(f"a new {done.which} key counts from now on: {done.key}")
+    if done.withdrawn:
+        print(f"{done.withdrawn} open approvals were withdrawn: they were bound to their calls by the old key")
+    return FINE
+
+
+async def _rotated(state: Path, which: str, lost: bool) -> "Rotated":
+    from gateway.clock import SystemClock
+    from gateway.people import user_name
+    from gateway.rotation import rotate
+    from gateway.store import open_store
+    from gateway.store.folder import DIGEST, SIGNING
+
+    async with open_store(state, lost=(DIGEST, SIGNING) if lost else ()) as store:
+        return await rotate(store, SystemClock(), which, f"os:{user_name(os.getuid())}", lost=lost)

@@ -1,0 +1,62 @@
+"""What each reason says, in one sentence: the words of docs/reference.md, for people. No I/O here.
+
+A test holds the two together. None of this is for the model: its words are in `core/words.py`.
+"""
+
+from collections.abc import Mapping
+
+from gateway.core.model import Reason
+
+SENTENCES: Mapping[Reason, str] = {
+    Reason.RULE: "a rule matched and decided",
+    Reason.TIER_DEFAULT: "no rule spoke: reads are allowed, writes ask, everything else asks with proof `local`",
+    Reason.UNPROVEN: "`ask-unless-proven`, and nothing was proven (this version proves nothing yet: it asks)",
+    Reason.RATE_EXCEEDED: "an allow rule's rate is used up: a person is asked",
+    Reason.REVIEW_OVERDUE: "the file's `review_by` has passed: its allows above tier read ask",
+    Reason.RULE_ERROR: "a condition could not be evaluated",
+    Reason.ARGUMENTS_TOO_LARGE: "over 1 MiB, 2,000 values or 64-bit integers where a condition applies",
+    Reason.OBLIGATION_UNMET: "a duty of the decision that can't be discharged",
+    Reason.SELF_PROTECTION: "a value reaches the gateway's own files or a client's MCP settings",
+    Reason.UNKNOWN_TOOL: "nothing offers a tool of that name",
+    Reason.UNKNOWN_RESOURCE: "no upstream lists the URI or has a template for it, or several have",
+    Reason.UNKNOWN_PROMPT: "nothing offers a prompt of that name, or has what is to be completed",
+    Reason.UPSTREAM_DOWN: "the tool's server is not connected, or takes no calls",
+    Reason.INVALID_ARGUMENTS: "arguments that can't be taken",
+    Reason.METHOD_BLOCKED: "in the middle of the call its upstream asked for what no rule or `elicit` key lets through",
+    Reason.QUESTION_SHARED: "it asked on a connection that several clients share, or while no call ran",
+    Reason.QUESTION_UNFIT: "it asked for credentials, for nothing, or for a page that is not https",
+    Reason.CLIENT_UNABLE: "it asked for what the client did not declare, or could not answer",
+    Reason.TOO_MANY_ROUNDS: "it asked more often than `limits.rounds`",
+    Reason.QUESTION_EXPIRED: "nobody came back with answers in time, or the gateway that waited is gone",
+    Reason.APPROVED: "a person approved exactly this call",
+    Reason.APPROVAL_DENIED: "a person refused it",
+    Reason.APPROVAL_EXPIRED: "nobody answered in time",
+    Reason.APPROVAL_PENDING: "nobody has answered yet; the question stays open",
+    Reason.APPROVAL_VOID: "decided again, the call asks for more than was given, or its definition changed",
+    Reason.APPROVAL_USED: "another call used the approval",
+    Reason.HANDLE_INVALID: "a `requestState` that is unknown, used, expired or bound to another call",
+    Reason.BUSY: "a limit or a queue is full",
+    Reason.RECORD_FAILED: "the record can't be written",
+    Reason.CLIENT_GONE: "the caller went away before anything was sent",
+    Reason.SCANNER_FAILED: "arguments or output could not be screened",
+    Reason.SECRET_FOUND: "the label says `block`, and a secret was found in the output",
+    Reason.EXACT_SECRET: "a secret of the gateway's own could not be taken out of the output",
+    Reason.RESULT_INVALID: "the output can't stay valid against its schema once it is redacted",
+    Reason.UPSTREAM_ERROR: "the upstream answered with a protocol error",
+    Reason.UPSTREAM_LOST: "sent, then the connection was lost",
+    Reason.UPSTREAM_TIMEOUT: "sent, and not answered before the deadline",
+    Reason.CANCELLED: "the caller cancelled after it was sent",
+    Reason.GATEWAY_STOPPED: "a crash left the call open; closed at the next start",
+    Reason.INTERNAL: "something of the gateway's own broke",
+}
+
+
+def known(reason: str) -> Reason | None:
+    """The reason that a record names; None for one that this version doesn't know."""
+    return next((each for each in Reason if each.value == reason), None)
+
+
+def sentence(reason: str) -> str:
+    """The sentence of a reason as it stands in a record; empty for one that this version doesn't know."""
+    found = known(reason)
+    return SENTENCES.get(found, "") if found is not None else ""

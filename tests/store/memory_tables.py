@@ -1,0 +1,234 @@
+"""What the store in memory keeps, and what each change and question of `rows.py` means there: functions by name."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.core.merkle import Tree, leaf_hash
+from gateway.core.record import COLUMNS, seal
+from gateway.store.port import Entry, Value
+
+Row = dict[str, Any]
+Values = tuple[Value, ...]
+
+
+@dataclass
+class Kept:
+    """All that is durable."""
+
+    rows: dict[int, tuple[bytes, bytes, Row]] = field(default_factory=dict)  # seq -> body, leaf, copies
+    tree: Tree = field(default_factory=Tree)
+    pruned: Tree = field(default_factory=Tree)
+    approval: dict[Value, Row] = field(default_factory=dict)
+    handle: dict[Value, Row] = field(default_factory=dict)
+    connection: dict[Value, Row] = field(default_factory=dict)
+    meta: dict[Value, Value] = field(default_factory=dict)
+
+    def add(self, entry: Entry) -> None:
+        """Append one record."""
+        seq = self.tree.size + 1
+        body = seal(seq, entry.encoded)
+        leaf = leaf_hash(body)
+        self.tree.append(leaf)
+        self.rows[seq] = (body, leaf, dict(zip(COLUMNS, entry.columns, strict=True)))
+
+    def of_kind(self, kind: str) -> Iterator[tuple[int, bytes, Row]]:
+        """The records of one kind, oldest first."""
+        return ((seq, body, row) for seq, (body, _, row) in self.rows.items() if row["kind"] == kind)
+
+    def ended(self, call: Value) -> bool:
+        """Whether a call has its outcome."""
+        return any(row["id"] == call for _, _, row in self.of_kind("outcome"))
+
+
+class Taken(Exception):  # noqa: N818 - a key that is there already; it never leaves the store
+    """An insert found its key taken."""
+
+
+# How the changes are made: each tells whether it hit something.
+
+_OPENED = (
+    *("id", "state", "call", "principal", "client", "session", "upstream", "tool", "definition", "arguments_digest"),
+    *("created_at", "expires_at", "card"),
+)
+_UNDECIDED: Mapping[str, Value] = {
+    "told": 0,
+    "decided_by": "",
+    "decided_at": "",
+    "proof": "",
+    "note": "",
+    "ballots": "[]",
+}
+_HANDLE = (
+    *("hash", "approval", "call", "principal", "client", "session", "method", "exposed", "arguments_digest"),
+    *("created_at", "expires_at"),
+)
+_CONNECTION = ("id", "principal", "client", "session", "era", "handshake", "updated_at")
+_OPEN = ("waiting", "approved")
+_SETTLED = ("denied", "expired", "used", "withdrawn")
+
+
+def _insert(table: dict[Value, Row], columns: Sequence[str], values: Values, more: Mapping[str, Value]) -> bool:
+    if values[0] in table:
+        raise Taken
+    table[values[0]] = {**dict(zip(columns, values, strict=True)), **more}
+    return True
+
+
+def _open_approval(kept: Kept, *values: Value) -> bool:
+    *row, principal, since, limit = values
+    asked = sum(each["principal"] == principal and each["created_at"] > since for each in kept.approval.values())
+    return asked < int(limit) and _insert(kept.approval, _OPENED, tuple(row), _UNDECIDED)
+
+
+def _update(row: Row | None, fits: Callable[[Row], bool], **values: Value) -> bool:
+    if row is None or not fits(row):
+        return False
+    row.update(values)
+    return True
+
+
+def _move_approval(kept: Kept, *values: Value) -> bool:
+    *after, wanted, state, ballots = values
+    made = dict(zip(("state", "decided_by", "decided_at", "proof", "note", "ballots"), after, strict=True))
+    same = (state, ballots)
+    return _update(kept.approval.get(wanted), lambda row: (row["state"], row["ballots"]) == same, **made)
+
+
+def _tell(*states: str) -> Callable[[Kept, Value], bool]:
+    return lambda kept, wanted: _update(kept.approval.get(wanted), lambda row: row["state"] in states, told=1)
+
+
+def _tell_all(kept: Kept) -> bool:
+    found = [row for row in kept.approval.values() if row["state"] in _OPEN and not row["told"]]
+    for row in found:
+        row["told"] = 1
+    return bool(found)
+
+
+def _use_handle(kept: Kept, wanted: Value, *values: Value) -> bool:
+    *binding, now = values
+    names = ("principal", "client", "session", "method", "exposed", "arguments_digest")
+
+    def fits(row: Row) -> bool:
+        return not row["used"] and [row[name] for name in names] == binding and row["expires_at"] > now
+
+    return _update(kept.handle.get(wanted), fits, used=1)
+
+
+def _keep_connection(kept: Kept, *values: Value) -> bool:
+    kept.connection[values[0]] = dict(zip(_CONNECTION, values, strict=True))
+    return True
+
+
+def _set_meta(kept: Kept, name: Value, value: Value) -> bool:
+    kept.meta[name] = value
+    return True
+
+
+def _drop(table: dict[Any, Any], gone: Callable[[Any, Any], bool]) -> bool:
+    names = [name for name, row in table.items() if gone(name, row)]
+    for name in names:
+        del table[name]
+    return bool(names)
+
+
+def _advance(kept: Kept, size: int, frontier: bytes, root: bytes, before: int) -> bool:
+    tree = Tree.restore(size, frontier)
+    if kept.pruned.size != before or tree.root() != root:
+        return False
+    kept.pruned = tree
+    return True
+
+
+def _tidy_approvals(kept: Kept, before: Value) -> bool:
+    return _drop(kept.approval, lambda _, row: row["state"] in _SETTLED and row["expires_at"] < before)
+
+
+CHANGES: Mapping[str, Callable[..., bool]] = {
+    "approval.open": _open_approval,
+    "approval.move": _move_approval,
+    "approval.use": lambda kept, wanted, now: _update(
+        kept.approval.get(wanted), lambda row: row["state"] == "approved" and row["expires_at"] > now, state="used"
+    ),
+    "approval.tell": _tell("waiting", "approved", "denied"),
+    "approval.tell-waiting": _tell("waiting"),
+    "approval.tell-all": _tell_all,
+    "approval.attach": lambda kept, wanted: _update(kept.approval.get(wanted), lambda row: row["told"] == 1, told=0),
+    "handle.open": lambda kept, *values: _insert(kept.handle, _HANDLE, values, {"used": 0}),
+    "handle.use": _use_handle,
+    "connection.keep": _keep_connection,
+    "connection.forget": lambda kept, wanted: _drop(kept.connection, lambda name, _: name == wanted),
+    "meta.set": _set_meta,
+    "record.prune": lambda kept, upto: _drop(kept.rows, lambda seq, _: seq <= upto),
+    "pruned.advance": _advance,
+    "approval.tidy": _tidy_approvals,
+    "handle.tidy": lambda kept, before: _drop(kept.handle, lambda _, row: row["expires_at"] < before),
+    "connection.tidy": lambda kept, before: _drop(kept.connection, lambda _, row: row["updated_at"] < before),
+}
+
+
+# How the questions are answered.
+
+_SHOWN = (
+    *("id", "state", "call", "principal", "client", "session", "upstream", "tool", "definition", "arguments_digest"),
+    *("created_at", "expires_at", "told", "decided_by", "decided_at", "proof", "note", "card"),
+)
+_ASKED = ("arguments_digest", "principal", "client", "session")
+
+
+def _picked(rows: Sequence[Row], columns: Sequence[str]) -> list[Values]:
+    return [tuple(row[name] for name in columns) for row in rows]
+
+
+def _approvals(kept: Kept, fits: Callable[[Row], bool], by: str = "created_at") -> list[Values]:
+    return _picked(sorted(filter(fits, kept.approval.values()), key=lambda row: (row[by], row["id"])), _SHOWN)
+
+
+def _newest(kept: Kept, state: Value | None, limit: int) -> list[Values]:
+    return _approvals(kept, lambda row: state in (None, row["state"]))[::-1][:limit]
+
+
+def _told(kept: Kept, *values: Value) -> list[Values]:
+    *asked, now = values
+
+    def fits(row: Row) -> bool:
+        attaches = row["told"] and row["state"] in (*_OPEN, "denied") and row["expires_at"] > now
+        return attaches and [row[name] for name in _ASKED] == asked
+
+    return _approvals(kept, fits)
+
+
+def _open_intents(kept: Kept, after: int, upto: int | None = None) -> list[tuple[int, bytes]]:
+    return [
+        (seq, body)
+        for seq, body, row in kept.of_kind("intent")
+        if seq > after and (upto is None or seq <= upto) and not kept.ended(row["id"])
+    ]
+
+
+def _since(kept: Kept, at: Value, limit: int) -> Sequence[Values]:
+    return [(body,) for _, body, row in kept.of_kind("intent") if row["at"] >= at][::-1][:limit]
+
+
+def _by_key(table: Mapping[Value, Row], wanted: Value, *columns: str) -> list[Values]:
+    return _picked([table[wanted]] if wanted in table else [], columns)
+
+
+QUESTIONS: Mapping[str, Callable[..., Sequence[Values]]] = {
+    "approval.by-prefix": lambda kept, low, high: _approvals(kept, lambda row: low <= row["id"] < high, "id")[:2],
+    "approval.in-state": _newest,
+    "approval.newest": lambda kept, limit: _newest(kept, None, limit),
+    "approval.told": _told,
+    "approval.due": lambda kept, now: _approvals(kept, lambda row: row["state"] in _OPEN and row["expires_at"] <= now),
+    "approval.ballots": lambda kept, wanted: _by_key(kept.approval, wanted, "ballots"),
+    "handle.by-hash": lambda kept, wanted: _by_key(kept.handle, wanted, "approval", "call", "created_at"),
+    "handle.count": lambda kept, wanted: [(sum(row["approval"] == wanted for row in kept.handle.values()),)],
+    "connection.by-id": lambda kept, wanted: _by_key(kept.connection, wanted, *_CONNECTION),
+    "meta.get": lambda kept, name: [(kept.meta[name],)] if name in kept.meta else [],
+    "record.open-intents": lambda kept, after, limit: [(body,) for _, body in _open_intents(kept, after)][:limit],
+    "record.first-open": lambda kept, after, upto: [(seq,) for seq, _ in _open_intents(kept, after, upto)][:1],
+    "record.intents-since": _since,
+    "record.ended": lambda kept, call: [(1,)] if kept.ended(call) else [],
+    "pruned": lambda kept: [(kept.pruned.size, kept.pruned.frontier, kept.pruned.root())],
+}

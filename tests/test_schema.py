@@ -1,0 +1,185 @@
+"""Stores of before: brought forward with a copy beside them, left as they were if that fails, refused if newer."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gateway import schema
+from gateway.backup import back_up
+from gateway.core.merkle import Tree, leaf_hash
+from gateway.core.model import Kind
+from gateway.core.record import columns, encode, seal
+from gateway.errors import RecordError, StateError
+from gateway.records import Records
+from gateway.schema import STEPS, STORE_NAME, VERSION
+from gateway.store import open_store
+from gateway.store.folder import DIGEST, hold
+from gateway.verifying import verify_folder
+from tests.fakes import FakeClock, a_record
+from tests.store.keep import AT_ONCE, ids_on_disk, whole
+
+# As version 1 made its store: this text stays as it is, whatever the present version does.
+VERSION_1 = """
+CREATE TABLE record (
+    seq INTEGER PRIMARY KEY,
+    body BLOB NOT NULL,
+    leaf BLOB NOT NULL,
+    kind TEXT NOT NULL, id TEXT NOT NULL, at TEXT NOT NULL, principal TEXT NOT NULL, client TEXT NOT NULL,
+    session TEXT NOT NULL, upstream TEXT NOT NULL, tool TEXT NOT NULL, tier TEXT NOT NULL, verdict TEXT NOT NULL,
+    reason TEXT NOT NULL, outcome TEXT NOT NULL, approval TEXT NOT NULL
+);
+CREATE INDEX record_id ON record (id);
+CREATE INDEX record_session ON record (session, seq) WHERE session <> '';
+CREATE INDEX record_tool ON record (tool, seq) WHERE tool <> '';
+CREATE INDEX record_approval ON record (approval) WHERE approval <> '';
+CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, frontier BLOB NOT NULL,
+    root BLOB NOT NULL);
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE approval (
+    id TEXT PRIMARY KEY, state TEXT NOT NULL, call TEXT NOT NULL, principal TEXT NOT NULL, client TEXT NOT NULL,
+    session TEXT NOT NULL, upstream TEXT NOT NULL, tool TEXT NOT NULL, definition TEXT NOT NULL,
+    arguments_digest TEXT NOT NULL, created_at TEXT NOT NULL, expires_at TEXT NOT NULL,
+    told INTEGER NOT NULL DEFAULT 0, decided_by TEXT NOT NULL DEFAULT '', decided_at TEXT NOT NULL DEFAULT '',
+    proof TEXT NOT NULL DEFAULT '', note TEXT NOT NULL DEFAULT '', ballots TEXT NOT NULL DEFAULT '[]',
+    card BLOB NOT NULL
+);
+CREATE INDEX approval_state ON approval (state, expires_at);
+CREATE INDEX approval_call ON approval (call);
+CREATE INDEX approval_asked ON approval (principal, created_at);
+CREATE INDEX approval_told ON approval (arguments_digest) WHERE told = 1;
+CREATE TABLE handle (
+    hash BLOB PRIMARY KEY, approval TEXT NOT NULL, call TEXT NOT NULL, principal TEXT NOT NULL, client TEXT NOT NULL,
+    session TEXT NOT NULL, method TEXT NOT NULL, exposed TEXT NOT NULL, arguments_digest TEXT NOT NULL,
+    created_at TEXT NOT NULL, expires_at TEXT NOT NULL, used INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX handle_approval ON handle (approval);
+CREATE TABLE connection (
+    id TEXT PRIMARY KEY, principal TEXT NOT NULL, client TEXT NOT NULL, session TEXT NOT NULL, era TEXT NOT NULL,
+    handshake BLOB NOT NULL, updated_at TEXT NOT NULL
+) WITHOUT ROWID;
+PRAGMA user_version = 1;
+"""
+INSERT_1 = f"INSERT INTO record VALUES ({', '.join('?' * 16)})"
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A state folder with a store of version 1 that holds three records."""
+    state = tmp_path / "state"
+    with hold(state) as folder:
+        with closing(sqlite3.connect(folder.store, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.executescript(VERSION_1)
+            tree = Tree()
+            for seq in range(1, 4):
+                record = a_record(seq, Kind.OUTCOME, outcome="ok")
+                body = seal(seq, encode(record))
+                tree.append(leaf_hash(body))
+                db.execute(INSERT_1, (seq, body, leaf_hash(body), *columns(record)))
+            db.execute("INSERT INTO head VALUES (1, ?, ?, ?)", (tree.size, tree.frontier, tree.root()))
+            marks = (("gateway", folder.gateway_id), ("key", folder.mark(DIGEST)))
+            db.executemany("INSERT INTO meta VALUES (?, ?)", marks)
+        folder.store.chmod(0o600)
+        folder.confirm()
+    return state
+
+
+def shape(file: Path) -> dict[str, tuple[object, ...]]:
+    """The tables with their columns, and the indexes with what they hold, by name."""
+    with closing(sqlite3.connect(file)) as db:
+        names = db.execute("SELECT name, type, tbl_name FROM sqlite_master WHERE name NOT LIKE 'sqlite%'").fetchall()
+        return {
+            name: (
+                kind,
+                table,
+                *db.execute(f"PRAGMA {'table' if kind == 'table' else 'index'}_info({name})").fetchall(),
+            )
+            for name, kind, table in names
+        }
+
+
+def version(file: Path) -> int:
+    with closing(sqlite3.connect(file)) as db:
+        return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+async def test_a_store_of_version_1_is_brought_forward_with_a_copy_beside_it(old: Path, tmp_path: Path) -> None:
+    before, ids = shape(old / STORE_NAME), ids_on_disk(old)
+    async with open_store(old, AT_ONCE) as store:
+        assert store.size == 3
+        await Records(store, FakeClock()).append(a_record(9))
+    assert (await whole(old)).size == 4
+    async with open_store(tmp_path / "fresh", AT_ONCE):
+        pass
+    assert shape(old / STORE_NAME) == shape(tmp_path / "fresh" / STORE_NAME)
+    assert version(old / STORE_NAME) == VERSION
+    copy = old / f"{STORE_NAME}.v1.bak"
+    assert (version(copy), shape(copy), copy.stat().st_mode & 0o777) == (1, before, 0o600)
+    with closing(sqlite3.connect(copy)) as db:
+        assert [id for (id,) in db.execute("SELECT id FROM record ORDER BY seq")] == ids
+    async with open_store(old, AT_ONCE):
+        pass
+    assert version(old / STORE_NAME) == VERSION
+
+
+async def test_the_copy_is_a_store_that_can_be_put_back(old: Path) -> None:
+    async with open_store(old, AT_ONCE):
+        pass
+    shutil.copy2(old / f"{STORE_NAME}.v1.bak", old / STORE_NAME)
+    async with open_store(old, AT_ONCE) as store:
+        assert store.size == 3
+    await whole(old)
+
+
+@pytest.mark.parametrize("at", range(1, VERSION))
+async def test_a_step_that_fails_leaves_the_store_as_it_was(
+    old: Path, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = shape(old / STORE_NAME)
+    with monkeypatch.context() as patch:
+        patch.setitem(schema.STEPS, at, STEPS[at] + ";\nINSERT INTO nowhere VALUES (1)")
+        with pytest.raises(RecordError, match="can't be opened"):
+            async with open_store(old, AT_ONCE):
+                pytest.fail("it was opened")
+    assert (version(old / STORE_NAME), shape(old / STORE_NAME)) == (1, before)
+    async with open_store(old, AT_ONCE) as store:
+        assert store.size == 3
+    await whole(old)
+
+
+async def test_a_copy_that_can_not_be_made_leaves_the_store_as_it_was(old: Path) -> None:
+    (old / f"{STORE_NAME}.v1.bak.draft").mkdir()
+    before = shape(old / STORE_NAME)
+    with pytest.raises(RecordError):
+        async with open_store(old, AT_ONCE):
+            pytest.fail("it was opened")
+    assert (version(old / STORE_NAME), shape(old / STORE_NAME)) == (1, before)
+
+
+async def test_a_newer_store_is_refused_and_not_touched(old: Path) -> None:
+    with closing(sqlite3.connect(old / STORE_NAME)) as db:
+        db.execute(f"PRAGMA user_version={VERSION + 1}")
+    before = (old / STORE_NAME).read_bytes()
+    with pytest.raises(StateError, match="newer gateway"):
+        async with open_store(old, AT_ONCE):
+            pytest.fail("it was opened")
+    assert (old / STORE_NAME).read_bytes() == before
+    assert not (old / f"{STORE_NAME}.v{VERSION + 1}.bak").exists()
+
+
+@pytest.mark.parametrize("found", [1, VERSION + 1], ids=["older", "newer"])
+def test_a_store_of_another_version_is_not_said_to_be_whole_or_not(old: Path, tmp_path: Path, found: int) -> None:
+    with closing(sqlite3.connect(old / STORE_NAME)) as db:
+        db.execute(f"PRAGMA user_version={found}")
+    with pytest.raises(StateError, match=r"(older|newer) gateway"):
+        verify_folder(old)
+    with pytest.raises(StateError, match=r"(older|newer) gateway"):
+        back_up(old, tmp_path / "copy", keys=False)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_there_is_a_step_from_every_version_to_the_next() -> None:
+    assert sorted(STEPS) == list(range(1, VERSION))
