@@ -1,0 +1,430 @@
+"""No secret is at rest: a different one is planted on every surface, and then every file of the state folder is read.
+
+Promise R5. What is looked for is each secret as it is, in base64 (at each of its three beginnings), in hex, as JSON and
+as URLs write it, in the bytes of every file, journals included, and in every value of every table.
+"""
+
+import base64
+import json
+import sqlite3
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import anyio
+import pytest
+from mcp.client.client import Client
+from mcp.client.context import ClientRequestContext
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    CreateMessageRequestParams,
+    CreateMessageResult,
+    ElicitRequestFormParams,
+    ElicitResult,
+    PromptReference,
+    TextContent,
+)
+
+from tests.e2e.kit import ERAS, House, Wire, until, upstream_table, wire
+from tests.e2e.test_leaks import fake_token
+
+LEAKY = Path(__file__).parents[1] / "servers" / "leaky.py"
+RESULTS = (
+    *("text", "structured", "embedded", "blob", "link", "meta", "block_meta", "failed", "error", "error_data", "image"),
+    *("encoded", "allowed", "asked", "blocked"),
+)
+PLANTED = (  # at the upstream
+    *(f"result-{name}" for name in RESULTS),
+    *("tool-description", "tool-title", "tool-schema", "tool-name", "server-version", "instructions"),
+    *("progress", "notice", "notice-logger", "elicit", "elicit-title", "elicit-default", "sample", "sample-system"),
+    *("stderr", "stderr-last", "stdout-banner", "resource-name", "resource-listed", "template-listed"),
+    *("prompt-listed", "resource-text", "resource-blob", "prompt-description", "prompt-text", "completion"),
+)
+LABELS = """
+upstream = "leaky"
+owner = "alice@example.com"
+[[tool]]
+match = ["allowed"]
+effect = "write"
+inert = ["*"]
+record = "full"
+output = { secrets = "allow" }
+[[tool]]
+match = ["asked"]
+effect = "read"
+record = "full"
+output = { secrets = "ask" }
+[[tool]]
+match = ["blocked"]
+effect = "read"
+record = "full"
+output = { secrets = "block" }
+[[tool]]
+match = ["write"]
+effect = "write"
+inert = ["*"]
+[[tool]]
+match = ["echo"]
+effect = "write"
+inert = ["*"]
+[[tool]]
+match = "*"
+effect = "read"
+record = "full"
+[[rule]]
+id = "leaky.free"
+tools = ["allowed", "echo"]
+decide = "allow"
+[[rule]]
+id = "leaky.held"
+resources = "leak://held/*"
+decide = "ask"
+[[rule]]
+id = "leaky.asks"
+methods = ["sampling/createMessage"]
+decide = "allow"
+"""
+# Deprecated in the modern era, and still what legacy clients do.
+pytestmark = pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
+
+
+def forms(secret: str) -> Iterator[bytes]:
+    """The ways in which a secret may be written down."""
+    raw = secret.encode()
+    yield from (raw, raw.hex().encode(), raw.hex().upper().encode(), quote(secret, safe="").encode())
+    yield json.dumps(secret)[1:-1].encode()
+    for shift in range(3):
+        encoded = base64.b64encode(b"\0" * shift + raw)
+        yield encoded[4 if shift else 0 : -4]  # without the characters that what stands around it has a part in
+        yield base64.urlsafe_b64encode(b"\0" * shift + raw)[4 if shift else 0 : -4]
+
+
+def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Where something is stored below a folder: every file, and every value of every table in one."""
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file():
+            continue
+        data = path.read_bytes()
+        yield path.name, data
+        if data.startswith(b"SQLite format 3"):
+            with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+                yield from _values(path.name, db)
+
+
+def _values(name: str, db: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
+    for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        with suppress(sqlite3.OperationalError):  # a table of an index that is read through another one only
+            for row in db.execute(f'SELECT * FROM "{table}"'):
+                for value in row:
+                    data = value.encode() if isinstance(value, str) else value
+                    if isinstance(data, bytes):
+                        yield f"{name}: {table}: {data[:300]!r}", data
+
+
+def found(folder: Path, planted: Mapping[str, str]) -> Mapping[str, list[str]]:
+    """The secrets that are at rest, by the surface where they were planted, and where they are."""
+    everything = list(contents(folder))
+    assert any(name == "record.db" for name, _ in everything)
+    rest: dict[str, list[str]] = {}
+    for surface, secret in planted.items():
+        ways = {form for form in forms(secret) if len(form) > 8}
+        where = [name for name, data in everything if any(way in data for way in ways)]
+        if where:
+            rest[surface] = where
+    return rest
+
+
+def records(house: House, kind: str) -> list[dict[str, Any]]:
+    """The bodies of a kind on the record, oldest first."""
+    with closing(sqlite3.connect(house.state / "record.db")) as db:
+        found = db.execute("SELECT body FROM record WHERE kind = ? ORDER BY seq", (kind,)).fetchall()
+    return [json.loads(body) for (body,) in found]
+
+
+class Planted(dict[str, str]):
+    """The secrets of one test by surface; a new one for each that is asked for."""
+
+    def __missing__(self, surface: str) -> str:
+        made = self[surface] = fake_token()
+        return made
+
+
+@pytest.fixture
+def planted() -> Planted:
+    """Secrets, made up for one test."""
+    return Planted()
+
+
+@pytest.fixture
+def leaking(house: House, planted: Planted) -> House:
+    """A house before an upstream that leaks on every surface."""
+    plan = house.world / "secrets.json"
+    plan.write_text(json.dumps({surface: planted[surface] for surface in PLANTED}), encoding="utf-8")
+    more: dict[str, Any] = {"per": "client", "elicit": "form", "instructions": True}
+    table = upstream_table("leaky", [sys.executable, str(LEAKY), str(plan)], **more)
+    record = "[record]\nsearch = true\n"
+    return house.configure(
+        table, record, policies={"leaky": LABELS}, limits='hold = "100ms"', trust=["session", "prompt"]
+    )
+
+
+def test_a_secret_is_found_in_every_form(tmp_path: Path) -> None:
+    secret = fake_token()
+    for number, form in enumerate(forms(secret)):
+        place = tmp_path / f"{number}"
+        place.mkdir()
+        with closing(sqlite3.connect(place / "record.db")) as db:
+            db.execute("CREATE TABLE t (x)")
+            assert found(place, {"here": secret}) == {}
+            db.execute("INSERT INTO t VALUES (?)", (b"x" * 5_000 + form + b"y" * 5_000,))
+            db.commit()
+        assert "here" in found(place, {"here": secret}), form
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("era", ERAS)
+async def test_nothing_that_an_upstream_says_is_at_rest(era: str, leaking: House, planted: Planted) -> None:
+    async def person(context: ClientRequestContext, params: Any) -> ElicitResult:
+        assert isinstance(params, ElicitRequestFormParams)
+        return ElicitResult(action="accept", content={"x": planted["elicit-answer"]})
+
+    async def model(context: ClientRequestContext, params: CreateMessageRequestParams) -> CreateMessageResult:
+        said = TextContent(type="text", text=f"use {planted['sample-answer']}")
+        return CreateMessageResult(role="assistant", content=said, model="m")
+
+    async def hear(params: Any) -> None:
+        pass
+
+    callbacks = {"elicitation_callback": person, "sampling_callback": model, "logging_callback": hear}
+    async with leaking.client("shim", era, **callbacks) as client:
+        if era == "legacy":
+            await client.set_logging_level("debug")
+        listed = {tool.name for tool in (await client.list_tools()).tools}
+        assert "leaky__text" in listed
+        for name in (*RESULTS, "progress", "notice", "elicit", "sample", "crash"):
+            await outcome(client, f"leaky__{name}")
+        await until(lambda: leaking.outcomes("crash"))
+        await outcome(client, "leaky__text")  # where it is down, the refusal says why
+        await offered(client)
+    assert found(leaking.state, planted) == {}
+    assert (await leaking.run("verify")).code == 0
+    # What was planted really came by: it is on the record, redacted, also where it was allowed to pass.
+    recorded = {body["tool"]: json.dumps(body["result"]) for body in records(leaking, "outcome") if "result" in body}
+    assert set(RESULTS) <= recorded.keys()
+    assert {name for name in RESULTS if "[REDACTED:" not in recorded[name]} == {"image", "blob"}
+    assert {body["tool"] for body in records(leaking, "outcome") if "findings" in body} >= {*RESULTS} - {"image"}
+    assert await leaking.outcomes("allowed") == [("ok", "rule")]
+    for name in ("asked", "blocked"):
+        assert await leaking.outcomes(name) == [("ok", "secret-found")]
+    assert {body["extra"]["method"] for body in records(leaking, "question")} == {
+        "elicitation/create",
+        "sampling/createMessage",
+    }
+
+
+async def outcome(client: Client, tool: str, arguments: Mapping[str, Any] | None = None, **meta: Any) -> None:
+    """Call a tool, whatever comes of it."""
+    with suppress(MCPError):
+        await client.call_tool(tool, dict(arguments or {}), meta={"progressToken": 7, **meta})
+
+
+async def offered(client: Client) -> None:
+    """Ask for everything that is no tool."""
+    await client.list_resources()
+    await client.list_resource_templates()
+    await client.list_prompts()
+    for uri in ("leak://text", "leak://t/7"):
+        with suppress(MCPError):
+            await client.read_resource(uri)
+    with suppress(MCPError):
+        await client.get_prompt("leaky__hello")
+    with suppress(MCPError):
+        reference = PromptReference(type="ref/prompt", name="leaky__hello")
+        await client.complete(reference, {"name": "who", "value": "A"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("era", ERAS)
+async def test_nothing_that_a_client_says_is_at_rest(era: str, leaking: House, planted: Planted) -> None:
+    p = planted
+    async with wire(leaking) as pipes:
+        meta = await greet(pipes, era, p)
+        number = 0
+
+        async def ask(method: str, params: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+            nonlocal number
+            number += 1
+            given = {**params, "_meta": {**meta, **more}}
+            await pipes.put({"jsonrpc": "2.0", "id": number, "method": method, "params": given})
+            return await pipes.take()
+
+        arguments = {
+            "value": f"use {p['argument']}",
+            p["argument-key"]: 1,
+            "deep": [{"list": [p["argument-deep"]]}],
+            "encoded": base64.b64encode(f"key {p['argument-base64']} end".encode()).decode(),
+            "url": f"https://bob:{p['argument-url']}@git.corp.internal/x.git",
+            "escaped": json.dumps({"inner": json.dumps({"token": p["argument-escaped"]})}),
+        }
+        for tool in ("echo", "write", "text"):
+            await ask("tools/call", {"name": f"leaky__{tool}", "arguments": arguments})
+        protected = {"path": str(leaking.state / p["protected-path"])}
+        await ask("tools/call", {"name": "leaky__echo", "arguments": protected})
+        await ask("resources/read", {"uri": f"leak://held/{p['held-uri']}"})
+        odd = {
+            "dev.wardgate/session": f"work {p['session']}",
+            "dev.wardgate/prompt": f"do it with {p['meta-prompt']}",
+            "traceparent": f"00-{p['trace']}-01",
+            "tracestate": f"vendor={p['tracestate']}",
+            "claudecode/toolUseId": p["tool-use"],
+            "vendor/anything": {p["meta-key"]: p["meta"]},
+            "progressToken": p["progress-token"],
+        }
+        await ask("tools/call", {"name": "leaky__echo", "arguments": {}}, **odd)
+        await ask("tools/call", {"name": f"leaky__{p['unknown-tool']}", "arguments": {}})
+        await ask("tools/call", {"name": p["bare-tool"], "arguments": {}})
+        await ask("tools/call", {"name": f"leaky__{p['tool-name']}", "arguments": {}})
+        await ask("resources/read", {"uri": f"leak://t/{p['resource-uri']}"})
+        await ask("resources/read", {"uri": f"other://bob:{p['unknown-uri']}@x.example/"})
+        await ask("prompts/get", {"name": "leaky__hello", "arguments": {"who": p["prompt-argument"]}})
+        await ask("prompts/get", {"name": p["unknown-prompt"]})
+        by = {"type": "ref/prompt", "name": "leaky__hello"}
+        await ask("completion/complete", {"ref": by, "argument": {"name": "who", "value": p["completion-value"]}})
+        ref = {"type": "ref/resource", "uri": f"leak://t/{p['completion-uri']}"}
+        await ask("completion/complete", {"ref": ref, "argument": {"name": "id", "value": "1"}})
+        await ask(f"unknown/{p['method']}", {})
+        await pipes.put({"jsonrpc": "2.0", "id": p["request-id"], "method": "tools/list", "params": {"_meta": meta}})
+        await pipes.take()
+        gone = {"requestId": p["cancelled-id"], "reason": p["cancel-reason"]}
+        await pipes.put({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": gone})
+        await pipes.put(f'{{"no json": {p["garbage"]}'.encode())
+        await ask("tools/call", {"name": "leaky__text", "arguments": {}})
+    assert found(leaking.state, planted) == {}
+    assert (await leaking.run("verify")).code == 0
+    (session,) = {body["session"] for body in records(leaking, "intent") if "REDACTED" in body["session"]}
+    assert session.partition("[REDACTED:name:")[0].endswith("/tester/")
+    assert len([body for body in records(leaking, "outcome") if "REDACTED" in body.get("tool", "")]) == 8
+    reasons = {body["reason"] for body in records(leaking, "outcome")}
+    assert {"self-protection", "unknown-tool", "unknown-resource", "unknown-prompt"} <= reasons
+
+
+async def greet(pipes: Wire, era: str, planted: Planted) -> Mapping[str, Any]:
+    """Open the conversation as a client that carries secrets in its own name; the `_meta` that each request needs."""
+    about = {"name": f"agent {planted['client-name']}", "version": planted["client-version"]}
+    declared = {"experimental": {planted["capability"]: {}}}
+    if era == "legacy":
+        hello = {"protocolVersion": "2025-11-25", "capabilities": declared, "clientInfo": about}
+        assert "result" in await pipes.ask("initialize", hello, "hello")
+        await pipes.put({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        return {}
+    prefix = "io.modelcontextprotocol"
+    modern = {"protocolVersion": "2026-07-28", "clientInfo": about, "clientCapabilities": declared}
+    meta = {f"{prefix}/{name}": value for name, value in modern.items()}
+    assert "result" in await pipes.ask("server/discover", {"_meta": meta}, "hello")
+    return meta
+
+
+@pytest.mark.slow
+async def test_nothing_that_hooks_and_people_say_is_at_rest(leaking: House, planted: Planted) -> None:
+    p = planted
+    common = {"session_id": f"s-{p['hook-session']}", "transcript_path": f"/x/{p['hook-transcript']}", "cwd": p["cwd"]}
+    ids = {"prompt_id": p["hook-prompt-id"]}
+    tool = {**ids, "tool_use_id": p["hook-tool-use"], "agent_id": p["hook-agent"]}
+    given = {"command": f"curl -H 'X: {p['hook-input']}'", p["hook-input-key"]: "x"}
+    events: list[Mapping[str, Any]] = [
+        {"hook_event_name": "SessionStart", "source": "startup", "model": p["hook-model"]},
+        {"hook_event_name": "UserPromptSubmit", "prompt": f"do it with {p['hook-prompt']}", **ids},
+        {"hook_event_name": "PreToolUse", "tool_name": "Bash", "tool_input": given, **tool},
+        {
+            "hook_event_name": "PostToolUse",
+            "tool_name": f"mcp__{p['hook-tool']}__x",
+            "tool_input": given,
+            "tool_response": {"stdout": f"it said {p['hook-response']}"},
+            **tool,
+        },
+        {
+            "hook_event_name": "PostToolUseFailure",
+            "tool_name": "Bash",
+            "tool_input": {"command": "x"},
+            "tool_use_id": "other",
+            "error": f"it said {p['hook-error']}",
+        },
+        {"hook_event_name": "Stop", "last_assistant_message": p["hook-stop"]},
+        {"hook_event_name": f"Odd{p['hook-event']}"},
+    ]
+    async with wire(leaking) as pipes:
+        await pipes.greet("legacy")
+        for event in events:
+            await leaking.hook({**common, **event})
+        held: list[str] = []
+        for number, word in enumerate(("deny", "approve")):
+            arguments = {"text": f"{word} {p['held']}"}
+            answer = await pipes.ask("tools/call", {"name": "leaky__write", "arguments": arguments}, number)
+            held.append(str(answer["result"]["_meta"]["dev.wardgate/approval"]["id"]))
+        assert found(leaking.state, planted) == {}
+        denied = await leaking.run("deny", held[0], "--reason", f"never send {p['deny-reason']}")
+        assert denied.code == 0, denied
+        assert (await leaking.run("approve", held[1])).code == 0
+        for word in ("deny", "approve"):
+            arguments = {"text": f"{word} {p['held']}"}
+            await pipes.ask("tools/call", {"name": "leaky__write", "arguments": arguments}, word)
+        await leaking.run("approve", p["unknown-approval"])
+        await leaking.run("explain", p["unknown-id"])
+        await leaking.run("log", "--text", p["searched"])
+    assert found(leaking.state, planted) == {}
+    assert (await leaking.run("verify")).code == 0
+    first, second = records(leaking, "client-tool")
+    assert (first["tool"].startswith("[REDACTED:name:"), second["tool"]) == (True, "Bash")
+    assert first["session"] == second["session"]
+    (asked,) = records(leaking, "prompt")
+    assert "[REDACTED:" in asked["extra"]["text"]
+    assert first["turn"] == asked["id"]  # names that are told by digests still tie what belongs together
+    assert any("[REDACTED:" in body.get("detail", "") for body in records(leaking, "approval"))
+
+
+@pytest.mark.slow
+async def test_nothing_that_comes_over_http_is_at_rest(leaking: House, planted: Planted) -> None:
+    p = planted
+    async with leaking.serving():
+        token = await leaking.token()
+        lines = [
+            f"POST /mcp?key={p['query']} HTTP/1.1",
+            f"POST /{p['path']} HTTP/1.1",
+            f"GET /mcp/{p['upstream-path']} HTTP/1.1",
+        ]
+        odd = {
+            "Authorization": f"Bearer {p['bearer']}",
+            "Mcp-Session-Id": p["session-id"],
+            "traceparent": p["header-trace"],
+            "Cookie": f"a={p['cookie']}",
+            "User-Agent": p["user-agent"],
+            "X-Api-Key": p["api-key"],
+            "Origin": f"http://{p['origin']}.example",
+        }
+        for line in lines:
+            for more in ({}, {"Authorization": f"Bearer {token}"}):
+                await send(leaking.port, line, {**odd, **more})
+        with suppress(MCPError):
+            async with leaking.http_client("modern", token) as client:
+                await outcome(client, "leaky__text")
+        assert (await leaking.run("client", "revoke", "tester")).code == 0
+        p["token"] = token
+        p["token-secret"] = token.partition("_")[2]
+    assert found(leaking.state, planted) == {}
+
+
+async def send(port: int, line: str, headers: Mapping[str, str]) -> None:
+    """One request, as it is, and its whole answer."""
+    body = b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}'
+    named = {"Host": f"127.0.0.1:{port}", **headers, "Content-Type": "application/json", "Connection": "close"}
+    named |= {"Accept": "application/json, text/event-stream", "Content-Length": str(len(body))}
+    head = "\r\n".join([line, *(f"{name}: {value}" for name, value in named.items())])
+    with anyio.fail_after(20):
+        async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+            await stream.send(head.encode() + b"\r\n\r\n" + body)
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                while True:
+                    await stream.receive()
