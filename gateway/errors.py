@@ -9,7 +9,8 @@ WardgateError
     ├── RecordError      the record can't be written: no record, no call
     │   └── BusyError    a bounded queue is full; nothing was queued
     └── StateError       the state folder is foreign or has the wrong permissions
-        └── LockedError  another gateway holds it
+        ├── LockedError  another gateway holds it
+        └── UnreadableError  there is no record in it that this program can read
 """
 
 
@@ -59,3 +60,7 @@ class StateError(GatewayError):
 
 class LockedError(StateError):
     """Another gateway holds the state folder."""
+
+
+class UnreadableError(StateError):
+    """The record is not there, is no store, or was written by a newer gateway."""

@@ -14,7 +14,7 @@ from gateway import ids
 from gateway.core.model import Record
 from gateway.core.query import Query
 from gateway.core.record import COLUMNS, decode, stamp
-from gateway.errors import StateError
+from gateway.errors import StateError, UnreadableError
 from gateway.paging import SLACK as SLACK
 from gateway.paging import newest_bodies as newest_bodies
 from gateway.people import auditors as auditors_of
@@ -42,10 +42,6 @@ class Viewer(NamedTuple):
     def restriction(self) -> str:
         """The only principal whose records may be seen; empty: everybody's."""
         return "" if self.auditor else self.principal or NOBODY
-
-    def sees(self, told: "Story") -> bool:
-        """Whether all that is told is this viewer's to see."""
-        return self.auditor or all(row.record.principal == self.principal for row in told.rows)
 
 
 def viewer_of(state: Path, seen_as: str = "", auditors: Iterable[str] = ()) -> Viewer:
@@ -80,28 +76,28 @@ class Story(NamedTuple):
 
 @contextmanager
 def reading(state: Path) -> Iterator[sqlite3.Connection]:
-    """Open the record of a state folder to read; raises `StateError` if there is none or it can't be read."""
+    """Open the record of a state folder to read; raises `UnreadableError` if there is none or it can't be read."""
     file = state / STORE_NAME
     try:
         with closing(open_file(file)) as db:
             check_version(db, file)
             yield db
     except sqlite3.Error as problem:
-        raise StateError(f"the record `{file}` can't be read: {problem}") from None
+        raise UnreadableError(f"the record `{file}` can't be read: {problem}") from None
 
 
 def open_file(file: Path) -> sqlite3.Connection:
-    """A connection that can only read; raises `StateError` if there is no such file."""
+    """A connection that can only read; raises `UnreadableError` if there is no such file."""
     if not file.is_file():
-        raise StateError(f"there is no record at `{file}`: no gateway has run with this state folder")
+        raise UnreadableError(f"there is no record at `{file}`: no gateway has run with this state folder")
     return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY, isolation_level=None)
 
 
 def check_version(db: sqlite3.Connection, file: Path) -> None:
-    """Raise `StateError` for a record of a later version than this program knows."""
+    """Raise `UnreadableError` for a record of a later version than this program knows."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
-        raise StateError(f"the record `{file}` was written by a newer gateway (version {version})")
+        raise UnreadableError(f"the record `{file}` was written by a newer gateway (version {version})")
 
 
 def bodies_after(db: sqlite3.Connection, seq: int, limit: int) -> list[tuple[int, bytes]]:

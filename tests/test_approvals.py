@@ -16,6 +16,7 @@ from gateway.core.model import (
     ApprovalState,
     Call,
     Client,
+    Context,
     Decision,
     Held,
     Kind,
@@ -124,6 +125,18 @@ async def test_a_row_and_its_record_are_on_disk_before_the_first_notice(tmp_path
         assert record.arguments == SHOWN
         assert caller.notices == [f"waiting for approval {row.id}"]
         tasks.cancel_scope.cancel()
+
+
+async def test_the_record_of_a_row_tells_the_request_where_it_came_from_and_where_the_rule_stands(
+    tmp_path: Path,
+) -> None:
+    call = replace(a_call(), method="resources/read", context=Context("s1", trace="00-trace"))
+    async with a_desk(tmp_path) as desk:
+        await desk.approve(await desk.told(call))
+        opened, given = on_disk(desk.state)
+        for record in (opened, given):
+            assert (record.method, record.trace, record.places) == ("resources/read", "00-trace", ("files.toml:12",))
+            assert (record.known_by, record.claimed, record.era) == ("os-user", "claude-code 2.1", "modern")
 
 
 async def test_the_client_hears_every_ten_seconds_that_a_person_is_awaited(tmp_path: Path) -> None:

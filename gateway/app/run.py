@@ -91,6 +91,8 @@ async def serve(settings: Settings, early: EarlyEngine, *, on_demand: bool) -> N
                     gateway.face.drain()
                 await _let_go(attachments, gateway, told)
                 await web.end()
+                if not attachments.draining.is_set():  # else the next gateway announces itself there
+                    await _announcement(gateway).unlink(missing_ok=True)
                 doors.cancel_scope.cancel()
             tasks.cancel_scope.cancel()
 
@@ -125,11 +127,15 @@ def listen(settings: Settings, on_demand: bool) -> Iterator[socket.socket]:
         yield listener
 
 
+def _announcement(gateway: Gateway) -> anyio.Path:
+    return anyio.Path(gateway.settings.gateway.state / "gateway.json")
+
+
 async def _announce(gateway: Gateway, listener: socket.socket) -> None:
-    """Write down where the gateway listens, for commands and people."""
+    """Write down where the gateway listens, for commands and people, until it stops."""
     host, port = listener.getsockname()[:2]
     about = {"pid": os.getpid(), "version": __version__, "url": f"http://{host}:{port}/mcp"}
-    path = anyio.Path(gateway.settings.gateway.state / "gateway.json")
+    path = _announcement(gateway)
     await path.write_bytes(msgspec.json.encode(about))
     await path.chmod(0o600)
     log.info("wardgate %s listens on %s", __version__, about["url"])

@@ -5,7 +5,7 @@ It forwards nothing and waits for nobody; each settlement and its record are one
 
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 
 import anyio
@@ -161,6 +161,8 @@ class Desk:
             principal=row.principal,
             client=row.client,
             session=row.session,
+            **asdict(row.origin),
+            method=row.method,
             upstream=row.upstream,
             tool=row.tool,
             definition=row.definition,
@@ -168,6 +170,7 @@ class Desk:
             effect=row.effect.value,
             reason=row.reason.value,
             rules=(row.rule,) if row.rule else (),
+            places=(row.place,) if row.place else (),
             obligations=row.obligations,
             policy_revision=row.policy_revision,
             approval=row.id,

@@ -19,14 +19,13 @@ def run(argv: Sequence[str]) -> int:
     state = state_dir(given.config)
 
     from gateway.backup import back_up  # imported late: wrong options need none of it
-    from gateway.errors import StateError
-    from gateway.schema import STORE_NAME
+    from gateway.errors import StateError, UnreadableError
 
     target = Path(os.path.abspath(Path(given.folder).expanduser()))  # noqa: PTH100 - links are not to be followed
     try:
         found, keys = back_up(state, target, keys=given.keys)
     except StateError as problem:
-        fail(FINDINGS if (state / STORE_NAME).exists() else UNREACHABLE, str(problem))
+        fail(UNREACHABLE if isinstance(problem, UnreadableError) else FINDINGS, str(problem))
     except OSError as problem:
         fail(FINDINGS, f"`{target}` can't be made: {problem.strerror or problem}")
     if given.json:

@@ -34,7 +34,7 @@ def run(argv: Sequence[str]) -> int:
         from gateway.cli.proof import write_proof  # imported late, as all below: an option's error needs none of it
 
         return write_proof(state, given.config, given.proof, given.output)
-    from gateway.errors import StateError
+    from gateway.errors import StateError, UnreadableError
     from gateway.exporting import Undelivered
 
     try:
@@ -44,7 +44,7 @@ def run(argv: Sequence[str]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the end flushes into nothing
         fail(UNREACHABLE, str(problem))
     except StateError as problem:
-        fail(UNREACHABLE if not (state / "record.db").exists() else FINDINGS, str(problem))
+        fail(UNREACHABLE if isinstance(problem, UnreadableError) else FINDINGS, str(problem))
 
 
 def _options() -> argparse.ArgumentParser:

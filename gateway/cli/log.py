@@ -141,7 +141,7 @@ def _lines(rows: "Sequence[Row]") -> str:
 
     lines = []
     for seq, record in rows:
-        where = f"{record.upstream}/{record.tool}" if record.tool else record.kind.value
+        where = record.called or record.kind.value
         ended = record.outcome or str(record.extra.get("state", ""))
         at = f"{record.at:%Y-%m-%d %H:%M:%S}"
         cells = (str(seq), at, record.kind.value, record.id, record.client, where, record.verdict, ended, record.reason)

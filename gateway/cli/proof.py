@@ -10,12 +10,12 @@ from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, fail
 
 def write_proof(state: Path, config: str | None, prefix: str, output: str | None) -> int:
     """Write a bundle; exit codes 0, 1 unknown id or a record that can't prove itself, 3 no record."""
-    from gateway.errors import StateError  # imported late: wrong options need none of it
+    from gateway.errors import StateError, UnreadableError  # imported late: wrong options need none of it
 
     try:
         made = _bundle(state, config, prefix)
     except StateError as problem:
-        fail(UNREACHABLE if not (state / "record.db").exists() else FINDINGS, str(problem))
+        fail(UNREACHABLE if isinstance(problem, UnreadableError) else FINDINGS, str(problem))
     text = json.dumps(made, indent=1, ensure_ascii=False) + "\n"
     if not output:
         sys.stdout.write(text)

@@ -115,7 +115,7 @@ def _print(page: "Page") -> None:
                 record.kind.value,
                 record.id,
                 record.principal,
-                f"{record.upstream}/{record.tool}" if record.tool else record.kind.value,
+                record.called or record.kind.value,
                 record.outcome,
                 ", ".join(places),
             )
@@ -149,7 +149,7 @@ def _rotate(argv: Sequence[str]) -> int:
     except LockedError as problem:
         fail(UNREACHABLE, f"{problem}: stop it first, what it holds in memory is bound by the key")
     except GatewayError as problem:
-        fail(UNREACHABLE if isinstance(problem, StateError) and not given.lost else FINDINGS, str(problem))
+        fail(FINDINGS if isinstance(problem, StateError) and given.lost else UNREACHABLE, str(problem))
     if given.json:
         rows = {name: getattr(done, name) for name in ("which", "key", "before", "lost", "withdrawn")}
         print_json([rows])

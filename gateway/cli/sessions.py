@@ -61,4 +61,5 @@ def _line(item: dict[str, Any]) -> str:
     counts = ", ".join(f"{count} {name}" for name, count in sorted(item["outcomes"].items()))
     least = "" if item.get("whole", True) else "at least "
     who = f"{item['session']}  {item['principal']}  {item['client']}"
-    return visible(f"{who}  {least}{item['calls']} calls ({counts})  last {item['last_at']}")
+    calls = f"{item['calls']} calls" + (f" ({counts})" if counts else "")
+    return visible(f"{who}  {least}{calls}  last {item['last_at']}")

@@ -230,6 +230,7 @@ class Trail:
             transport=call.context.transport,
             era=call.context.era,
             trace=call.context.trace,
+            method=call.recorded_method,
             upstream=tool.ref.upstream if tool else "",
             tool=call.name_of(tool) if tool else call.told[:128],
             definition=tool.digest if tool else "",

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from gateway.core.model import Approval, ApprovalState, Call, Decision, Proof, Requirement, Tier, Tool
+from gateway.core.model import Approval, ApprovalState, Call, Decision, Origin, Proof, Requirement, Tier, Tool
 from gateway.core.record import stamp
 
 
@@ -104,16 +104,34 @@ def open_approval(new_id: str, call: Call, tool: Tool, decision: Decision, shown
         policy_revision=decision.policy_revision,
         created_at=now,
         expires_at=now + requirement.timeout,
+        method=call.recorded_method,
+        origin=_origin(call, tool),
+        place=decision.places[0] if decision.places else "",
+    )
+
+
+def _origin(call: Call, tool: Tool) -> Origin:
+    return Origin(
+        known_by=call.principal.known_by,
+        claimed=call.client.claimed,
+        transport=call.context.transport,
+        era=call.context.era,
+        trace=call.context.trace,
+        owner=tool.owner.business if tool.owner else "",
+        acts_as=tool.acts_as,
     )
 
 
 def covers(approval: Approval, call: Call, tool: Tool) -> bool:
-    """Whether a row is bound to exactly this call: who, from where, which definition, which arguments."""
+    """Whether a row is bound to exactly this call: who, from where, which request, which definition and
+    arguments.
+    """
     return (
         approval.principal == call.principal.id
         and approval.client == call.client.name
         and approval.session == call.context.session
         and approval.upstream == tool.ref.upstream
+        and approval.method == call.recorded_method
         and approval.tool == call.name_of(tool)
         and approval.exposed == call.told
         and approval.definition == tool.digest

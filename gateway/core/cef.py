@@ -70,7 +70,7 @@ def event_class(record: Record) -> str:
 def line(gateway: str, seq: int, record: Record, version: str) -> str:
     """One record as a line without its end; `version` is that of the program that writes it."""
     kind = event_class(record)
-    name = f"{record.kind.value} of {record.upstream}/{record.tool}" if record.tool else kind.replace(":", " ")
+    name = f"{record.kind.value} of {record.called}" if record.tool else kind.replace(":", " ")
     header = [version, kind, name, str(severity(record))]
     extension = [f"{key}={escape(value)}" for key, value in _values(gateway, seq, record) if value]
     return OPENING + "|".join(escape_header(part) for part in header) + "|" + " ".join(extension)
@@ -121,6 +121,7 @@ def _values(gateway: str, seq: int, record: Record) -> list[tuple[str, str]]:
         ("suser", record.principal),
         ("sproc", record.client),
         ("destinationServiceName", record.upstream),
+        ("requestMethod", record.method),
         ("act", record.verdict),
         ("outcome", record.outcome),
         ("reason", record.reason),

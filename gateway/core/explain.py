@@ -105,6 +105,7 @@ def _who(record: Record) -> str:
 
 def _what(record: Record) -> str:
     said = {
+        "request": record.method,
         "effect": record.effect,
         "tier": record.tier,
         "definition": record.definition[:12],

@@ -15,11 +15,12 @@ from typing import Any
 import msgspec
 
 from gateway.core.cef import event_class, severity
-from gateway.core.model import COMPLETION, Kind, Outcome, Reason, Record, Release
+from gateway.core.model import CALL_TOOL, Kind, Outcome, Reason, Record, Release
 
 Attribute = str | int | tuple[str, ...]
 MODERN_PROTOCOL = "2026-07-28"  # what the era `modern` speaks; of a legacy session the record doesn't hold the version
 TOOL_ERROR = "tool_error"
+GET_PROMPT = "prompts/get"
 _TOLD = (
     *("id", "principal", "client", "session", "upstream", "tool", "tier", "effect", "verdict", "reason", "rules"),
     *("obligations", "policy_revision", "approval", "outcome", "release"),
@@ -27,7 +28,6 @@ _TOLD = (
 _TRACE = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL
 )
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.")
 _OF_THE_WIRE = frozenset(  # of an outcome `error`: what it was, where it wasn't the tool that said so
     {
         Reason.UPSTREAM_ERROR,
@@ -89,7 +89,7 @@ class Note:
 def note_of(gateway: str, seq: int, record: Record, *, content: bool = False) -> Note:
     """The log record of one record. `log.record.uid` is what a receiver can tell doubles by."""
     what = event_class(record)
-    where = f"{record.upstream}/{record.tool}" if record.tool else record.id
+    where = record.called or record.id
     why = f" ({record.reason})" if record.reason else ""
     attributes: dict[str, Attribute] = {"log.record.uid": f"{gateway}/{seq}", "wardgate.seq": seq}
     attributes |= {"wardgate.kind": record.kind.value, **_about(record), **(_content(record) if content else {})}
@@ -153,22 +153,19 @@ def _derived(what: str, gateway: str, call: str, size: int) -> bytes:
 
 
 def _method(record: Record) -> tuple[str, str]:
-    """The request that a call was, and its target. The record holds no method: what is called tells it, but for
-    prompts, which look like tools.
-    """
-    if record.tool == COMPLETION:
-        return COMPLETION, ""
-    if _URI.match(record.tool):
-        return "resources/read", ""  # a URI is no word of few: it stands in an attribute
-    return "tools/call", record.tool
+    """The request that a call was, and its target where that is a word of few: a URI stands in an attribute."""
+    method = record.method or CALL_TOOL
+    return method, record.tool if method in (CALL_TOOL, GET_PROMPT) else ""
 
 
 def _protocol(record: Record, method: str) -> dict[str, Attribute]:
     found: dict[str, Attribute] = {}
-    if method == "tools/call":
+    if method == CALL_TOOL:
         found |= {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": record.tool}
         found |= {"gen_ai.tool.call.id": record.tool_use} if record.tool_use else {}
-    elif method == "resources/read":
+    elif method == GET_PROMPT:
+        found["gen_ai.prompt.name"] = record.tool
+    elif method.startswith("resources/"):
         found["mcp.resource.uri"] = record.tool
     if record.session:
         found["mcp.session.id"] = record.session

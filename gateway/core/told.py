@@ -207,7 +207,18 @@ def item(telling: Telling) -> dict[str, Any]:
     """What `explain --json` says beside the item of the log (`policy.md`, and more keys than stand there)."""
     seq, record = telling.main
     grounds, before, covered = telling.grounds, telling.before, telling.checkpoint
-    names = ("known_by", "claimed", "transport", "era", "definition", "owner", "acts_as", "arguments_digest")
+    names = (
+        "known_by",
+        "claimed",
+        "transport",
+        "era",
+        "method",
+        "trace",
+        "definition",
+        "owner",
+        "acts_as",
+        "arguments_digest",
+    )
     return {
         "id": telling.id,
         "ended": ended(telling),

@@ -5,7 +5,7 @@ Builds them by name with their values and reads the answers; decides nothing, an
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ import msgspec
 from gateway.core.approval import Ballot
 from gateway.core.canon import canonical
 from gateway.core.merkle import Tree
-from gateway.core.model import Approval, ApprovalState, Call, Effect, Proof, Reason, Record, Requirement, Tier
+from gateway.core.model import Approval, ApprovalState, Call, Effect, Origin, Proof, Reason, Record, Requirement, Tier
 from gateway.core.record import decode, stamp, unstamp
 from gateway.errors import RecordError
 from gateway.store.port import Ask, Change, Store
@@ -58,6 +58,9 @@ def insert_approval(row: Approval, *, limit: int) -> Change:
         "timeout_us": asked.timeout // timedelta(microseconds=1),
         "obligations": row.obligations,
         "policy_revision": row.policy_revision,
+        "method": row.method,
+        "origin": asdict(row.origin),
+        "place": row.place,
     }
     identity = (row.id, row.state.value, row.call, row.principal, row.client, row.session, row.upstream, row.tool)
     binding = (row.definition, row.arguments_digest, stamp(row.created_at), stamp(row.expires_at), canonical(card))
@@ -317,4 +320,7 @@ def _approval(row: Sequence[Any]) -> Approval:
         decided_at=unstamp(row[14]) if row[14] else None,
         proof=Proof[row[15].upper()] if row[15] else None,
         note=row[16],
+        method=card.get("method", ""),  # a row of an earlier gateway's has none of these
+        origin=msgspec.convert(card.get("origin", {}), Origin),
+        place=card.get("place", ""),
     )

@@ -60,6 +60,15 @@ def test_people_get_a_line_for_each(recorded: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == "no session yet\n"
 
 
+def test_a_session_in_which_nothing_was_called_has_no_list_of_outcomes(
+    recorded: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle = {"session": "s9", "principal": "os:alice", "client": "x", "calls": 0, "outcomes": {}, "last_at": "now"}
+    monkeypatch.setattr(sessions, "ask", lambda config, op: {"ok": True, "items": [idle]})
+    assert sessions.run(["--config", str(recorded)]) == 0
+    assert capsys.readouterr().out == "s9  os:alice  x  0 calls  last now\n"
+
+
 def test_a_gateway_that_runs_is_asked_first(
     recorded: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

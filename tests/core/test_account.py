@@ -30,3 +30,8 @@ def test_what_is_called_by_a_name_that_holds_a_secret_is_told_by_its_alias() -> 
         assert record.tool == "[REDACTED:name:0]"
     assert a_trail(a_call()).intent(NOON).tool == a_call().exposed
     assert a_trail(a_call(), Facts(now=NOON, tool=a_tool("write_file"))).intent(NOON).tool == "write_file"
+
+
+def test_the_request_is_told_where_it_is_no_call_of_a_tool() -> None:
+    assert a_trail(a_call()).intent(NOON).method == ""
+    assert a_trail(replace(a_call(), method="resources/read")).intent(NOON).method == "resources/read"

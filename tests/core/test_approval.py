@@ -31,6 +31,8 @@ from gateway.core.model import (
     Effect,
     Obligation,
     ObligationKind,
+    Origin,
+    Owner,
     Principal,
     Proof,
     Reason,
@@ -88,6 +90,18 @@ def test_a_row_holds_what_it_is_bound_to() -> None:
     assert (row.rule, row.reason, row.state) == ("files.writes", Reason.RULE, ApprovalState.WAITING)
 
 
+def test_a_row_tells_the_request_where_it_came_from_and_where_the_rule_stands() -> None:
+    call = replace(a_call(), method="prompts/get", context=Context("s1", "http", "legacy", "00-trace"))
+    tool = replace(a_tool(), owner=Owner("ada", "bob"), acts_as="human alice")
+    row = open_approval("a_1", call, tool, an_ask(), {}, NOON)
+    assert (row.method, row.place) == ("prompts/get", "files.toml:12")
+    assert row.origin == Origin(
+        "os-user", "claude-code 2.1", "http", "legacy", "00-trace", owner="ada", acts_as="human alice"
+    )
+    assert a_row().origin.owner == ""
+    assert a_row().method == ""
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -95,9 +109,10 @@ def test_a_row_holds_what_it_is_bound_to() -> None:
         replace(a_call(), client=Client("cursor")),
         replace(a_call(), context=Context("s2")),
         replace(a_call(), exposed="files__other"),
+        replace(a_call(), method="resources/subscribe"),
         a_call(path="b.txt"),
     ],
-    ids=["principal", "client", "session", "exposed", "arguments"],
+    ids=["principal", "client", "session", "exposed", "request", "arguments"],
 )
 def test_a_row_covers_no_other_call(other: object) -> None:
     assert not covers(a_row(), other, a_tool())  # type: ignore[arg-type]  # the parameter is of mixed provenance
@@ -115,6 +130,10 @@ def test_a_row_covers_no_other_tool(tool: object) -> None:
 def test_arguments_that_are_not_shown_leave_an_empty_card() -> None:
     row = open_approval("a_1", a_call(), a_tool(), replace(an_ask(), rules=()), None, NOON)
     assert (row.arguments, row.rule) == ({}, "")
+
+
+def test_a_row_of_no_rule_names_no_place() -> None:
+    assert open_approval("a_1", a_call(), a_tool(), replace(an_ask(), places=()), {}, NOON).place == ""
 
 
 def test_a_high_call_never_asks_for_less_than_local() -> None:

@@ -21,6 +21,7 @@ KEYS = {
     "client": "sproc",
     "session": "cs2",
     "upstream": "destinationServiceName",
+    "method": "requestMethod",
     "tool": "cs1",
     "reason": "reason",
     "approval": "cs4",

@@ -208,6 +208,14 @@ def test_a_consistency_proof_is_the_defined_one_and_proves_only_what_is_true(
         assert not verify_consistency(before, after, [*proof[:at], b"x" * 32, *proof[at + 1 :]])
 
 
+def test_each_small_tree_is_proven_to_continue_each_smaller_one() -> None:
+    leaves = [leaf_hash(bytes([number])) for number in range(17)]
+    for new in range(2, len(leaves) + 1):
+        for old in range(1, new):
+            proof = part(leaves[:new], old).consistency()
+            assert verify_consistency((old, naive(leaves[:old])), (new, naive(leaves[:new])), proof), (old, new)
+
+
 def test_a_tree_is_consistent_with_itself_and_nothing_with_what_is_larger() -> None:
     root = root_of(LEAVES)
     assert verify_consistency((8, root), (8, root), [])

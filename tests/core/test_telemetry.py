@@ -109,14 +109,21 @@ def test_a_failure_has_a_sort(end: Record, error: str) -> None:
     assert span.attributes.get("error.type", "") == error
 
 
-def test_what_is_called_tells_the_method() -> None:
-    read = span_of("feed", [an_end(tool="file:///a b.txt", transport="http", era="legacy", session="")])
+def test_the_request_names_the_span_and_what_it_is_of() -> None:
+    read = span_of(
+        "feed", [an_end(method="resources/read", tool="file:///a b.txt", transport="http", era="legacy", session="")]
+    )
     assert read.name == "resources/read"
     assert read.attributes["mcp.resource.uri"] == "file:///a b.txt"
     assert read.attributes["network.transport"] == "tcp"
     assert not {"gen_ai.tool.name", "mcp.session.id", "mcp.protocol.version"} & set(read.attributes)
-    completed = span_of("feed", [an_end(tool="completion/complete", transport="")])
+    completed = span_of("feed", [an_end(method="completion/complete", tool="completion/complete", transport="")])
     assert (completed.name, "gen_ai.tool.name" in completed.attributes) == ("completion/complete", False)
+    prompt = span_of("feed", [an_end(method="prompts/get", tool="greet")])
+    assert (prompt.name, prompt.attributes["gen_ai.prompt.name"]) == ("prompts/get greet", "greet")
+    assert "gen_ai.tool.name" not in prompt.attributes
+    assert span_of("feed", [an_end(method="resources/subscribe", tool="x://y")]).name == "resources/subscribe"
+    assert span_of("feed", [an_end(tool="x:y")]).name == "tools/call x:y"
     assert span_of("feed", [an_end(tool="")]).name == "tools/call"
 
 
@@ -169,3 +176,5 @@ def test_a_record_of_no_call_is_a_note_of_no_trace() -> None:
     note = note_of("feed", 3, Record(Kind.SIGNAL, "l_1", NOON, detail="x"))
     assert (note.place, note.name, note.severity, note.text) == (None, "wardgate.signal", 7, "signal l_1")
     assert note_of("feed", 3, an_end(outcome="blocked")).text == "outcome:blocked files/write_file (rule)"
+    nowhere = an_end(outcome="blocked", upstream="", tool="nope")
+    assert note_of("feed", 3, nowhere).text == "outcome:blocked nope (rule)"

@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.kit import LABELS, House, text, until
 
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference.md"
 FREE = LABELS.replace('tools = ["stall", "die"]', 'tools = ["stall", "die", "note"]')
 
 
@@ -132,6 +133,8 @@ async def test_a_gateway_leaves_nothing_outside_the_places_that_an_uninstall_rem
     }
     assert (state / "record.db").is_file()
     assert files(scratch) == set()
+    listed = REFERENCE.read_text(encoding="utf-8").partition("## What lies in the state folder")[2]
+    assert [path.name for path in state.iterdir() if f"`{path.name}`" not in listed] == []
     for place in (config, state, cache):
         assert place.is_dir()
         shutil.rmtree(place)

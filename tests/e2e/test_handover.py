@@ -56,6 +56,7 @@ async def test_a_stop_is_a_stop(house: House) -> None:
         with_code = await until(lambda: client.process.returncode is not None and [client.process.returncode])
         assert with_code == [0]
         await until(lambda: not house.processes("serve"))
+    assert not (house.state / "gateway.json").exists()  # its pid may be another program's soon
 
 
 @pytest.mark.parametrize("era", ERAS)

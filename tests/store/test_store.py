@@ -2,15 +2,18 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
 
+from gateway.core.model import Origin
 from gateway.errors import BusyError, RecordError, StateError
 from gateway.schema import STORE_NAME, VERSION
-from gateway.store import Change, Limits, open_store
+from gateway.store import Change, Limits, open_store, rows
 from tests.fakes import DEADLINE
+from tests.store.contract_tables import an_approval
 from tests.store.keep import AT_ONCE, Hang, an_entry, ids_on_disk, on_disk, whole
 
 
@@ -314,3 +317,13 @@ async def test_used_counts_pages_that_hold_something(tmp_path: Path) -> None:
         await store.append((), [Change("record.prune", (1,))])
         assert before + 90_000 < grown
         assert await store.used() < before + 10_000
+
+
+async def test_an_approval_of_an_earlier_gateway_that_tells_less_can_be_read(tmp_path: Path) -> None:
+    row = replace(an_approval(), method="", origin=Origin(), place="")
+    async with open_store(tmp_path / "state", AT_ONCE) as store:
+        assert await store.append((), (rows.insert_approval(an_approval(), limit=1),))
+    with closing(sqlite3.connect(tmp_path / "state" / STORE_NAME)) as db, db:
+        db.execute("UPDATE approval SET card = CAST(json_remove(card, '$.method', '$.origin', '$.place') AS BLOB)")
+    async with open_store(tmp_path / "state", AT_ONCE) as store:
+        assert await rows.find_approvals(store, row.id) == [row]

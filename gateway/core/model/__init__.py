@@ -36,8 +36,9 @@ from gateway.core.model.calls import (
     Tool,
     ToolRef,
 )
-from gateway.core.model.decisions import Approval, Decision, Facts, Obligation, Requirement
+from gateway.core.model.decisions import Approval, Decision, Facts, Obligation, Origin, Requirement
 from gateway.core.model.vocabulary import (
+    CALL_TOOL,
     COMPLETION,
     ELICIT,
     QUESTIONS,
@@ -62,6 +63,7 @@ from gateway.core.model.vocabulary import (
 )
 
 __all__ = [
+    "CALL_TOOL",
     "COMPLETION",
     "ELICIT",
     "QUESTIONS",
@@ -90,6 +92,7 @@ __all__ = [
     "Lost",
     "Obligation",
     "ObligationKind",
+    "Origin",
     "Outcome",
     "OutputLabel",
     "Owner",

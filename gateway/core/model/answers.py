@@ -162,6 +162,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     transport: str = ""
     era: str = ""
     trace: str = ""
+    method: str = ""  # the request that the call was; empty: `tools/call`, or no call
     upstream: str = ""
     tool: str = ""
     definition: str = ""
@@ -195,3 +196,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str = ""
     timings_us: Mapping[str, int] = msgspec.field(default_factory=dict)
     extra: Mapping[str, Any] = msgspec.field(default_factory=dict)
+
+    @property
+    def called(self) -> str:
+        """`upstream/tool`, or the name alone where nothing offers it; empty for what calls nothing."""
+        return f"{self.upstream}/{self.tool}" if self.upstream and self.tool else self.tool

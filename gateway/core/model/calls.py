@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from gateway.core.model.vocabulary import Effect, SecretAction, SinkKind, Surface, Tier, Trust, Vote
+from gateway.core.model.vocabulary import CALL_TOOL, Effect, SecretAction, SinkKind, Surface, Tier, Trust, Vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +172,13 @@ class Call:
     at: datetime
     context: Context
     resume: Resume | None = None
-    method: str = "tools/call"
+    method: str = CALL_TOOL
     alias: str = ""  # what is written down for `exposed`, where that holds a secret
+
+    @property
+    def recorded_method(self) -> str:
+        """`method` as records hold it: that of a tool's call goes without saying."""
+        return "" if self.method == CALL_TOOL else self.method
 
     @property
     def told(self) -> str:

@@ -51,6 +51,19 @@ class Requirement:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What records tell of the call that an approval was opened for, beside what the approval is bound to."""
+
+    known_by: str = ""  # how the principal is known
+    claimed: str = ""  # what the client says of itself
+    transport: str = ""
+    era: str = ""
+    trace: str = ""
+    owner: str = ""  # of the tool
+    acts_as: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Approval:
     """A question to a person, bound to exactly one call; `arguments` are redacted, the digest binds the real ones."""
 
@@ -80,6 +93,9 @@ class Approval:
     decided_at: datetime | None = None
     proof: Proof | None = None
     note: str = ""  # the reviewer's reason
+    method: str = ""  # as `Record.method`
+    origin: Origin = Origin()
+    place: str = ""  # "file:line" of the rule
 
 
 @dataclass(frozen=True, slots=True)

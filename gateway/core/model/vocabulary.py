@@ -4,6 +4,7 @@ from enum import Enum, IntEnum
 
 ELICIT, SAMPLE, ROOTS = "elicitation/create", "sampling/createMessage", "roots/list"
 QUESTIONS = (ELICIT, SAMPLE, ROOTS)  # the methods in which an upstream asks something
+CALL_TOOL = "tools/call"  # the method of a call of which no other is said
 COMPLETION = "completion/complete"
 
 
