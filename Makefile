@@ -14,7 +14,7 @@ endif
 BIN := .venv/bin
 PIP := install --require-hashes --disable-pip-version-check --no-input -qq
 UPSTREAMS := tests/e2e/upstreams
-CORE := gateway/core/*,gateway/enforce.py,gateway/inquire.py,gateway/ending.py,gateway/facts.py
+CORE := gateway/core/*,gateway/enforce.py,gateway/inquire.py,gateway/ending.py,gateway/facts.py,gateway/holding.py
 CORE_TESTS = tests/core tests/test_enforce.py tests/test_inquire.py
 DOCS = $(wildcard README.md docs/*.md)
 ARGS ?=

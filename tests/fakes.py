@@ -1,13 +1,16 @@
 """Small fakes and real values that several tests share. Nothing here decides anything."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
 from msgspec import structs
 
+from gateway.core.approval import draft
 from gateway.core.canon import canonical, digest, keyed_digest
+from gateway.core.grants import bound
 from gateway.core.model import (
     Approval,
     Call,
@@ -127,6 +130,19 @@ def an_ask(proof: Proof = Proof.CLIENT, **more: Any) -> Decision:
     """A decision that asks a person."""
     requirement = Requirement(proof=proof, **more)
     return Decision(Verdict.ASK, Reason.RULE, ("files.writes",), ("files.toml:12",), requirement=requirement)
+
+
+def a_row(
+    id: str, call: Call, tool: Tool, decision: Decision, arguments: Any = None, at: datetime = NOON, **more: Any
+) -> Approval:
+    """A row that waits for an answer to this call."""
+    row = draft(call, tool, decision, arguments, at, bound=bound(tool, call.arguments, KEY, tainted=True))
+    return replace(row, id=id, **more)
+
+
+def a_wait(call: Call, tool: Tool, decision: Decision, arguments: Any, at: datetime = NOON) -> tuple[Call, Approval]:
+    """A call and the draft of its row, as the path hands them to the ladder."""
+    return call, a_row("", call, tool, decision, arguments, at)
 
 
 def a_record(number: int = 1, kind: Kind = Kind.INTENT, **more: Any) -> Record:

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import anyio
 
 from gateway.app.acceptance import accept
 from gateway.app.changes import pass_changes_on, pass_updates_on
+from gateway.app.edits import Edits, Labels
+from gateway.app.inforce import InForce
 from gateway.app.offer import Offer
 from gateway.approvals import Approvals
 from gateway.checkpoints import Checkpoints
@@ -20,7 +23,6 @@ from gateway.clock import SystemClock
 from gateway.config import Settings, Upstream, load_policy
 from gateway.core.capture import Capture
 from gateway.core.model import Kind, Principal, Reason, Record, Verdict
-from gateway.core.policy import Policy
 from gateway.enforce import Enforcer
 from gateway.errors import RecordError
 from gateway.ids import CALL, ENTRY, new_id
@@ -55,7 +57,7 @@ class Gateway:
     """One running gateway: its rooms, for those who serve it."""
 
     settings: Settings
-    policy: Policy
+    in_force: InForce
     clock: SystemClock
     store: SqliteStore
     records: Records
@@ -69,6 +71,8 @@ class Gateway:
     monitor: Monitor
     upstreams: Upstreams
     face: Face
+    house: House
+    labels: Labels
 
     def stdio_peer(self, named: str, user: str, session: str = "", connection: str = "") -> Peer:
         """The peer on a pair of pipes: the user whose process it is, and the client that was registered by that
@@ -99,7 +103,7 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
         await records.close_open_intents()
         await records.started(loaded.revision)
         policy = await accept(loaded, store, records, clock, f"os:{user_name(os.getuid())}")
-        gateway = _build(settings, policy, clock, store, records, early.engine)
+        gateway = _build(settings, InForce(policy), clock, store, records, early.engine)
         await _recall(gateway)
         await gateway.approvals.recover()
         async with anyio.create_task_group() as beside:
@@ -122,14 +126,16 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
 
 
 def _build(
-    settings: Settings, policy: Policy, clock: SystemClock, store: SqliteStore, records: Records, engine: Kingfisher
+    settings: Settings, in_force: InForce, clock: SystemClock, store: SqliteStore, records: Records, engine: Kingfisher
 ) -> Gateway:
     key = store.folder.key
     screener = Screener(engine, clock, key)
-    approvals = Approvals(store, clock, key, prompts_per_hour=settings.limits.prompts_per_hour)
+    limits = settings.limits
+    longest = timedelta(seconds=limits.grant)
+    approvals = Approvals(store, clock, key, prompts_per_hour=limits.prompts_per_hour, longest=longest)
     turns = Turns(records, screener, clock, key)
-    sessions = Sessions(policy.rates())
-    learn, offer = _learner(screener), Offer(settings, policy, screener.clean_text)
+    sessions = Sessions(in_force().rates())
+    learn, offer = _learner(screener), Offer(settings, in_force, screener.clean_text)
     upstreams = Upstreams(
         [
             spec_of(upstream, settings.limits, os.environ, learn, _auth(settings, upstream, learn))
@@ -139,7 +145,6 @@ def _build(
         declare=offer.declare,
         note=partial(_note_question, records, clock),
     )
-    limits = settings.limits
     rounds = Rounds(store, clock, records, upstreams.drop, limits.question, limits.waiting)
     bases = {name: _bases(upstream) for name, upstream in settings.upstreams.items()}
     guard = Guard(_protected(settings), lambda upstream: bases.get(upstream, ()))
@@ -156,7 +161,7 @@ def _build(
             rounds,
             sessions,
             turns,
-            lambda: policy,
+            in_force,
             key,
         ),
         Capture(key, settings.recording.most),
@@ -172,14 +177,18 @@ def _build(
         partial(offer.about, catalogue),
         partial(offer.hidden, catalogue),
     )
+    approvals.reconsider = Edits(house).reconsider
+    labels = Labels(settings, in_force, store, records, house)
+    in_force.on_change(lambda policy: setattr(sessions, "rates", policy.rates()))
+    in_force.on_change(lambda policy: catalogue.reclassify())
     face.on_left = upstreams.left
     screener.crowd = lambda: face.calls_in_flight
     monitor = Monitor(store, clock, records.queue)
     checkpoints = Checkpoints(store, records, clock, settings.recording, store.folder.signing_key)
     keeping = Keeping(store, records, clock, settings.recording, Space(store.folder.store, store.used))
     return Gateway(
-        *(settings, policy, clock, store, records, approvals, sessions, screener, rounds, turns),
-        *(checkpoints, keeping, monitor, upstreams, face),
+        *(settings, in_force, clock, store, records, approvals, sessions, screener, rounds, turns),
+        *(checkpoints, keeping, monitor, upstreams, face, house, labels),
     )
 
 

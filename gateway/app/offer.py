@@ -22,8 +22,13 @@ TITLE = (
 class Offer:
     """What one configuration and policy make of what upstreams list. `clean` redacts a short text, or empties it."""
 
-    def __init__(self, settings: Settings, policy: Policy, clean: Callable[[str], str]) -> None:
-        self._settings, self._policy, self._clean = settings, policy, clean
+    def __init__(self, settings: Settings, policy: Callable[[], Policy], clean: Callable[[str], str]) -> None:
+        """`policy` tells the one that counts now."""
+        self._settings, self._in_force, self._clean = settings, policy, clean
+
+    @property
+    def _policy(self) -> Policy:
+        return self._in_force()
 
     def classify(
         self, ref: ToolRef, exposed: str, definition: Mapping[str, Any], digest: str, surface: Surface, listed: bool

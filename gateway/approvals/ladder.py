@@ -5,16 +5,16 @@ It puts questions and waits; what an answer is worth is for `core/approval.py`, 
 
 import logging
 import secrets
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
 
 import anyio
 
 from gateway import ids
 from gateway.approvals.desk import Desk
-from gateway.core.approval import answerable_by_client, covers, open_approval
-from gateway.core.model import Approval, ApprovalState, Call, Decision, Held, Proof, Tool, Vote
+from gateway.core.approval import answerable_by_client, covers
+from gateway.core.model import AGAIN, Approval, ApprovalState, Call, Held, Proof, Standing, Tool, Vote
 from gateway.errors import ApprovalError, RecordError
 from gateway.ports import Caller
 from gateway.store import rows
@@ -57,50 +57,66 @@ class Approvals(Desk):
             await self._voted(handle.approval, vote, call.client.name)
         return handle.call, await self._look(handle.approval)
 
+    def standing(self, call: Call, tool: Tool | None) -> Standing:
+        """What people have said that concerns a call now."""
+        return self.standings.of(call, tool)
+
+    def spent(self, uses: Sequence[str]) -> None:
+        """A recorded intent has used up these grants."""
+        self.standings.spent(uses)
+
     async def obtain(
-        self, call: Call, tool: Tool, decision: Decision, shown: Any, caller: Caller, waiting: Approval | None = None
+        self, call: Call, asked: Approval, caller: Caller, waiting: Approval | None = None
     ) -> Approval | Held:
         """Go on with `waiting`, or attach to a row that the caller was told of, or open one (durable first), and wait.
 
-        Returns the settled row, or Held at the client's budget. Cancellation interrupts the wait; the row stays
-        decidable, and the same call again finds it. Raises `BusyError` over the limit of prompts, `RecordError` if
-        nothing can be kept.
+        Returns the settled row, or Held at the client's budget. Where a person edits the arguments, the wait goes on at
+        the row that follows. Cancellation interrupts the wait; the row stays decidable, and the same call again finds
+        it. Raises `BusyError` over the limit of prompts, `RecordError` if nothing can be kept.
         """
-        row = await self._row_for(call, tool, decision, shown, waiting)
-        if row.state is not ApprovalState.WAITING:
-            return row
+        row = await self._row_for(call, asked, waiting)
+        again = waiting is not None and waiting.id == row.id
+        end = self._clock.monotonic() + caller.budget
         try:
-            return await self._climb(row, call, caller, again=waiting is not None and waiting.id == row.id)
+            while True:
+                found = row
+                if row.state is ApprovalState.WAITING:
+                    rung = await self._climb(row, call, caller, end, again=again)
+                    if isinstance(rung, Held):
+                        return rung
+                    found = rung
+                if found.followed_by in ("", AGAIN):
+                    return found
+                row, again = await self._look(found.followed_by), True
+                await self._store.append((), (rows.attach_approval(row.id, must=False),))
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(CLOSING, shield=True):
                 await self._orphan(row)
             raise
 
-    async def _row_for(
-        self, call: Call, tool: Tool, decision: Decision, shown: Any, waiting: Approval | None
-    ) -> Approval:
+    async def _row_for(self, call: Call, asked: Approval, waiting: Approval | None) -> Approval:
         """The row of exactly this call."""
         if waiting is not None:
             row = await self._look(waiting.id)
-            if covers(row, call, tool):
+            if covers(row, asked):
                 await self._store.append((), (rows.attach_approval(row.id, must=False),))
                 return row
             await self.expire(row)
         told = await rows.told_approvals(self._store, call, now=self._clock.now())
         for row in told:
             # INVARIANT: a row is attached to one call at a time; the swap decides between two that come together.
-            if covers(row, call, tool) and await self._store.append((), (rows.attach_approval(row.id),)):
+            if covers(row, asked) and await self._store.append((), (rows.attach_approval(row.id),)):
                 return await self._look(row.id)
-        row = open_approval(ids.new_id(ids.APPROVAL), call, tool, decision, shown, self._clock.now())
+        row = replace(asked, id=ids.new_id(ids.APPROVAL))
         await self._open(row)
         return row
 
-    async def _climb(self, row: Approval, call: Call, caller: Caller, *, again: bool) -> Approval | Held:
+    async def _climb(self, row: Approval, call: Call, caller: Caller, end: float, *, again: bool) -> Approval | Held:
         """One rung after the other, as far as this client goes."""
         by_client = answerable_by_client(row)
         if caller.asks == "input" and by_client and not again:
             return await self._hand_out(row, call, ask=True)
-        settled = await self._hold(row, caller, ask=caller.asks == "elicit" and by_client)
+        settled = await self._hold(row, caller, end, ask=caller.asks == "elicit" and by_client)
         if settled.state is not ApprovalState.WAITING:
             return settled
         if caller.asks == "input-silent":
@@ -119,7 +135,7 @@ class Approvals(Desk):
         await self._store.append((), (change,))
         return Held(row, handle, ask)
 
-    async def _hold(self, row: Approval, caller: Caller, *, ask: bool) -> Approval:
+    async def _hold(self, row: Approval, caller: Caller, end: float, *, ask: bool) -> Approval:
         """Wait for an answer at any door until the row expires or the client's patience ends; returns the row then."""
         watch = _Watch()
         self._watchers.setdefault(row.id, set()).add(watch.settled)
@@ -129,7 +145,7 @@ class Approvals(Desk):
                 return found
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._notices, row, caller)
-                tasks.start_soon(self._until, row, caller.budget, watch)
+                tasks.start_soon(self._until, row, end, watch)
                 if ask:
                     tasks.start_soon(self._elicit, row, caller, watch)
                 await watch.settled.wait()
@@ -142,9 +158,8 @@ class Approvals(Desk):
             raise watch.failure
         return await self._look(row.id)
 
-    async def _until(self, row: Approval, budget: float, watch: _Watch) -> None:
-        """End the wait when the row expires or the client's patience does."""
-        end = self._clock.monotonic() + budget
+    async def _until(self, row: Approval, end: float, watch: _Watch) -> None:
+        """End the wait when the row expires or the client's patience does (`end`, monotonic)."""
         while (left := (row.expires_at - self._clock.now()).total_seconds()) > 0:
             if (rest := end - self._clock.monotonic()) <= 0:
                 break

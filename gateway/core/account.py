@@ -8,8 +8,10 @@ from typing import Any
 
 from msgspec import structs
 
+from gateway.core.approval import draft
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.capture import Capture
+from gateway.core.grants import bound, vouchable
 from gateway.core.model import (
     Approval,
     Asked,
@@ -26,11 +28,16 @@ from gateway.core.model import (
     Record,
     Release,
     Screened,
+    Shown,
+    Surface,
     Tier,
     Tool,
     Verdict,
 )
+from gateway.core.proposal import propose
 from gateway.core.record import stamp
+
+CLAIMED = 128  # characters of what a client says of itself, on a card
 
 
 @dataclass(slots=True)
@@ -46,6 +53,9 @@ class Trail:
     background: Mapping[str, Any] = field(default_factory=dict)  # `context` and `carried`, as a record holds them
     approval: str = ""
     consume: str = ""  # the approval that the next intent uses up
+    carried: tuple[Mapping[str, Any], ...] = ()  # argument values that stood in outputs, for a card
+    preview: Mapping[str, str] = field(default_factory=dict)  # what the call would change, for a card
+    edits: bool = False  # a person changed the arguments
     authorised: Mapping[str, str] = field(default_factory=dict)  # who approved it, and how that person is known
     arguments: Mapping[str, Any] | None = None  # redacted, for cards and records
     findings: tuple[Finding, ...] = ()  # what was redacted there
@@ -64,9 +74,15 @@ class Trail:
 
     @property
     def durable(self) -> bool:
-        """Whether its records are awaited: tier write and high, and whatever a person approved."""
-        weighty = self.tool is None or self.tool.tier is not Tier.READ or bool(self.approval)
+        """Whether its records are awaited: tier write and high, and whatever a person approved or granted."""
+        weighty = self.tool is None or self.tool.tier is not Tier.READ or bool(self.approval or self.uses)
         return weighty and not self.unrecorded
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """What its next intent uses up: an approval, or the grants that the decision rests on."""
+        granted = self.decision.uses if self.decision is not None and not self.rounds else ()
+        return (self.consume, *granted) if self.consume else granted
 
     @property
     def verdict(self) -> Verdict:
@@ -183,6 +199,37 @@ class Trail:
         digest = keyed_digest(key, sealed)
         self.call = replace(self.call, arguments=arguments, canonical=sealed, digest=digest)
 
+    def draft(self, now: datetime, key: bytes) -> Approval:
+        """The row that would ask a person for this call: what a card tells, and what it is bound to."""
+        call, (tool, decision) = self.call, self.decided()
+        shown = Shown(
+            known_by=call.principal.known_by,
+            claimed=call.client.claimed[:CLAIMED],
+            transport=call.context.transport,
+            owner=tool.owner.business if tool.owner is not None else "",
+            acts_as=tool.acts_as,
+            places=decision.places,
+            detail=decision.detail,
+            redacted=bool(self.findings),
+            named=call.context.session != call.context.seat,
+            labelled=tool.labelled or tool.surface is not Surface.TOOLS,
+            proposed="" if tool.labelled else propose(tool).value,
+            carried=self.carried,
+            vouchable=() if self.findings else vouchable(tool, call.arguments, decision),
+            preview=self.preview,
+        )
+        tainted = self.facts is None or self.facts.tainted
+        return draft(
+            *(call, tool, decision, self.arguments, now),
+            shown,
+            bound(tool, call.arguments, key, tainted=tainted),
+        )
+
+    def edited(self, by: Approval, key: bytes) -> None:
+        """Go on with the arguments that a person put in the place of the agent's; nothing is redacted in them."""
+        self.change(by.arguments, key)
+        self.arguments, self.findings, self.edits = by.arguments, (), True
+
     def go_on(self, first: str, rounds: int, approval: str, asked: Asked) -> None:
         """Go on with a call that its upstream had asked something; the first round's intent stands on the record."""
         self.rename(first)
@@ -203,6 +250,14 @@ class Trail:
         """An earlier round was approved, and nothing more is asked now."""
         assert self.decision is not None
         self.decision = replace(self.decision, verdict=Verdict.ALLOW, reason=Reason.APPROVED, requirement=None)
+
+    def void(self, why: str) -> Decision:
+        """What was approved is not as it was: nothing runs."""
+        assert self.decision is not None
+        self.decision = replace(
+            self.decision, verdict=Verdict.BLOCK, reason=Reason.APPROVAL_VOID, requirement=None, detail=why
+        )
+        return self.decision
 
     def rename(self, first: str) -> None:
         """Go on under the id of the call's first round."""
@@ -263,6 +318,11 @@ def told_facts(facts: Facts) -> Mapping[str, Any]:
         "consequential": facts.consequential,
         "nodes": facts.nodes,
     }
+    if facts.standing.grants:
+        told["grants"] = [grant.id for grant in facts.standing.grants]
+    for name in ("frozen", "barred"):
+        if said := getattr(facts.standing, name):
+            told[name] = said
     if facts.used:
         told["used"] = facts.used
     if facts.protected:

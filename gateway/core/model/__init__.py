@@ -36,7 +36,18 @@ from gateway.core.model.calls import (
     Tool,
     ToolRef,
 )
-from gateway.core.model.decisions import Approval, Decision, Facts, Obligation, Requirement
+from gateway.core.model.decisions import (
+    AGAIN,
+    Approval,
+    Decision,
+    Facts,
+    Freeze,
+    Grant,
+    Obligation,
+    Requirement,
+    Shown,
+    Standing,
+)
 from gateway.core.model.vocabulary import (
     COMPLETION,
     ELICIT,
@@ -44,6 +55,7 @@ from gateway.core.model.vocabulary import (
     ROOTS,
     SAMPLE,
     ApprovalState,
+    Choice,
     Decide,
     Effect,
     Kind,
@@ -62,6 +74,7 @@ from gateway.core.model.vocabulary import (
 )
 
 __all__ = [
+    "AGAIN",
     "COMPLETION",
     "ELICIT",
     "QUESTIONS",
@@ -75,6 +88,7 @@ __all__ = [
     "Asked",
     "Asking",
     "Call",
+    "Choice",
     "Client",
     "Context",
     "Decide",
@@ -84,6 +98,8 @@ __all__ = [
     "Facts",
     "Failure",
     "Finding",
+    "Freeze",
+    "Grant",
     "Held",
     "Kind",
     "Labels",
@@ -108,7 +124,9 @@ __all__ = [
     "Resume",
     "Screened",
     "SecretAction",
+    "Shown",
     "SinkKind",
+    "Standing",
     "Surface",
     "Tier",
     "Tool",
