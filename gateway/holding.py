@@ -59,7 +59,7 @@ class Holding:
         house = self._house
         waiting: Approval | None = None
         if trail.call.resume is not None and trail.asked is None:
-            resumed = await house.approvals.resume(trail.call)
+            resumed = await house.approvals.resume(trail.call, caller)
             if resumed is None:
                 return await self._end.refuse(trail, Outcome.BLOCKED, Reason.HANDLE_INVALID)
             first, waiting = resumed
@@ -102,7 +102,9 @@ class Nobody:
     """Implements `ports.Caller` for a call that no client waits for: it can be asked nothing and hears nothing."""
 
     asks = "none"
-    budget = 0.0
+    budget = limit = 0.0
+    kind = ""
+    opens = False
     wants_progress = False
     answers_inline = False
     modern = False
@@ -120,6 +122,9 @@ class Nobody:
     async def elicit(self, approval: Approval) -> Vote:
         """Nobody answers."""
         return Vote.CANCEL
+
+    async def open(self, approval: Approval, url: str) -> None:
+        """Nobody opens it."""
 
     async def ask(self, question: Any) -> Mapping[str, Any]:
         """Nobody answers."""

@@ -151,7 +151,10 @@ class Caller(Protocol):
     """The client face of one call, as far as the path needs it."""
 
     asks: str  # none | elicit (legacy server request) | input (InputRequiredResult) | input-silent (call again)
-    budget: float  # seconds that this client waits for an answer before it gives up
+    budget: float  # seconds for which a call is held before it is answered as pending
+    limit: float  # seconds after which this client is known to give up by itself; 0: not known
+    kind: str  # what it calls itself, its transport, and whether it hears of progress: by which patience is learned
+    opens: bool  # it can open an address that the gateway gives
     wants_progress: bool  # it gave a token for progress notices
     answers_inline: bool  # it can be asked by a server request while its call runs (legacy, with a way back)
     modern: bool  # it comes back with a handle where an answer is missing
@@ -169,6 +172,9 @@ class Caller(Protocol):
     async def elicit(self, approval: Approval) -> Vote:
         """Ask the client's user with a server request (legacy era only) and wait for the answer."""
 
+    async def open(self, approval: Approval, url: str) -> None:
+        """Have the client open a row's card (where `opens`, legacy era); its answer says nothing of the call."""
+
     async def ask(self, question: Question) -> Mapping[str, Any]:
         """Put an upstream's question to the client (where `answers_inline`) and wait for the raw result.
 
@@ -179,7 +185,7 @@ class Caller(Protocol):
 class Approvals(Protocol):
     """Questions to people, and their answers."""
 
-    async def resume(self, call: Call) -> tuple[str, Approval] | None:
+    async def resume(self, call: Call, caller: Caller) -> tuple[str, Approval] | None:
         """Take the handle of a second round: the call's first id and its approval, with the vote applied.
 
         Single use by compare-and-swap; None if it is unknown, used, expired or bound to another call.

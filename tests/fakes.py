@@ -87,6 +87,9 @@ class FakeCaller:
 
     def __init__(self, asks: str = "none", budget: float = 25.0, elicit: Elicit | None = None) -> None:
         self.asks, self.budget, self._elicit = asks, budget, elicit
+        self.limit, self.kind, self.opens = 0.0, "client", False
+        self.answers_inline = asks == "elicit"
+        self.opened: list[str] = []
         self.notices: list[str] = []
         self.noticed = anyio.Event()
 
@@ -100,6 +103,9 @@ class FakeCaller:
     async def elicit(self, approval: Approval) -> Vote:
         assert self._elicit is not None, "this client can't be asked"
         return await self._elicit(approval)
+
+    async def open(self, approval: Approval, url: str) -> None:
+        self.opened.append(url)
 
 
 def a_tool(name: str = "write_file", tier: Tier = Tier.WRITE, effect: Effect = Effect.WRITE) -> Tool:

@@ -247,7 +247,7 @@ class FakeApprovals:
     said: Standing = field(default_factory=Standing)
     on_obtain: Any = None  # called before the answer comes: the world changes meanwhile
 
-    async def resume(self, call: Call) -> tuple[str, Approval] | None:
+    async def resume(self, call: Call, caller: Any) -> tuple[str, Approval] | None:
         self.effects.append("resume")
         return self.resumable
 
@@ -341,6 +341,9 @@ class FakeCaller:
 
     asks = "none"
     budget = 1.0
+    limit = 0.0
+    kind = ""
+    opens = False
     wants_progress = False
     answers_inline = False
     modern = False
@@ -374,6 +377,9 @@ class FakeCaller:
 
     async def elicit(self, approval: Approval) -> Vote:
         return Vote.CANCEL
+
+    async def open(self, approval: Approval, url: str) -> None:
+        raise AssertionError("nothing is opened here")
 
 
 class Model:

@@ -796,8 +796,8 @@ async def test_an_answer_between_the_budget_and_the_telling_is_not_lost(tmp_path
     async with a_desk(tmp_path) as desk:
         hold = desk.approvals._hold
 
-        async def hold_and_settle(row: Approval, caller: FakeCaller, end: float, *, ask: bool) -> Approval:
-            found = await hold(row, caller, end, ask=ask)
+        async def hold_and_settle(row: Approval, caller: FakeCaller, end: float, *, ask: bool, url: str) -> Approval:
+            found = await hold(row, caller, end, ask=ask, url=url)
             await desk.approve(row)
             return found
 

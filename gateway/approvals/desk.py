@@ -124,7 +124,8 @@ class Desk:
         row = await self.show(prefix)
         while True:  # each vote that outran this one added a person or settled the row
             given = await rows.find_ballots(self._store, row.id)
-            ballot = Ballot(voter.by, voter.proof, chosen.approves, self._clock.now(), chosen.note, voter.evidence)
+            votes = chosen.approves and chosen.choice is not Choice.EDIT  # who edits says nothing yet
+            ballot = Ballot(voter.by, voter.proof, votes, self._clock.now(), chosen.note, voter.evidence)
             if wrong := self._wrong(row, given, ballot, chosen, voter):
                 raise _refused(wrong, row.id, row)
             if chosen.choice is Choice.EDIT:
@@ -141,7 +142,7 @@ class Desk:
         """Why an answer doesn't count; a choice has to stand on the card, and a grant within its longest time."""
         if wrong := objection(row, given, ballot, voter.roles):
             return wrong
-        if voter.proof is Proof.SIGNED and chosen.approves and row.id not in voter.signed_for:
+        if voter.proof is Proof.SIGNED and ballot.approve and row.id not in voter.signed_for:
             return Objection.PROOF
         plain = chosen.choice in (Choice.ONCE, Choice.DENY)
         # INVARIANT: nothing but a plain yes or no comes from the agent's own client.

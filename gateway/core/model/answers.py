@@ -119,6 +119,7 @@ class Held:
     approval: Approval
     handle: str | None = None
     ask: bool = False  # put the question to the client's user on this round
+    url: str = ""  # have the client open the card there on this round
 
 
 @dataclass(frozen=True, slots=True)
