@@ -74,7 +74,7 @@ class Enforcer:
             return ended
         tool, decision = trail.allowed()
         house.sessions.saw(trail.call, tool, decision)
-        listener = Listener(house, caller)
+        listener = Listener(house, caller, trail)
         reply: Reply | None = trail.asked
         while reply is None or isinstance(reply, Asked):
             # The upstream asked before it answers: put it to the client, and go round with what comes back.

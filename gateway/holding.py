@@ -74,6 +74,7 @@ class Holding:
             if isinstance(settled, Held):
                 return settled
             if settled.followed_by == AGAIN:  # somebody said meanwhile what the tool does
+                waiting = None  # that row is done with, also where the client came back to it
                 if ended := await self._weigh(trail):
                     return ended
                 continue

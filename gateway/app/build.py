@@ -17,7 +17,9 @@ from gateway.app.changes import pass_changes_on, pass_updates_on
 from gateway.app.edits import Edits, Labels
 from gateway.app.inforce import InForce
 from gateway.app.offer import Offer
+from gateway.app.tell import notices_of
 from gateway.approvals import Approvals
+from gateway.approvals.proofs import Proofs
 from gateway.checkpoints import Checkpoints
 from gateway.clock import SystemClock
 from gateway.config import Settings, Upstream, load_policy
@@ -29,6 +31,7 @@ from gateway.ids import CALL, ENTRY, new_id
 from gateway.inquire import Inquiry
 from gateway.keeping import Keeping, Space
 from gateway.monitor import Monitor
+from gateway.notices import Notices
 from gateway.people import user_name
 from gateway.ports import House
 from gateway.protect import Guard
@@ -73,6 +76,8 @@ class Gateway:
     face: Face
     house: House
     labels: Labels
+    proofs: Proofs
+    notices: Notices
 
     def stdio_peer(self, named: str, user: str, session: str = "", connection: str = "") -> Peer:
         """The peer on a pair of pipes: the user whose process it is, and the client that was registered by that
@@ -109,6 +114,7 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
         async with anyio.create_task_group() as beside:
             beside.start_soon(early.load)
             beside.start_soon(gateway.monitor.run)
+            beside.start_soon(gateway.notices.run)
             beside.start_soon(gateway.rounds.run)
             beside.start_soon(gateway.keeping.run)
             beside.start_soon(gateway.checkpoints.run)
@@ -189,6 +195,8 @@ def _build(
     return Gateway(
         *(settings, in_force, clock, store, records, approvals, sessions, screener, rounds, turns),
         *(checkpoints, keeping, monitor, upstreams, face, house, labels),
+        Proofs(store, clock, key, settings.approvers),
+        notices_of(settings, clock, records.queue, approvals),
     )
 
 

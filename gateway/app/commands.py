@@ -8,12 +8,15 @@ import msgspec
 
 from gateway import __version__
 from gateway.app.build import Gateway
-from gateway.app.door import Door, freeze_item, grant_item
+from gateway.app.door import Door
+from gateway.app.keys import KeyCommands
+from gateway.app.news import News
+from gateway.app.seat import Seat
 from gateway.control import Handler, Refusal, Request
 from gateway.core.approval import Voter, item
 from gateway.core.card import card
+from gateway.core.grants import SCOPES, freeze_item, grant_item, offered
 from gateway.core.hooks import read_event
-from gateway.core.model import Proof
 from gateway.errors import ApprovalError, CallerError, GatewayError, RecordError
 
 USAGE, UNREACHABLE = 2, 3
@@ -23,8 +26,11 @@ NAME_LIMIT = 128  # characters of a client's name
 class Commands:
     """The handlers of one gateway, by operation."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway, self._door = gateway, Door(gateway)
+    def __init__(self, gateway: Gateway, seat: Seat) -> None:
+        self._gateway, self._door, self._seat = gateway, Door(gateway), seat
+        self._keys = KeyCommands(gateway, self._door)
+        self._news = News(gateway.clock)
+        gateway.approvals.on_change.append(self._news.note)
 
     def handlers(self) -> Mapping[str, Handler]:
         """Every operation that a command may ask for."""
@@ -33,16 +39,20 @@ class Commands:
             "approval": self.approval,
             "approve": self.approve,
             "checkpoint": self.checkpoint,
+            "console": self.console,
+            "covers": self.covers,
             "deny": self.deny,
             "freeze": self.freeze,
             "freezes": self.freezes,
             "grants": self.grants,
             "hook": self.hook,
             "label": self.label,
+            "news": self.news,
             "revoke": self.revoke,
             "sessions": self.sessions,
             "status": self.status,
             "thaw": self.thaw,
+            **{name: _answering(handler) for name, handler in self._keys.handlers().items()},
         }
 
     async def approvals(self, request: Request, user: str) -> dict[str, Any]:
@@ -55,6 +65,21 @@ class Commands:
         with answering():
             row = await self._door.row(str(request.get("id", "")))
             return {"items": [item(row)], "card": card(row), "view": msgspec.to_builtins(await self._door.card(row))}
+
+    async def news(self, request: Request, user: str) -> dict[str, Any]:
+        """What happened to approvals behind `number` of `epoch`; waits for the next event where there is none yet."""
+        number = request.get("number")
+        return await self._news.after(str(request.get("epoch", "")), number if isinstance(number, int) else -1)
+
+    async def covers(self, request: Request, user: str) -> dict[str, Any]:
+        """Of how many questions about a row's tool in 30 days (`of`) each grant on its card would have spared how many
+        (`covers`, by choice).
+        """
+        with answering():
+            row, voter, found, of = await self._door.row(str(request.get("id", ""))), self._voter(user), {}, 0
+            for choice in (choice for choice in offered(row) if choice in SCOPES):
+                found[choice.value], of = await self._door.would_cover(row, choice, voter)
+            return {"covers": found, "of": of}
 
     async def approve(self, request: Request, user: str) -> dict[str, Any]:
         """Approve exactly what was shown, with proof `local`: the name is that of the user at the other end."""
@@ -108,6 +133,11 @@ class Commands:
         except RecordError as problem:
             raise Refusal(str(problem), UNREACHABLE) from None
 
+    async def console(self, request: Request, user: str) -> dict[str, Any]:
+        """A link that signs the user at the other end in to the console: once, within a minute."""
+        with answering():
+            return {"items": [{"url": await self._seat.link(user)}]}
+
     async def hook(self, request: Request, user: str) -> dict[str, Any]:
         """One event of a client's hook; only clients are heard that are trusted to hand over prompts."""
         client = str(request.get("client", ""))[:NAME_LIMIT]
@@ -141,12 +171,20 @@ class Commands:
             if shown is not None and shown != row.arguments_digest:
                 raise Refusal(f"approval `{row.id}` is not of the call that was shown")
             body = {**request, "note": request.get("reason", request.get("note", ""))}
-            return {"items": [item(await self._door.answer(row, body, self._voter(user)))]}
+            voter = await self._keys.voter(row, body, user)
+            return {"items": [item(await self._door.answer(row, body, voter))]}
 
     def _voter(self, user: str) -> Voter:
         """The user at the other end, whom the socket tells; roles are those of the configuration."""
-        entry = self._gateway.settings.approvers.get(user)
-        return Voter(f"os:{user}", Proof.LOCAL, entry.roles if entry else frozenset())
+        return self._gateway.proofs.voter(f"os:{user}")
+
+
+def _answering(handler: Handler) -> Handler:
+    async def answer(request: Request, user: str) -> dict[str, Any]:
+        with answering():
+            return await handler(request, user)
+
+    return answer
 
 
 @contextmanager

@@ -4,6 +4,7 @@ It reads what came from outside and hands it on; who answers is said by the door
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,6 @@ from gateway.app.build import Gateway
 from gateway.core.approval import Chosen, Voter
 from gateway.core.grants import SCOPES, covers_row, give
 from gateway.core.model import Approval, ApprovalState, Choice, Effect, Freeze, Grant, Proof
-from gateway.core.record import stamp
 from gateway.core.view import Card, History, view
 from gateway.errors import ApprovalError
 from gateway.store import rows
@@ -72,6 +72,8 @@ class Door:
         Raises `ApprovalError` for what doesn't count or can't be read.
         """
         chosen = await self._chosen(body)
+        if voter.terms is not None:  # what was signed is what counts
+            chosen = replace(chosen, until=voter.terms.until, uses=voter.terms.uses)
         after = await self._gateway.approvals.settle(row.id, chosen, voter)
         if chosen.choice is Choice.EDIT and body.get("approve") is True:
             return await self._gateway.approvals.settle(after.id, Chosen(Choice.ONCE, chosen.note), voter)
@@ -105,6 +107,8 @@ class Door:
             raise ApprovalError(f"unknown effect `{effect}`", "effect")
         if voter.proof < Proof.LOCAL:
             raise ApprovalError("what a tool does can't be said through the agent's own client", "proof-too-weak")
+        if not voter.may_approve:
+            raise ApprovalError("this approver may not say so from here: see `proofs` in `[approvers]`", "not-listed")
         await self._gateway.labels.label(row, Effect(effect), voter.by)
         return await self._gateway.approvals.again(row.upstream, row.tool)
 
@@ -114,7 +118,7 @@ class Door:
 
     async def revoke(self, prefix: str, voter: Voter) -> Grant:
         """End a grant."""
-        return await self._gateway.approvals.standings.revoke(prefix, voter.by)
+        return await self._gateway.approvals.revoke(prefix, voter.by)
 
     def freezes(self) -> list[Freeze]:
         """All that is held now."""
@@ -124,7 +128,7 @@ class Door:
         """Hold everything, one upstream or one session; raises `ApprovalError` for an upstream that there isn't."""
         if upstream and upstream not in self._gateway.settings.upstreams:
             raise ApprovalError(f"unknown upstream `{upstream}`", "unknown")
-        return await self._gateway.approvals.standings.freeze(upstream, session, "", voter.by, await self.clean(note))
+        return await self._gateway.approvals.freeze(upstream, session, voter.by, await self.clean(note))
 
     async def thaw(self, upstream: str, session: str, voter: Voter, *, everything: bool = False) -> list[Freeze]:
         """Let go what was held; raises `ApprovalError` where nothing is."""
@@ -140,45 +144,3 @@ def _whole(value: object) -> bool:
 
 def _texts(value: object) -> bool:
     return isinstance(value, list | tuple) and len(value) <= PLAN_LIMIT and all(isinstance(one, str) for one in value)
-
-
-def grant_item(grant: Grant) -> dict[str, Any]:
-    """A grant as `grants --json` prints it."""
-    return {
-        "id": grant.id,
-        "scope": grant.scope.value,
-        "owner": grant.owner,
-        "proof": grant.proof.word,
-        "approval": grant.approval,
-        "principal": grant.principal,
-        "client": grant.client,
-        "session": grant.session,
-        "upstream": grant.upstream,
-        "tool": grant.tool,
-        "effect": grant.effect.value,
-        "tier": grant.tier.value,
-        "reason": grant.reason.value,
-        "rules": list(grant.rules),
-        "free": list(grant.free),
-        "pinned": sorted(grant.pins),
-        "value": grant.value,
-        "created_at": stamp(grant.created_at),
-        "expires_at": stamp(grant.expires_at),
-        "uses": grant.uses,
-        "used": grant.used,
-        "ended": grant.ended,
-        "note": grant.note,
-    }
-
-
-def freeze_item(freeze: Freeze) -> dict[str, Any]:
-    """A freeze as `freeze --json` prints it."""
-    return {
-        "id": freeze.id,
-        "upstream": freeze.upstream,
-        "session": freeze.session,
-        "tool": freeze.tool,
-        "by": freeze.by,
-        "at": stamp(freeze.at),
-        "note": freeze.note,
-    }

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio
 import anyio.to_thread
 import tomlkit
 
@@ -30,7 +31,7 @@ from gateway.core.model import (
     Tool,
     Verdict,
 )
-from gateway.errors import ApprovalError, ConfigurationError, GatewayError
+from gateway.errors import ApprovalError, ConfigurationError, GatewayError, RecordError
 from gateway.facts import gather
 from gateway.ports import House
 from gateway.records import Records
@@ -57,7 +58,7 @@ class Edits:
         tool = house.catalogue.of(row.upstream, row.tool)
         if tool is None or tool.digest != row.definition or tool.surface is not Surface.TOOLS:
             raise ApprovalError(f"the tool of approval `{row.id}` changed meanwhile", "settled")
-        if not stays_valid(arguments, tool.definition.get("inputSchema", {})):
+        if not await _fits(arguments, tool.definition.get("inputSchema", {})):
             raise ApprovalError("these arguments don't fit the tool's schema", "invalid-arguments")
         trail = Trail(self._call(row, arguments), house.clock.monotonic, house.capture)
         self._decide(trail)
@@ -99,6 +100,13 @@ class Edits:
         )
 
 
+async def _fits(arguments: Mapping[str, Any], schema: Any) -> bool:
+    """Whether arguments are valid; the schema is an upstream's, so that is found out beside the loop, or in time."""
+    with anyio.move_on_after(PATIENCE):
+        return await anyio.to_thread.run_sync(stays_valid, arguments, schema, abandon_on_cancel=True)
+    return False
+
+
 class Labels:
     """Writes the label of a tool that nobody labelled, and lets it count."""
 
@@ -110,25 +118,39 @@ class Labels:
     async def label(self, row: Approval, effect: Effect, by: str) -> Path:
         """Write what the tool of a waiting row does into a file of its upstream's labels; returns the file.
 
-        Raises `ApprovalError` for a tool that is labelled, or a row that doesn't wait, and where the policies with the
-        label don't load: then the file is as it was.
+        Raises `ApprovalError` for a tool that is labelled or not as it was shown, for a row that doesn't wait, and
+        where the policies with the label don't load; `RecordError` where that can't be recorded. The file is as it was
+        then. INVARIANT: nothing but the label comes into force with it; where the files are not what counts now, it
+        is refused.
         """
         async with self._writing:
             tool = self._house.catalogue.of(row.upstream, row.tool)
-            if row.state is not ApprovalState.WAITING or tool is None or tool.labelled:
-                raise ApprovalError(f"the tool of approval `{row.id}` is labelled already, or gone", "settled")
+            shown = tool is not None and tool.digest == row.definition
+            if row.state is not ApprovalState.WAITING or tool is None or tool.labelled or not shown:
+                raise ApprovalError(f"the tool of approval `{row.id}` is labelled, changed or gone", "settled")
             file = self._settings.gateway.policies / f"{row.upstream}.labels.toml"
             before = await anyio.to_thread.run_sync(_read, file)
+            if await self._revision() != self._in_force().revision:
+                raise ApprovalError("the policies are not the ones that count now: start the gateway anew", "invalid")
             await anyio.to_thread.run_sync(_write, file, _with(before, tool, effect, by))
+            how = f"label of {row.upstream}/{row.tool} on {row.id}"
             try:
                 loaded = await anyio.to_thread.run_sync(load_policy, self._settings)
-            except ConfigurationError as problem:
+                policy = await accept(loaded, self._store, self._records, self._house.clock, by, how)
+            except (ConfigurationError, RecordError) as problem:
                 await anyio.to_thread.run_sync(_restore, file, before)
+                if isinstance(problem, RecordError):
+                    raise
                 raise ApprovalError(f"the label can't be kept: {problem}", "invalid") from None
-            how = f"label of {row.upstream}/{row.tool} on {row.id}"
-            policy = await accept(loaded, self._store, self._records, self._house.clock, by, how)
             self._in_force.exchange(policy)
             return file
+
+    async def _revision(self) -> str:
+        """The revision of the policies as the files are now; empty where they don't load."""
+        try:
+            return (await anyio.to_thread.run_sync(load_policy, self._settings)).revision
+        except ConfigurationError:
+            return ""
 
 
 def _with(before: str | None, tool: Tool, effect: Effect, by: str) -> str:
@@ -138,6 +160,7 @@ def _with(before: str | None, tool: Tool, effect: Effect, by: str) -> str:
         document.add(tomlkit.comment("What tools do, as people said it on cards of approvals. Yours to edit."))
         document.add("upstream", tool.ref.upstream)
         document.add("owner", tool.owner.business if tool.owner is not None else by)
+        document.add(tomlkit.nl())
     entry = tomlkit.table()
     entry.add("match", tool.ref.name)
     entry.add("effect", effect.value)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gateway.config import Settings
+from gateway.core import posing
 from gateway.core.inquiry import declarable
 from gateway.core.model import ELICIT, Surface, Tool, ToolRef
 from gateway.core.policy import Policy
@@ -69,6 +70,7 @@ class Offer:
         if left_out := self.hidden(catalogue, only):
             said.append(f"{left_out} of their tools are hidden by policy.")
         for name, text in catalogue.instructions.items():
-            if name in names and self._settings.upstreams[name].instructions and (clean := self._clean(text)):
+            believed = name in names and self._settings.upstreams[name].instructions
+            if believed and (clean := self._clean(posing.marked(text))):
                 said.append(f"Instructions of the server `{name}`:\n{clean}")
         return "\n\n".join(said)

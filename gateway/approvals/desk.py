@@ -36,6 +36,8 @@ _SAYINGS = {
     Objection.REQUESTER: "approval `{0}` needs a second person, and that can't be the one who asked",
     Objection.REPEATED: "approval `{0}` has this person's vote already, and needs another one's",
     Objection.NOT_OFFERED: "this can't be chosen on the card of approval `{0}`",
+    Objection.UNSIGNED: "what was signed is not this choice on approval `{0}`",
+    Objection.NOT_LISTED: "approval `{0}` can't be given so by this approver: see `proofs` in `[approvers]`",
     Objection.TOO_LONG: "a grant on approval `{0}` may not stand so long, or be used so often",
 }
 
@@ -142,8 +144,11 @@ class Desk:
         """Why an answer doesn't count; a choice has to stand on the card, and a grant within its longest time."""
         if wrong := objection(row, given, ballot, voter.roles):
             return wrong
-        if voter.proof is Proof.SIGNED and ballot.approve and row.id not in voter.signed_for:
-            return Objection.PROOF
+        # INVARIANT: a signature approves what was signed, for the rows whose statements were, and nothing else.
+        if voter.proof is Proof.SIGNED and ballot.approve and not _is_signed(row, chosen, voter):
+            return Objection.UNSIGNED
+        if ballot.approve and not voter.may_approve:
+            return Objection.NOT_LISTED
         plain = chosen.choice in (Choice.ONCE, Choice.DENY)
         # INVARIANT: nothing but a plain yes or no comes from the agent's own client.
         if chosen.choice not in offered(row) or (voter.proof is Proof.CLIENT and not plain):
@@ -214,6 +219,25 @@ class Desk:
                 after = replace(row, state=next_state(row.state, Event.WITHDRAW), followed_by=AGAIN)
                 count += await self._move(row, after, given, given)
         return count
+
+    async def revoke(self, prefix: str, by: str) -> Grant:
+        """End a grant, and what was approved on its card and has not run yet; see `Standings.revoke`."""
+        grant = await self.standings.revoke(prefix, by)
+        await self._recall(lambda row: row.id == grant.approval)
+        return grant
+
+    async def freeze(self, upstream: str, session: str, by: str, note: str) -> Freeze:
+        """Hold everything, one upstream or one session: grants in it lapse, and what was approved in it and has not run
+        yet is withdrawn; see `Standings.freeze`.
+        """
+        freeze = await self.standings.freeze(upstream, session, "", by, note)
+        await self._recall(lambda row: freeze.holds(row.upstream, row.session))
+        return freeze
+
+    async def _recall(self, concerns: Callable[[Approval], bool]) -> None:
+        for row in await self.list(ApprovalState.APPROVED):
+            if concerns(row):
+                await self.expire(row)
 
     async def expire(self, approval: Approval) -> None:
         """End a row that can't be used any more: expired if its time is over, else withdrawn. A settled one stays."""
@@ -327,6 +351,10 @@ class Desk:
             },
         )
         return Entry(encode(record), columns(record))
+
+
+def _is_signed(row: Approval, chosen: Chosen, voter: Voter) -> bool:
+    return row.id in voter.signed_for and voter.terms is not None and voter.terms.admit(chosen)
 
 
 def _told(ballot: Ballot) -> Mapping[str, Any]:

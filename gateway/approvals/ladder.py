@@ -25,6 +25,7 @@ from gateway.store import Store, rows
 
 NOTICE_EVERY = 10.0  # seconds between two progress notices
 ROUNDS = 9  # of "call again" for a client that can't be asked
+MARK = "h_"  # how handles of rows begin: chance alone would make one of 4,096 look like that of an upstream's question
 HANDLE_GRACE = timedelta(hours=1)  # beyond the row's expiry, so that a late round hears that it expired
 CLOSING = 10.0  # seconds that marking a row may take when its client is gone
 MOST_KINDS = 200  # clients of which is remembered how long they wait
@@ -179,7 +180,7 @@ class Approvals(Desk):
 
     async def _hand_out(self, row: Approval, call: Call, *, ask: bool, url: str = "") -> Held:
         """A handle for the next round, on the disk before it leaves."""
-        handle = secrets.token_urlsafe(16)
+        handle = MARK + secrets.token_urlsafe(16)
         now = self._clock.now()
         change = rows.insert_handle(handle, call, row.call, now, row.expires_at + HANDLE_GRACE, row.id)
         await self._store.append((), (change,))

@@ -107,11 +107,13 @@ class Standings:
         self._freezes[freeze.id] = freeze
 
     async def thaw(self, upstream: str, session: str, by: str, *, everything: bool = False) -> list[Freeze]:
-        """Let go what is held: all that is, or what names this upstream or session; returns what that was."""
+        """Let go what is held, and return it: all, an upstream, or a session with the tools that are barred there."""
         found = [
             freeze
             for freeze in self._freezes.values()
-            if everything or (upstream and freeze.upstream == upstream) or (session and freeze.session == session)
+            if everything
+            or (upstream and freeze.upstream == upstream and not freeze.tool)
+            or (session and freeze.session == session)
         ]
         for freeze in found:
             entry = self._record(freeze, "thaw", by)

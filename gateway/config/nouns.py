@@ -107,11 +107,12 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """`[notify]`: where notices about waiting approvals go."""
+    """`[notify]`: where notices of waiting approvals go, as addresses of the extra `notify` or references to them."""
 
     to: tuple[str, ...] = ()
     second: tuple[str, ...] = ()
     after: str = "50%"
+    desktop: bool = True
 
 
 @dataclass(frozen=True, slots=True)

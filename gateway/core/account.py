@@ -8,10 +8,12 @@ from typing import Any
 
 from msgspec import structs
 
+from gateway.core import posing
 from gateway.core.approval import draft
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.capture import Capture
 from gateway.core.grants import bound, vouchable
+from gateway.core.isolation import of_call
 from gateway.core.model import (
     Approval,
     Asked,
@@ -23,6 +25,7 @@ from gateway.core.model import (
     Kind,
     ObligationKind,
     Outcome,
+    Proof,
     Question,
     Reason,
     Record,
@@ -57,12 +60,16 @@ class Trail:
     preview: Mapping[str, str] = field(default_factory=dict)  # what the call would change, for a card
     edits: bool = False  # a person changed the arguments
     authorised: Mapping[str, str] = field(default_factory=dict)  # who approved it, and how that person is known
+    presence: bool = False  # somebody touched a key to approve it
     arguments: Mapping[str, Any] | None = None  # redacted, for cards and records
     findings: tuple[Finding, ...] = ()  # what was redacted there
     rounds: int = 0  # how often it was sent upstream
     deadline: float = 0.0  # of the last of them, monotonic
     asked: Asked | None = None  # what its upstream waits for
     again: Any = None  # how it goes on after that: an `Again`
+    poses: set[str] = field(
+        default_factory=set
+    )  # where its upstream used the gateway's own words: result, progress, log
     closed: bool = False  # the outcome is on the record
     unrecorded: bool = False  # a record of it failed: the rest is handed over and not awaited
     timings_us: dict[str, int] = field(default_factory=dict)
@@ -135,13 +142,14 @@ class Trail:
     def question(self, at: datetime, question: Question, decision: Decision, digest: str) -> Record:
         """What an upstream asked in the middle of the call, and what was decided on it."""
         asked = self._record(Kind.QUESTION, at, detail=decision.detail, arguments_digest=digest)
+        poses = posing.holds(question.params)
         return structs.replace(
             asked,
             verdict=decision.verdict.word,
             reason=decision.reason.value,
             rules=decision.rules,
             places=decision.places,
-            extra={"method": question.method, "round": self.rounds},
+            extra={"method": question.method, "round": self.rounds, **({"poses": ["question"]} if poses else {})},
         )
 
     def outcome(
@@ -158,6 +166,9 @@ class Trail:
         if screened is not None:
             told.update(self.capture.result(screened, self.tool, self.decision))
             findings += screened.findings
+            self.poses |= {"result"} if screened.poses else set()
+        if self.poses:
+            told["extra"] = {"poses": sorted(self.poses)}
         return self._record(
             Kind.OUTCOME,
             at,
@@ -244,6 +255,7 @@ class Trail:
         """The approval that the call waited for is settled; if it goes on, the next intent uses that up."""
         self.approval = self.consume = by.id
         proof, at = by.proof.word if by.proof is not None else "", by.decided_at
+        self.presence = by.proof is Proof.SIGNED
         self.authorised = {"approved_by": by.decided_by, "proof": proof, "approved_at": stamp(at) if at else ""}
 
     def granted(self) -> None:
@@ -289,6 +301,7 @@ class Trail:
             tool=tool.ref.name if tool else call.exposed[:128],
             definition=tool.digest if tool else "",
             owner=tool.owner.business if tool and tool.owner else "",
+            isolation=of_call(call.context.isolation, presence=self.presence),
             acts_as=tool.acts_as if tool else "",
             prompt=self.turn[1],
             turn=self.turn[0],

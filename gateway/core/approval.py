@@ -60,17 +60,6 @@ class Ballot:
 
 
 @dataclass(frozen=True, slots=True)
-class Voter:
-    """Who answers, as the proof says and never an argument: a name, how it is known, roles, and what proves it."""
-
-    by: str
-    proof: Proof
-    roles: AbstractSet[str] = frozenset()
-    evidence: Mapping[str, Any] = field(default_factory=dict)
-    signed_for: AbstractSet[str] = frozenset()  # the rows whose statements were signed, for proof `signed`
-
-
-@dataclass(frozen=True, slots=True)
 class Chosen:
     """What a person chose on a card; what a choice has no use for is left empty."""
 
@@ -88,6 +77,45 @@ class Chosen:
         return self.choice not in (Choice.DENY, Choice.BAR)
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What was signed of a choice."""
+
+    choice: Choice
+    until: datetime | None = None  # of a grant
+    uses: int | None = None  # of a grant
+    values: tuple[str, ...] = ()  # that are vouched for
+
+    def admit(self, chosen: Chosen) -> bool:
+        """Whether a choice is the one that was signed, or no more than `once` where more was."""
+        if chosen.choice is Choice.ONCE:
+            return self.choice not in (Choice.DENY, Choice.BAR, Choice.EDIT)
+        return (chosen.choice, chosen.until, chosen.uses, chosen.values) == (
+            self.choice,
+            self.until,
+            self.uses,
+            self.values,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Voter:
+    """Who answers, as the proof says and never an argument: a name, how it is known, roles, and what proves it."""
+
+    by: str
+    proof: Proof
+    roles: AbstractSet[str] = frozenset()
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    signed_for: AbstractSet[str] = frozenset()  # the rows whose statements were signed, for proof `signed`
+    terms: Terms | None = None  # what was signed for them
+    proofs: AbstractSet[Proof] | None = None  # by which this approver may say yes (`[approvers]`); None: by any
+
+    @property
+    def may_approve(self) -> bool:
+        """Whether this approver's yes counts, as it is known here."""
+        return self.proofs is None or self.proof in self.proofs
+
+
 class Objection(str, Enum):
     """Why a vote does not count."""
 
@@ -101,6 +129,8 @@ class Objection(str, Enum):
     REPEATED = "already-voted"
     NOT_OFFERED = "not-offered"
     TOO_LONG = "too-long"
+    UNSIGNED = "unsigned"
+    NOT_LISTED = "proof-not-listed"
 
 
 def requirement_of(decision: Decision, tool: Tool) -> Requirement:

@@ -16,6 +16,7 @@ from gateway.core.model import (
     Decision,
     Effect,
     Facts,
+    Freeze,
     Grant,
     Labels,
     Reason,
@@ -23,6 +24,7 @@ from gateway.core.model import (
     Tier,
     Tool,
 )
+from gateway.core.record import stamp
 from gateway.core.sinks import UNPARSED, sink_values
 
 USUAL, USUAL_USES = timedelta(hours=1), 100  # of a grant for which nobody says another time or count
@@ -125,12 +127,7 @@ def stands(grant: Grant, now: datetime) -> bool:
 
 def covers(grant: Grant, call: Call, facts: Facts, tool: Tool, decision: Decision) -> bool:
     """Whether a grant turns the ask that was decided for a call into an allow."""
-    return (
-        grant.scope in SCOPES
-        and _is_of(grant, call, facts, tool)
-        and _lifts(grant, decision)
-        and _fits(grant, call, facts.pins)
-    )
+    return _is_of(grant, call, facts, tool) and _lifts(grant, decision) and _fits(grant, call, facts.pins)
 
 
 def _is_of(grant: Grant, call: Call, facts: Facts, tool: Tool) -> bool:
@@ -216,3 +213,45 @@ def vouched(call: Call, facts: Facts, tool: Tool) -> tuple[Grant, ...]:
             found[grant.value] = grant
     values = dict.fromkeys(sink_values(tool, call.arguments)) if found else {}
     return tuple(found[value] for value in values) if values and all(value in found for value in values) else ()
+
+
+def grant_item(grant: Grant) -> dict[str, Any]:
+    """A grant as `grants --json` prints it."""
+    return {
+        "id": grant.id,
+        "scope": grant.scope.value,
+        "owner": grant.owner,
+        "proof": grant.proof.word,
+        "approval": grant.approval,
+        "principal": grant.principal,
+        "client": grant.client,
+        "session": grant.session,
+        "upstream": grant.upstream,
+        "tool": grant.tool,
+        "effect": grant.effect.value,
+        "tier": grant.tier.value,
+        "reason": grant.reason.value,
+        "rules": list(grant.rules),
+        "free": list(grant.free),
+        "pinned": sorted(grant.pins),
+        "value": grant.value,
+        "created_at": stamp(grant.created_at),
+        "expires_at": stamp(grant.expires_at),
+        "uses": grant.uses,
+        "used": grant.used,
+        "ended": grant.ended,
+        "note": grant.note,
+    }
+
+
+def freeze_item(freeze: Freeze) -> dict[str, Any]:
+    """A freeze as `freeze --json` prints it."""
+    return {
+        "id": freeze.id,
+        "upstream": freeze.upstream,
+        "session": freeze.session,
+        "tool": freeze.tool,
+        "by": freeze.by,
+        "at": stamp(freeze.at),
+        "note": freeze.note,
+    }

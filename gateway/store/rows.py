@@ -13,22 +13,19 @@ import msgspec
 
 from gateway.core.approval import Ballot
 from gateway.core.canon import canonical
+from gateway.core.kept import approval_of, card_bytes
 from gateway.core.merkle import Tree
 from gateway.core.model import (
     Approval,
     ApprovalState,
     Call,
-    Effect,
     Freeze,
     Grant,
     Proof,
-    Reason,
     Record,
-    Requirement,
-    Shown,
-    Tier,
 )
 from gateway.core.record import decode, stamp, unstamp
+from gateway.core.signed import ApproverKey, KeyKind
 from gateway.store.port import Ask, Change, Store
 
 
@@ -56,30 +53,8 @@ class SavedConnection:
 
 def insert_approval(row: Approval, *, limit: int) -> Change:
     """Open a row, unless its principal has opened `limit` of them in the hour before."""
-    asked = row.requirement
-    card = {
-        "exposed": row.exposed,
-        "arguments": row.arguments,
-        "tier": row.tier.value,
-        "effect": row.effect.value,
-        "rule": row.rule,
-        "reason": row.reason.value,
-        "proof": asked.proof.word,
-        "by": sorted(asked.by),
-        "approvers": asked.approvers,
-        "timeout_us": asked.timeout // timedelta(microseconds=1),
-        "obligations": row.obligations,
-        "policy_revision": row.policy_revision,
-        "shown": row.shown,
-        "rules": row.rules,
-        "labels": row.labels,
-        "pins": row.pins,
-        "free": row.free,
-        "tainted": row.tainted,
-        "follows": row.follows,
-    }
     identity = (row.id, row.state.value, row.call, row.principal, row.client, row.session, row.upstream, row.tool)
-    binding = (row.definition, row.arguments_digest, stamp(row.created_at), stamp(row.expires_at), canonical(card))
+    binding = (row.definition, row.arguments_digest, stamp(row.created_at), stamp(row.expires_at), card_bytes(row))
     return Change(
         "approval.open",
         (
@@ -157,6 +132,36 @@ def lift_freeze(freeze_id: str) -> Change:
 def not_frozen(upstream: str, session: str, tool: str) -> Change:
     """Nothing but a condition: that nobody holds the calls of this upstream, session and tool."""
     return Change("freeze.none", (upstream, session, tool))
+
+
+def insert_key(key: ApproverKey) -> Change:
+    """Enrol a key of an approver."""
+    added = stamp(key.added_at) if key.added_at is not None else ""
+    return Change(
+        "key.add", (key.id, key.name, key.kind.value, key.public, int(key.attended), key.counter, added, key.added_by)
+    )
+
+
+def drop_key(key_id: str) -> Change:
+    """Let a key count no more."""
+    return Change("key.revoke", (key_id,))
+
+
+def count_key(key_id: str, counter: int) -> Change:
+    """Note a key's counter: it has to grow, unless the key doesn't count (0)."""
+    return Change("key.count", (counter, key_id, counter))
+
+
+async def list_keys(store: Store) -> list[ApproverKey]:
+    """All keys of approvers, by name."""
+    return [
+        ApproverKey(
+            *(_text(id), _text(name), KeyKind(_text(kind)), _text(key), bool(attended), int(counter)),
+            added_at=unstamp(_text(added_at)),
+            added_by=_text(added_by),
+        )
+        for id, name, kind, key, attended, counter, added_at, added_by in await store.ask(Ask("keys", ()))
+    ]
 
 
 async def list_grants(store: Store, limit: int) -> list[Grant]:
@@ -253,7 +258,7 @@ async def count_handles(store: Store, approval_id: str) -> int:
 async def find_approvals(store: Store, prefix: str) -> list[Approval]:
     """The rows whose id begins so, two at most: more would not tell anything else."""
     found = await store.ask(Ask("approval.by-prefix", (prefix, prefix + "\x7f")))
-    return [_approval(row) for row in found]
+    return [approval_of(row) for row in found]
 
 
 async def find_ballots(store: Store, approval_id: str) -> tuple[Ballot, ...]:
@@ -271,31 +276,31 @@ async def find_ballots(store: Store, approval_id: str) -> tuple[Ballot, ...]:
 async def list_approvals(store: Store, state: ApprovalState | None, limit: int) -> list[Approval]:
     """The rows in one state (None: any), the newest `limit` of them, oldest first."""
     question = Ask("approval.newest", (limit,)) if state is None else Ask("approval.in-state", (state.value, limit))
-    return [_approval(row) for row in await store.ask(question)][::-1]
+    return [approval_of(row) for row in await store.ask(question)][::-1]
 
 
 async def told_approvals(store: Store, call: Call, now: datetime) -> list[Approval]:
     """The rows to which this call may attach, oldest first; whether one covers it is for the core to say."""
     values = (call.digest, call.principal.id, call.client.name, call.context.session, stamp(now))
-    return [_approval(row) for row in await store.ask(Ask("approval.told", values))]
+    return [approval_of(row) for row in await store.ask(Ask("approval.told", values))]
 
 
 async def waiting_in(store: Store, row: Approval, limit: int) -> list[Approval]:
     """The rows that wait in the session of a row, itself included, oldest first."""
     asked = Ask("approval.waiting-in", (row.principal, row.client, row.session, limit))
-    return [_approval(found) for found in await store.ask(asked)]
+    return [approval_of(found) for found in await store.ask(asked)]
 
 
 async def last_approved(store: Store, row: Approval, limit: int) -> list[Approval]:
     """The rows of the same tool and principal that were approved, newest first."""
     asked = Ask("approval.last-approved", (row.upstream, row.tool, row.principal, limit))
-    return [_approval(found) for found in await store.ask(asked)]
+    return [approval_of(found) for found in await store.ask(asked)]
 
 
 async def asked_of_tool(store: Store, row: Approval, since: datetime, limit: int) -> list[Approval]:
     """The rows of the same tool and principal since a time, whatever became of them, newest first."""
     asked = Ask("approval.of-tool", (row.upstream, row.tool, row.principal, stamp(since), limit))
-    return [_approval(found) for found in await store.ask(asked)]
+    return [approval_of(found) for found in await store.ask(asked)]
 
 
 async def tally(store: Store, row: Approval) -> list[tuple[ApprovalState, str, int]]:
@@ -306,7 +311,7 @@ async def tally(store: Store, row: Approval) -> list[tuple[ApprovalState, str, i
 
 async def due_approvals(store: Store, now: datetime) -> list[Approval]:
     """Open rows whose time is over."""
-    return [_approval(row) for row in await store.ask(Ask("approval.due", (stamp(now),)))]
+    return [approval_of(row) for row in await store.ask(Ask("approval.due", (stamp(now),)))]
 
 
 async def open_intents(store: Store, after: int, limit: int) -> list[tuple[int, Record]]:
@@ -389,49 +394,3 @@ def _bytes(value: object) -> bytes:
 
 def _grant(row: Sequence[Any]) -> Grant:
     return replace(msgspec.json.decode(row[0], type=Grant), used=row[1], ended=row[2])
-
-
-def _approval(row: Sequence[Any]) -> Approval:
-    card = msgspec.json.decode(row[17])
-    return Approval(
-        id=row[0],
-        state=ApprovalState(row[1]),
-        call=row[2],
-        principal=row[3],
-        client=row[4],
-        session=row[5],
-        upstream=row[6],
-        tool=row[7],
-        exposed=card["exposed"],
-        definition=row[8],
-        arguments=card["arguments"],
-        arguments_digest=row[9],
-        tier=Tier(card["tier"]),
-        effect=Effect(card["effect"]),
-        rule=card["rule"],
-        reason=Reason(card["reason"]),
-        requirement=Requirement(
-            Proof[card["proof"].upper()],
-            frozenset(card["by"]),
-            card["approvers"],
-            timedelta(microseconds=card["timeout_us"]),
-        ),
-        obligations=tuple(card["obligations"]),
-        policy_revision=card["policy_revision"],
-        created_at=unstamp(row[10]),
-        expires_at=unstamp(row[11]),
-        told=bool(row[12]),
-        decided_by=row[13],
-        decided_at=unstamp(row[14]) if row[14] else None,
-        proof=Proof[row[15].upper()] if row[15] else None,
-        note=row[16],
-        shown=msgspec.convert(card.get("shown", {}), Shown),
-        rules=tuple(card.get("rules", ())),
-        labels=card.get("labels", ""),
-        pins=card.get("pins", {}),
-        free=tuple(card.get("free", ())),
-        tainted=card.get("tainted", True),
-        asked_digest=row[18],
-        follows=card.get("follows", ""),
-        followed_by=row[19],
-    )

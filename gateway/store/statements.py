@@ -1,9 +1,8 @@
 """How SQLite does the changes and answers the questions that `rows.py` names. Text only: nothing is executed here."""
 
-_APPROVAL = (
-    "SELECT id, state, call, principal, client, session, upstream, tool, definition, arguments_digest, created_at, "
-    "expires_at, told, decided_by, decided_at, proof, note, card, asked_digest, followed_by FROM approval "
-)
+from gateway.core.kept import COLUMNS
+
+_APPROVAL = f"SELECT {', '.join(COLUMNS)} FROM approval "  # noqa: S608 - column names of ours
 
 CHANGES = {
     "approval.open": (
@@ -31,7 +30,8 @@ CHANGES = {
         "WHERE upstream IN ('', ?) AND session IN ('', ?) AND tool IN ('', ?))"
     ),
     "key.add": (
-        "INSERT INTO approver_key (id, name, kind, key, attended, added_at, added_by) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO approver_key (id, name, kind, key, attended, counter, added_at, added_by) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
     ),
     "key.revoke": "DELETE FROM approver_key WHERE id = ?",
     "key.count": "UPDATE approver_key SET counter = ? WHERE id = ? AND (counter < ? OR counter = 0)",
