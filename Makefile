@@ -14,8 +14,8 @@ endif
 BIN := .venv/bin
 PIP := install --require-hashes --disable-pip-version-check --no-input -qq
 UPSTREAMS := tests/e2e/upstreams
-CORE := gateway/core/*,gateway/enforce.py,gateway/inquire.py,gateway/ending.py,gateway/facts.py
-CORE_TESTS = tests/core tests/test_enforce.py tests/test_inquire.py
+CORE := gateway/core/*,gateway/enforce.py,gateway/inquire.py,gateway/ending.py,gateway/facts.py,gateway/holding.py
+CORE_TESTS = tests/core tests/test_enforce.py tests/test_holding.py tests/test_inquire.py tests/test_posing.py
 DOCS = $(wildcard README.md docs/*.md)
 ARGS ?=
 LOCKFLAGS ?=
@@ -76,7 +76,8 @@ python:
 	@$(call twice,$(BIN)/python -m pip $(PIP) -r requirements-dev.lock)
 	@touch $@
 
-upstreams: .upstreams/git/.stamp .upstreams/time/.stamp .upstreams/npm/.stamp .upstreams/everything/.stamp .upstreams/bwrap/.stamp
+upstreams: .upstreams/git/.stamp .upstreams/time/.stamp .upstreams/npm/.stamp .upstreams/everything/.stamp .upstreams/bwrap/.stamp \
+	.upstreams/chromium/.stamp
 
 .upstreams/git/.stamp .upstreams/time/.stamp: .upstreams/%/.stamp: $(UPSTREAMS)/%.lock | python
 	@echo "installing the real upstream mcp-server-$*"
@@ -128,6 +129,19 @@ upstreams: .upstreams/git/.stamp .upstreams/time/.stamp .upstreams/npm/.stamp .u
 		rm -f $(@D)/bwrap; echo "no bubblewrap is installed or to be had from apt: the tests of the sandbox will say so"; \
 	fi
 	@touch $@
+
+# Debian's Chromium, for the tests of the console in a browser: the machine's own, else under CI=true from apt. Without it those tests
+# say so, and fail under CI=true.
+.upstreams/chromium/.stamp:
+	@rm -rf $(@D)
+	@if command -v chromium >/dev/null; then \
+		echo "Chromium is there"; \
+	elif test "$$CI" = true; then \
+		echo "installing Chromium from apt"; \
+		$(call twice,{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium; } >/dev/null); \
+	else \
+		echo "no Chromium is installed: the browser tests will say so"; exit 0; \
+	fi && mkdir -p $(@D) && touch $@
 
 COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --generate-hashes --python-version 3.11 \
 	--custom-compile-command "make lock" $(LOCKFLAGS)

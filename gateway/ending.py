@@ -1,6 +1,6 @@
 """How a call ends without an answer of its upstream: recorded, and said in words. It forwards and decides nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.core import words
@@ -16,12 +16,17 @@ class Endings:
     def __init__(self, house: House) -> None:
         self._house = house
 
-    async def record(self, trail: Trail, record: Record, consume: str = "") -> bool:
+    async def record(self, trail: Trail, record: Record, consume: Sequence[str] = ()) -> bool:
         """Write one record of a call: awaited for a write or high call, queued for a read; see `ports.Records`."""
         if trail.durable:
             return await self._house.records.append(record, consume)
         self._house.records.queue(record)
         return True
+
+    def overtaken(self, trail: Trail) -> Reason:
+        """Why an intent was not written: somebody holds such calls by now, or what it would use up is used up."""
+        frozen = self._house.approvals.standing(trail.call, trail.tool).frozen
+        return Reason.FROZEN if frozen or not trail.uses else Reason.APPROVAL_USED
 
     async def refuse(
         self,

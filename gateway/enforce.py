@@ -12,14 +12,12 @@ from gateway.core.decide import decide
 from gateway.core.model import (
     Answer,
     Approval,
-    ApprovalState,
     Asked,
     Asking,
     Call,
     Decision,
     Done,
     Failure,
-    Held,
     Lost,
     Outcome,
     Reason,
@@ -33,6 +31,7 @@ from gateway.core.model import (
 from gateway.ending import Endings
 from gateway.errors import BusyError, GatewayError, RecordError
 from gateway.facts import gather
+from gateway.holding import Holding
 from gateway.inquire import Inquiry, Listener, Stuck
 from gateway.ports import Caller, House
 
@@ -45,6 +44,7 @@ class Enforcer:
 
     def __init__(self, house: House, inquiry: Inquiry) -> None:
         self._house, self._inquiry, self._end = house, inquiry, Endings(house)
+        self._holding = Holding(house, self._end, self._weigh, self._decide, self.handle)
 
     async def handle(self, call: Call, caller: Caller) -> Answer:
         """Take one call along its path. Raises nothing but cancellation: whatever breaks, blocks and is recorded."""
@@ -70,11 +70,11 @@ class Enforcer:
     async def _path(self, trail: Trail, caller: Caller) -> Answer:
         house = self._house
         # 1. Facts, and 2. decide. ASK: a person decides on exactly this call, and then it is decided again, now.
-        if ended := await self._weigh(trail) or await self._resume(trail) or await self._ask(trail, caller):
+        if ended := await self._weigh(trail) or await self._resume(trail) or await self._holding.ask(trail, caller):
             return ended
         tool, decision = trail.allowed()
         house.sessions.saw(trail.call, tool, decision)
-        listener = Listener(house, caller)
+        listener = Listener(house, caller, trail)
         reply: Reply | None = trail.asked
         while reply is None or isinstance(reply, Asked):
             # The upstream asked before it answers: put it to the client, and go round with what comes back.
@@ -90,8 +90,10 @@ class Enforcer:
             # 3. Record the intent: durable before a write or high call is forwarded, queued for a read.
             self._end.look_back(trail)
             with trail.timed("intent"):
-                if not await self._end.record(trail, trail.intent(house.clock.now()), consume=trail.consume):
-                    return await self._end.refuse(trail, Outcome.BLOCKED, Reason.APPROVAL_USED)
+                uses = trail.uses
+                if not await self._end.record(trail, trail.intent(house.clock.now()), uses):
+                    return await self._end.refuse(trail, Outcome.BLOCKED, self._end.overtaken(trail))
+                house.approvals.spent(uses)
             # 4. Act: what was checked is what is sent.
             await anyio.lowlevel.checkpoint_if_cancelled()
             trail.sent(house.clock.monotonic() + house.upstreams.timeout(tool.ref.upstream))
@@ -145,31 +147,6 @@ class Enforcer:
             trail.granted()
         return None
 
-    async def _ask(self, trail: Trail, caller: Caller) -> Held | Refused | None:
-        """Hold the call until a person has decided; None once it may go on."""
-        house, (tool, decision) = self._house, trail.decided()
-        waiting: Approval | None = None
-        if trail.call.resume is not None and trail.asked is None:
-            resumed = await house.approvals.resume(trail.call)
-            if resumed is None:
-                return await self._end.refuse(trail, Outcome.BLOCKED, Reason.HANDLE_INVALID)
-            first, waiting = resumed
-            trail.rename(first)
-        if not trail.asks:
-            return None
-        with trail.timed("approval"):
-            settled = await house.approvals.obtain(trail.call, tool, decision, trail.arguments, caller, waiting)
-        if isinstance(settled, Held):
-            return settled
-        trail.settled(settled)
-        if settled.state is not ApprovalState.APPROVED:
-            return await self._end.refuse(trail, Outcome.DENIED, words.ending(settled.state), approval=settled)
-        again = self._decide(trail, settled)
-        if again.verdict is not Verdict.ALLOW:
-            await house.approvals.expire(settled)
-            return await self._end.refuse(trail, Outcome.BLOCKED, again.reason, approval=settled)
-        return None
-
     async def _conclude(self, trail: Trail, tool: Tool, reply: Result | Failure | Unsent | Lost) -> Answer:
         house, call = self._house, trail.call
         if isinstance(reply, Unsent):
@@ -190,7 +167,8 @@ class Enforcer:
         house.turns.delivered(call, screened.digest, screened.data)
         if isinstance(reply, Failure):
             return Done(None, Failure(reply.code, str(screened.value["message"]), screened.value["data"]))
-        return Done(words.tell(screened.value, trail.decision) if call.method == "tools/call" else screened.value)
+        told = words.tell(screened.value, trail.decision, edited=trail.edits)
+        return Done(told if call.method == "tools/call" else screened.value)
 
     def _decide(self, trail: Trail, approval: Approval | None = None) -> Decision:
         """Gather the facts as they are now, and decide."""

@@ -1,6 +1,7 @@
 """Gather all that a decision on a call needs, as it is now. It decides nothing and changes nothing."""
 
 from gateway.core.canon import count_nodes
+from gateway.core.grants import pins
 from gateway.core.model import Approval, Call, Facts
 from gateway.ports import House
 
@@ -10,6 +11,7 @@ def gather(house: House, call: Call, approval: Approval | None = None) -> Facts:
     tool = house.catalogue.find(call.exposed, call.method, call.context.only)
     upstream = tool.ref.upstream if tool else ""
     now, session = house.clock.now(), call.context.session
+    standing = house.approvals.standing(call, tool)
     return Facts(
         now=now,
         tool=tool,
@@ -21,4 +23,6 @@ def gather(house: House, call: Call, approval: Approval | None = None) -> Facts:
         used=house.sessions.used(call.principal.id, now),
         approval=approval,
         nodes=count_nodes(call.arguments),
+        standing=standing,
+        pins=pins(tool, call.arguments, house.key) if standing.grants and tool is not None else {},
     )

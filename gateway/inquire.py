@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 
-from gateway.core import inquiry
+from gateway.core import inquiry, posing
 from gateway.core.account import Trail
 from gateway.core.canon import canonical, count_nodes, keyed_digest
 from gateway.core.decide import decide
@@ -45,15 +45,18 @@ class Stuck:
 
 
 class Listener:
-    """Hears an upstream while one call runs; implements `ports.Ears`. What is said is screened before it goes on."""
+    """Hears an upstream while one call runs; implements `ports.Ears`. What is said is screened before it goes on, and
+    words of ours in it are marked as the upstream's.
+    """
 
-    def __init__(self, house: House, caller: Caller) -> None:
-        self._house, self._caller = house, caller
+    def __init__(self, house: House, caller: Caller, trail: Trail) -> None:
+        self._house, self._caller, self._trail = house, caller, trail
         self.wants_progress = caller.wants_progress
 
     async def progress(self, done: float, total: float | None, message: str | None) -> None:
         """Pass an upstream's progress on; its text is screened like any output."""
-        await self._caller.progress(done, total, self._house.screener.clean_text(message) if message else None)
+        said = self._house.screener.clean_text(self._told("progress", message)) if message else None
+        await self._caller.progress(done, total, said)
 
     async def log(self, level: str, data: Any, logger: str | None) -> None:
         """Pass a log notice on, if it can be screened and its client wants to hear of any."""
@@ -61,11 +64,17 @@ class Listener:
             return
         try:
             said = await self._house.screener.clean(
-                {"data": data, "logger": logger}, self._house.clock.monotonic() + 2.0
+                self._told("log", {"data": data, "logger": logger}), self._house.clock.monotonic() + 2.0
             )
         except GatewayError:
             return
         await self._caller.log(level, said["data"], said["logger"])
+
+    def _told(self, where: str, said: Any) -> Any:
+        """What was said, marked; where that was needed, the record of the call tells it."""
+        told, posed = posing.tell_apart(said)
+        self._trail.poses |= {where} if posed else set()
+        return told
 
 
 class Inquiry:
@@ -128,7 +137,11 @@ class Inquiry:
         needed = inquiry.lacking(question, trail.call.context.capabilities)
         if needed is not None:
             return Stuck(Reason.CLIENT_UNABLE, f"the client did not declare what {question.method} needs", needed)
-        shown = inquiry.present(question, upstream, house.upstreams.elicit(upstream))
+        try:
+            marked = replace(question, params=posing.tell_apart(question.params)[0])
+        except GatewayError:
+            return Stuck(Reason.SCANNER_FAILED, "the question could not be screened")
+        shown = inquiry.present(marked, upstream, house.upstreams.elicit(upstream))
         if isinstance(shown, str):
             return Stuck(Reason.QUESTION_UNFIT, shown)
         deadline = house.clock.monotonic() + house.upstreams.timeout(upstream)

@@ -1,6 +1,6 @@
 """What `enforce` needs from the rest of the house, as Protocols. No implementation and no I/O here."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -17,6 +17,7 @@ from gateway.core.model import (
     Record,
     Reply,
     Screened,
+    Standing,
     Tool,
     Vote,
 )
@@ -61,6 +62,9 @@ class Catalogue(Protocol):
 
     def method(self, upstream: str, method: str) -> Tool:
         """What an upstream asks (`elicitation/create`, ...) as a tool of surface METHODS."""
+
+    def of(self, upstream: str, name: str) -> Tool | None:
+        """A tool by its upstream and the upstream's own name for it."""
 
     def nearest(self, exposed: str) -> str | None:
         """The most similar exposed name, for error messages."""
@@ -122,11 +126,12 @@ class Screener(Protocol):
 class Records(Protocol):
     """The record: an append-only tree of exact bytes."""
 
-    async def append(self, record: Record, consume: str = "") -> bool:
+    async def append(self, record: Record, consume: Sequence[str] = ()) -> bool:
         """Make a record durable; returns after it is on disk. Not interrupted by cancellation once it has begun.
 
-        `consume` names an approval that is used up (approved -> used) in the same transaction; False, with nothing
-        written, if it is no longer there to be used. Raises `RecordError` if the record can't be made durable.
+        `consume` names an approval (approved -> used) and grants (used once more) that are used up in the same
+        transaction, in which an intent also asks that nobody holds such calls; False, with nothing written, where one
+        of these is not so any more. Raises `RecordError` if the record can't be made durable.
         """
 
     def queue(self, record: Record) -> None:
@@ -146,7 +151,10 @@ class Caller(Protocol):
     """The client face of one call, as far as the path needs it."""
 
     asks: str  # none | elicit (legacy server request) | input (InputRequiredResult) | input-silent (call again)
-    budget: float  # seconds that this client waits for an answer before it gives up
+    budget: float  # seconds for which a call is held before it is answered as pending
+    limit: float  # seconds after which this client is known to give up by itself; 0: not known
+    kind: str  # what it calls itself, its transport, and whether it hears of progress: by which patience is learned
+    opens: bool  # it can open an address that the gateway gives
     wants_progress: bool  # it gave a token for progress notices
     answers_inline: bool  # it can be asked by a server request while its call runs (legacy, with a way back)
     modern: bool  # it comes back with a handle where an answer is missing
@@ -164,6 +172,9 @@ class Caller(Protocol):
     async def elicit(self, approval: Approval) -> Vote:
         """Ask the client's user with a server request (legacy era only) and wait for the answer."""
 
+    async def open(self, approval: Approval, url: str) -> None:
+        """Have the client open a row's card (where `opens`, legacy era); its answer says nothing of the call."""
+
     async def ask(self, question: Question) -> Mapping[str, Any]:
         """Put an upstream's question to the client (where `answers_inline`) and wait for the raw result.
 
@@ -174,21 +185,28 @@ class Caller(Protocol):
 class Approvals(Protocol):
     """Questions to people, and their answers."""
 
-    async def resume(self, call: Call) -> tuple[str, Approval] | None:
+    async def resume(self, call: Call, caller: Caller) -> tuple[str, Approval] | None:
         """Take the handle of a second round: the call's first id and its approval, with the vote applied.
 
         Single use by compare-and-swap; None if it is unknown, used, expired or bound to another call.
         """
 
-    async def obtain(
-        self, call: Call, tool: Tool, decision: Decision, shown: Any, caller: Caller, waiting: Approval | None = None
-    ) -> Approval | Held:
-        """Go on with `waiting` (a second round), or open (durable first) or attach to the row for exactly this call,
-        put it on every door, and wait for an answer.
+    def standing(self, call: Call, tool: Tool | None) -> Standing:
+        """What people have said that concerns a call now: held, barred, granted. In memory, and at once."""
 
-        Returns the settled row, or Held at the client's budget. Waits are interrupted by cancellation; the row stays
-        decidable.
+    async def obtain(
+        self, call: Call, asked: Approval, caller: Caller, waiting: Approval | None = None
+    ) -> Approval | Held:
+        """Go on with `waiting` (a second round), or open (durable first) or attach to the row of the draft `asked`, put
+        it on every door, and wait for an answer.
+
+        Returns the settled row, or Held at the client's budget. A row whose arguments a person edited comes with those;
+        one that is withdrawn and followed by `AGAIN` is to be decided anew. Waits are interrupted by cancellation; the
+        row stays decidable.
         """
+
+    def spent(self, uses: Sequence[str]) -> None:
+        """A recorded intent has used up these grants."""
 
     async def expire(self, approval: Approval) -> None:
         """Settle a row that can't be used any more (void, superseded), with its record."""
@@ -270,6 +288,9 @@ class Turns(Protocol):
 
     def before(self, call: Call) -> Background:
         """What was delivered before this call since the turn's prompt. To be asked once for a call."""
+
+    def carried(self, call: Call) -> tuple[Mapping[str, Any], ...]:
+        """Which of its argument values stood in outputs of the session, as `Background.carried`; for a card."""
 
     def delivered(self, call: Call, digest: str, data: bytes) -> None:
         """An output is about to leave: its digest as recorded, and the canonical bytes of what is released."""

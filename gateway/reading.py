@@ -7,13 +7,16 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway import ids
-from gateway.core.model import Record
+from gateway.core.kept import COLUMNS as KEPT
+from gateway.core.kept import approval_of
+from gateway.core.model import Approval, Freeze, Record
 from gateway.core.query import Query
-from gateway.core.record import COLUMNS, decode, stamp
+from gateway.core.record import COLUMNS, decode, stamp, unstamp
 from gateway.errors import StateError, UnreadableError
 from gateway.paging import SLACK as SLACK
 from gateway.paging import newest_bodies as newest_bodies
@@ -153,6 +156,27 @@ def story(db: sqlite3.Connection, call: str) -> Story:
         bodies.update(db.execute(query, (approval,)))
     size, root = db.execute("SELECT size, root FROM head WHERE one = 1").fetchone()
     return Story(call, tuple(Row(*decode(bodies[seq])) for seq in sorted(bodies)), size, root.hex())
+
+
+def approvals_since(db: sqlite3.Connection, since: datetime, limit: int) -> list[Approval]:
+    """The approvals that were asked for since a time, the newest `limit` of them, oldest first."""
+    question = f"SELECT {', '.join(KEPT)} FROM approval WHERE created_at >= ? ORDER BY created_at DESC, id DESC LIMIT ?"  # noqa: S608 - column names of ours
+    return [approval_of(row) for row in db.execute(question, (stamp(since), limit))][::-1]
+
+
+def freezes_now(db: sqlite3.Connection) -> list[Freeze]:
+    """All that is held, oldest first, as the store has it."""
+    found = db.execute("SELECT id, upstream, session, tool, by, at, note FROM frozen ORDER BY at, id")
+    return [
+        Freeze(id, upstream, session, tool, by, unstamp(at), note)
+        for id, upstream, session, tool, by, at, note in found
+    ]
+
+
+def sessions_among(db: sqlite3.Connection, limit: int) -> list[str]:
+    """The sessions of the newest records."""
+    newest_rows = "SELECT session FROM record WHERE session <> '' ORDER BY seq DESC LIMIT ?"
+    return [name for (name,) in db.execute(f"SELECT DISTINCT session FROM ({newest_rows})", (limit,))]  # noqa: S608 - ours
 
 
 def log_item(row: Row) -> dict[str, Any]:

@@ -4,7 +4,7 @@ It writes through the store and decides nothing; what is handed over is redacted
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -31,14 +31,20 @@ class Records:
         self._store, self._clock = store, clock
         self._owed: dict[str, Record] = {}
 
-    async def append(self, record: Record, consume: str = "") -> bool:
+    async def append(self, record: Record, consume: Sequence[str] = ()) -> bool:
         """Make a record durable; returns after it is on disk. Not interrupted by cancellation once it has begun.
 
-        `consume` names an approval that is used up (approved -> used) in the same transaction; False, with nothing
-        written, if it is no longer there to be used or has expired. Raises `RecordError` if the record can't be made
-        durable.
+        `consume` names an approval (approved -> used) and grants (used once more) that are used up in the same
+        transaction, in which an intent also asks that nobody holds such calls; False, with nothing written, where one
+        of these is not so any more. Raises `RecordError` if the record can't be made durable.
         """
-        changes = (rows.use_approval(consume, self._clock.now()),) if consume else ()
+        now = self._clock.now()
+        changes = [
+            rows.use_grant(name, now) if name.startswith(f"{ids.GRANT}_") else rows.use_approval(name, now)
+            for name in consume
+        ]
+        if record.kind is Kind.INTENT:
+            changes.append(rows.not_frozen(record.upstream, record.session, record.tool))
         return await self._store.append((_entry(record),), changes)
 
     def queue(self, record: Record) -> None:

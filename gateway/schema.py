@@ -28,7 +28,46 @@ CREATE TABLE pruned (
     frontier BLOB NOT NULL,
     root BLOB NOT NULL
 );
+CREATE INDEX approval_asked_again ON approval (asked_digest) WHERE told = 1;
+CREATE INDEX approval_tool ON approval (upstream, tool, created_at);
+CREATE INDEX approval_session ON approval (session, created_at) WHERE state = 'waiting';
+CREATE TABLE granted (
+    id TEXT PRIMARY KEY,
+    ended TEXT NOT NULL DEFAULT '',
+    expires_at TEXT NOT NULL,
+    uses INTEGER NOT NULL,
+    used INTEGER NOT NULL DEFAULT 0,
+    created_at TEXT NOT NULL,
+    body BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX granted_standing ON granted (expires_at) WHERE ended = '';
+CREATE TABLE frozen (
+    id TEXT PRIMARY KEY,
+    upstream TEXT NOT NULL,
+    session TEXT NOT NULL,
+    tool TEXT NOT NULL,
+    by TEXT NOT NULL,
+    at TEXT NOT NULL,
+    note TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE approver_key (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    attended INTEGER NOT NULL,
+    counter INTEGER NOT NULL DEFAULT 0,
+    added_at TEXT NOT NULL,
+    added_by TEXT NOT NULL
+) WITHOUT ROWID;
 """
+
+_APPROVAL_SINCE_2 = (
+    "ALTER TABLE approval ADD COLUMN asked_digest TEXT NOT NULL DEFAULT '';\n"
+    "ALTER TABLE approval ADD COLUMN followed_by TEXT NOT NULL DEFAULT '';\n"
+    "UPDATE approval SET asked_digest = arguments_digest;\n"
+    "DROP INDEX approval_told;\n"
+)
 
 TABLES = f"""
 CREATE TABLE record (
@@ -41,7 +80,7 @@ CREATE INDEX record_id ON record (id);
 CREATE INDEX record_session ON record (session, seq) WHERE session <> '';
 CREATE INDEX record_tool ON record (tool, seq) WHERE tool <> '';
 CREATE INDEX record_approval ON record (approval) WHERE approval <> '';
-{_SINCE_2}CREATE TABLE head (
+CREATE TABLE head (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     size INTEGER NOT NULL,
     frontier BLOB NOT NULL,
@@ -67,12 +106,13 @@ CREATE TABLE approval (
     proof TEXT NOT NULL DEFAULT '',
     note TEXT NOT NULL DEFAULT '',
     ballots TEXT NOT NULL DEFAULT '[]',
-    card BLOB NOT NULL
+    card BLOB NOT NULL,
+    asked_digest TEXT NOT NULL,
+    followed_by TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX approval_state ON approval (state, expires_at);
 CREATE INDEX approval_call ON approval (call);
 CREATE INDEX approval_asked ON approval (principal, created_at);
-CREATE INDEX approval_told ON approval (arguments_digest) WHERE told = 1;
 CREATE TABLE handle (
     hash BLOB PRIMARY KEY,
     approval TEXT NOT NULL,
@@ -97,10 +137,10 @@ CREATE TABLE connection (
     handshake BLOB NOT NULL,
     updated_at TEXT NOT NULL
 ) WITHOUT ROWID;
-"""
+{_SINCE_2}"""
 
 STEPS = {
-    1: f"{_SINCE_2}INSERT INTO pruned VALUES (1, 0, x'', x'{hashlib.sha256().hexdigest()}')",  # noqa: S608 - ours
+    1: f"{_APPROVAL_SINCE_2}{_SINCE_2}INSERT INTO pruned VALUES (1, 0, x'', x'{hashlib.sha256().hexdigest()}')",  # noqa: S608 - ours
 }
 """From a version to the next one: what has to be done to a store that was made by it."""
 

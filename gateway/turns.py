@@ -103,6 +103,12 @@ class Turns:
             context["unsearched"] = left
         return Background(context, self._shown(found) if found else ())
 
+    def carried(self, call: Call) -> tuple[Mapping[str, Any], ...]:
+        """Which of its argument values stood in outputs of the session; for a card, and told again in the record."""
+        session, _, _ = self._place(call)
+        found, _ = carried(needles(call.arguments), session.kept) if session.kept else ([], 0)
+        return self._shown(found) if found else ()
+
     def delivered(self, call: Call, digest: str, data: bytes) -> None:
         """An output is about to leave: its digest as recorded, and the canonical bytes of what is released."""
         session, turn, key = self._place(call)

@@ -1,4 +1,4 @@
-"""Verify the record of a state folder: its rows, its head, its checkpoints, and the approvals beside it.
+"""Verify the record of a state folder: its rows, its head, its checkpoints, its signatures, the approvals beside it.
 
 It reads one snapshot and changes nothing. A large record is walked by several processes.
 """
@@ -10,19 +10,24 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, suppress
+from heapq import merge
 from multiprocessing import get_context
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from gateway.core.merkle import Tree
+from gateway.core.model import Kind
 from gateway.core.note import Note, Verifier, read_checkpoint, read_note, read_notes, read_vkey
+from gateway.core.signed import ApproverKey, Heard, KeyKind, Signatures, key_of
 from gateway.core.succession import trusted
 from gateway.core.verify import Expected, Inspection, Verification
 from gateway.errors import StateError
 from gateway.reading import open_file
 from gateway.schema import COPIES, SIGNING_NAME, STORE_NAME, VERSION
+from gateway.signers import listen
 
 BATCH = 4_096  # rows that are looked at together
 LEVEL = 16  # a process walks blocks of 2 ** LEVEL rows
@@ -100,6 +105,7 @@ def _verify(db: sqlite3.Connection, file: Path, notes: Sequence[Note], given: Ve
         walk.expected = _expected(db, walk, notes, trust)
         _walk(db, file, walk, last)
         _approvals(db, walk)
+        _signatures(db, walk)
         db.execute("ROLLBACK")
     except sqlite3.DatabaseError as problem:
         if (getattr(problem, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR) & 0xFF in _NOT_NOW:
@@ -266,3 +272,50 @@ def _approvals(db: sqlite3.Connection, walk: Inspection) -> None:
         for name, copy, member in zip((*_SAID, *_SAID_BESIDE), copies, said, strict=True):
             if copy != member:
                 walk.found(None, f"the `{name}` of approval `{approval}` is not what the record says")
+
+
+def _signatures(db: sqlite3.Connection, walk: Inspection) -> None:
+    """Every approval that was given by signature was: by a key that its approver had enrolled, over what stands there.
+
+    Raises `StateError` where signatures can't be verified on this machine.
+    """
+    seen: dict[tuple[object, ...], Heard] = {}  # a vote stands in each later record of its approval
+
+    def listen_once(kind: KeyKind, public: str, document: str, signature: object) -> Heard:
+        what = (kind, public, document, str(signature))
+        if what not in seen:
+            seen[what] = listen(kind, public, document, signature)
+        return seen[what]
+
+    pruned = any(size for (size,) in db.execute("SELECT size FROM pruned"))
+    looked = Signatures(listen_once, pruned)
+    if pruned:
+        for key in _let_go(db):
+            looked.assume(key)
+    for seq, kind, extra in _of_people(db):
+        if wrong := looked.row(kind, extra):
+            walk.found(seq, wrong)
+            return
+
+
+def _of_people(db: sqlite3.Connection) -> Iterator[tuple[int, Kind, dict[str, object]]]:
+    """The rows of approvers, approvals and grants, in order; one that can't be read is found by the walk."""
+
+    def of(kind: Kind) -> Iterator[tuple[int, Kind, dict[str, object]]]:
+        return ((seq, kind, extra) for seq, extra in _beside(db, kind.value))
+
+    return merge(*map(of, (Kind.APPROVER, Kind.APPROVAL, Kind.GRANT)), key=itemgetter(0))
+
+
+def _let_go(db: sqlite3.Connection) -> Iterator[ApproverKey]:
+    """The keys that must have been enrolled in rows that were let go: those of the table, and those revoked since."""
+    told = [extra for _, extra in _beside(db, Kind.APPROVER.value)]
+    enrolled = {extra.get("key") for extra in told if extra.get("state") == "enrolled"}
+    for extra in told:
+        if extra.get("state") == "revoked" and extra.get("key") not in enrolled:
+            with suppress(KeyError, ValueError):
+                yield key_of(extra)
+    for id, name, kind, public, attended in db.execute("SELECT id, name, kind, key, attended FROM approver_key"):
+        if id not in enrolled:
+            with suppress(ValueError):
+                yield ApproverKey(id, name, KeyKind(kind), public, bool(attended))

@@ -1,13 +1,16 @@
 """Small fakes and real values that several tests share. Nothing here decides anything."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
 from msgspec import structs
 
+from gateway.core.approval import draft
 from gateway.core.canon import canonical, digest, keyed_digest
+from gateway.core.grants import bound
 from gateway.core.model import (
     Approval,
     Call,
@@ -84,6 +87,9 @@ class FakeCaller:
 
     def __init__(self, asks: str = "none", budget: float = 25.0, elicit: Elicit | None = None) -> None:
         self.asks, self.budget, self._elicit = asks, budget, elicit
+        self.limit, self.kind, self.opens = 0.0, "client", False
+        self.answers_inline = asks == "elicit"
+        self.opened: list[str] = []
         self.notices: list[str] = []
         self.noticed = anyio.Event()
 
@@ -97,6 +103,9 @@ class FakeCaller:
     async def elicit(self, approval: Approval) -> Vote:
         assert self._elicit is not None, "this client can't be asked"
         return await self._elicit(approval)
+
+    async def open(self, approval: Approval, url: str) -> None:
+        self.opened.append(url)
 
 
 def a_tool(name: str = "write_file", tier: Tier = Tier.WRITE, effect: Effect = Effect.WRITE) -> Tool:
@@ -127,6 +136,19 @@ def an_ask(proof: Proof = Proof.CLIENT, **more: Any) -> Decision:
     """A decision that asks a person."""
     requirement = Requirement(proof=proof, **more)
     return Decision(Verdict.ASK, Reason.RULE, ("files.writes",), ("files.toml:12",), requirement=requirement)
+
+
+def a_row(
+    id: str, call: Call, tool: Tool, decision: Decision, arguments: Any = None, at: datetime = NOON, **more: Any
+) -> Approval:
+    """A row that waits for an answer to this call."""
+    row = draft(call, tool, decision, arguments, at, bound=bound(tool, call.arguments, KEY, tainted=True))
+    return replace(row, id=id, **more)
+
+
+def a_wait(call: Call, tool: Tool, decision: Decision, arguments: Any, at: datetime = NOON) -> tuple[Call, Approval]:
+    """A call and the draft of its row, as the path hands them to the ladder."""
+    return call, a_row("", call, tool, decision, arguments, at)
 
 
 def a_record(number: int = 1, kind: Kind = Kind.INTENT, **more: Any) -> Record:

@@ -1,7 +1,7 @@
 """A house of fakes around the path of a call: each notes what it was asked to do, in one ordered list of effects."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,6 +31,7 @@ from gateway.core.model import (
     Result,
     Resume,
     Screened,
+    Standing,
     Surface,
     Tool,
     ToolRef,
@@ -114,6 +115,9 @@ class FakeCatalogue:
         return classify(
             {}, ref, method, "", surface_labels(POLICY_OF_NOBODY, ref, Surface.METHODS), None, Surface.METHODS
         )
+
+    def of(self, upstream: str, name: str) -> Tool | None:
+        return next((tool for tool in self.tools.values() if tool.ref == ToolRef(upstream, name)), None)
 
     def nearest(self, exposed: str) -> str | None:
         return next(iter(self.tools), None)
@@ -205,11 +209,11 @@ class FakeRecords:
     usable: set[str] = field(default_factory=set)  # approvals that may be consumed
     owed: list[Record] = field(default_factory=list)
 
-    async def append(self, record: Record, consume: str = "") -> bool:
+    async def append(self, record: Record, consume: Sequence[str] = ()) -> bool:
         self._fail(record)
-        if consume and consume not in self.usable:
+        if not set(consume) <= self.usable:
             return False
-        self.usable.discard(consume)
+        self.usable -= set(consume)
         self.effects.append(f"append {record.kind.value}")
         self.rows.append(record)
         return True
@@ -240,25 +244,28 @@ class FakeApprovals:
     given: Approval | None = None
     note: str = ""
     by: str = ""
+    said: Standing = field(default_factory=Standing)
     on_obtain: Any = None  # called before the answer comes: the world changes meanwhile
 
-    async def resume(self, call: Call) -> tuple[str, Approval] | None:
+    async def resume(self, call: Call, caller: Any) -> tuple[str, Approval] | None:
         self.effects.append("resume")
         return self.resumable
 
-    async def obtain(
-        self, call: Call, tool: Tool, decision: Decision, shown: Any, caller: Any, waiting: Approval | None = None
-    ) -> Approval | Held:
-        from gateway.core.approval import open_approval
+    def standing(self, call: Call, tool: Tool | None) -> Standing:
+        return self.said
 
+    def spent(self, uses: Sequence[str]) -> None:
+        self.effects += [f"spent {id}" for id in uses if id.startswith("g_")]
+
+    async def obtain(
+        self, call: Call, asked: Approval, caller: Any, waiting: Approval | None = None
+    ) -> Approval | Held:
         self.effects.append("obtain")
-        row = waiting or open_approval("a_0000000001", call, tool, decision, shown, START)
+        row = waiting or replace(asked, id="a_0000000001")
         if self.on_obtain is not None:
             self.on_obtain()
         if self.settle is None:
             return Held(row)
-        from dataclasses import replace
-
         self.given = replace(row, state=self.settle, note=self.note, decided_by=self.by, proof=Proof.LOCAL)
         return self.given
 
@@ -322,6 +329,9 @@ class FakeTurns:
         listed, self.outputs = self.outputs, []
         return Background({"after": "", "outputs": listed, "omitted": 0}, ())
 
+    def carried(self, call: Call) -> tuple[Mapping[str, Any], ...]:
+        return ()
+
     def delivered(self, call: Call, digest: str, data: bytes) -> None:
         self.outputs.append((call.id, digest))
 
@@ -331,6 +341,9 @@ class FakeCaller:
 
     asks = "none"
     budget = 1.0
+    limit = 0.0
+    kind = ""
+    opens = False
     wants_progress = False
     answers_inline = False
     modern = False
@@ -364,6 +377,9 @@ class FakeCaller:
 
     async def elicit(self, approval: Approval) -> Vote:
         return Vote.CANCEL
+
+    async def open(self, approval: Approval, url: str) -> None:
+        raise AssertionError("nothing is opened here")
 
 
 class Model:

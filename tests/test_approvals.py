@@ -31,7 +31,7 @@ from gateway.core.model import (
 from gateway.errors import ApprovalError, BusyError, RecordError
 from gateway.records import Records
 from gateway.store import SqliteStore, open_store
-from tests.fakes import DEADLINE, KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, an_ask
+from tests.fakes import DEADLINE, KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, a_wait, an_ask
 from tests.store.keep import AT_ONCE, on_disk, whole
 
 SHOWN = {"path": "a.txt"}
@@ -57,8 +57,8 @@ class Desk:
         tool: Tool | None = None,
         waiting: Approval | None = None,
     ) -> Approval | Held:
-        given = (call or a_call(), tool or a_tool(), decision, SHOWN, caller or FakeCaller(budget=0), waiting)
-        return await self.approvals.obtain(*given)
+        given = a_wait(call or a_call(), tool or a_tool(), decision, SHOWN, self.clock.now())
+        return await self.approvals.obtain(*given, caller or FakeCaller(budget=0), waiting)
 
     async def told(self, call: Call | None = None, decision: Decision = LOCAL) -> Approval:
         """A row of which the caller was told that it is pending."""
@@ -691,7 +691,7 @@ async def test_a_void_approval_is_withdrawn_and_a_used_one_stays_used(tmp_path: 
         await desk.approvals.expire(await desk.approve(row))
         assert (await only_row(desk)).state is ApprovalState.WITHDRAWN
         used = await desk.approve(await desk.told(a_call(path="b")))
-        assert await Records(desk.store, desk.clock).append(a_record(9, approval=used.id), consume=used.id)
+        assert await Records(desk.store, desk.clock).append(a_record(9, approval=used.id), consume=(used.id,))
         await desk.approvals.expire(used)
         assert (await desk.approvals.show(used.id)).state is ApprovalState.USED
 
@@ -780,8 +780,8 @@ async def test_two_calls_that_wait_at_one_row_both_hear_of_its_end(tmp_path: Pat
             settled = await desk.approve(row)
         assert (first.value, second.value) == (settled, settled)
         records = Records(desk.store, desk.clock)
-        assert await records.append(a_record(2, approval=row.id), consume=row.id)
-        assert not await records.append(a_record(1, approval=row.id), consume=row.id)
+        assert await records.append(a_record(2, approval=row.id), consume=(row.id,))
+        assert not await records.append(a_record(1, approval=row.id), consume=(row.id,))
 
 
 async def test_a_row_that_is_settled_before_anybody_watches_is_seen(tmp_path: Path) -> None:
@@ -809,8 +809,8 @@ async def test_an_answer_between_the_budget_and_the_telling_is_not_lost(tmp_path
     async with a_desk(tmp_path) as desk:
         hold = desk.approvals._hold
 
-        async def hold_and_settle(row: Approval, caller: FakeCaller, *, ask: bool) -> Approval:
-            found = await hold(row, caller, ask=ask)
+        async def hold_and_settle(row: Approval, caller: FakeCaller, end: float, *, ask: bool, url: str) -> Approval:
+            found = await hold(row, caller, end, ask=ask, url=url)
             await desk.approve(row)
             return found
 

@@ -2,6 +2,7 @@
 fails.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import anyio
@@ -372,7 +373,7 @@ async def test_a_client_that_goes_while_the_intent_is_written_leaves_a_blocked_c
     with anyio.CancelScope() as scope:
         original = house.records.append
 
-        async def append(record: object, consume: str = "") -> bool:
+        async def append(record: object, consume: Sequence[str] = ()) -> bool:
             scope.cancel()
             return await original(record, consume)  # type: ignore[arg-type]  # passed through
 
@@ -418,7 +419,7 @@ async def test_nothing_is_forwarded_that_the_last_decision_does_not_allow() -> N
     async def nothing(*ignored: object) -> None:
         return None
 
-    house.enforcer._ask = nothing  # type: ignore[method-assign,assignment]  # as if a step had been left out
+    house.enforcer._holding.ask = nothing  # type: ignore[method-assign,assignment]  # as if a step had been left out
     answer = await house.call("write")
     assert answer.reason is Reason.INTERNAL
     assert house.upstreams.sent == []

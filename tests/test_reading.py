@@ -28,7 +28,7 @@ from gateway.records import Records
 from gateway.schema import STORE_NAME, VERSION
 from gateway.store import open_store
 from gateway.verifying import verify_folder
-from tests.fakes import KEY, NOON, FakeCaller, FakeClock, a_call, a_record, a_tool, an_ask
+from tests.fakes import KEY, NOON, FakeCaller, FakeClock, a_call, a_record, a_tool, a_wait, an_ask
 from tests.store.keep import AT_ONCE, an_entry
 
 CALLS = 6
@@ -47,10 +47,10 @@ def made(state: Path) -> Path:
                 await records.append(
                     a_record(number, Kind.OUTCOME, tier=tier, outcome=outcome, session=f"s{number % 3}")
                 )
-            held = await approvals.obtain(a_call(7), a_tool(), an_ask(), {"path": "a"}, FakeCaller(budget=0))
+            held = await approvals.obtain(*a_wait(a_call(7), a_tool(), an_ask(), {"path": "a"}), FakeCaller(budget=0))
             assert isinstance(held, Held)
             row = await approvals.vote(held.approval.id, True, "os:bob", Proof.LOCAL)
-            await records.append(a_record(8, approval=row.id), consume=row.id)
+            await records.append(a_record(8, approval=row.id), consume=(row.id,))
             await records.append(a_record(8, Kind.OUTCOME, approval=row.id, outcome="ok"))
 
     anyio.run(fill)

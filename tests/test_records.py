@@ -11,7 +11,7 @@ from gateway.core.model import Approval, ApprovalState, Held, Kind, Proof, Tool
 from gateway.errors import RecordError
 from gateway.records import Records
 from gateway.store import SqliteStore, open_store
-from tests.fakes import DEADLINE, KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, an_ask
+from tests.fakes import DEADLINE, KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, a_wait, an_ask
 from tests.store.keep import AT_ONCE, on_disk, whole
 
 TOOL: Tool = a_tool()
@@ -20,7 +20,7 @@ TOOL: Tool = a_tool()
 async def approved(store: SqliteStore, clock: FakeClock) -> Approval:
     """An approval that waits to be used."""
     approvals = Approvals(store, clock, KEY)
-    held = await approvals.obtain(a_call(), TOOL, an_ask(Proof.LOCAL), {}, FakeCaller(budget=0))
+    held = await approvals.obtain(*a_wait(a_call(), TOOL, an_ask(Proof.LOCAL), {}), FakeCaller(budget=0))
     assert isinstance(held, Held)
     return await approvals.vote(held.approval.id, True, "os:bob", Proof.LOCAL)
 
@@ -50,9 +50,9 @@ async def test_an_approval_is_used_up_with_the_intent(tmp_path: Path) -> None:
     clock = FakeClock()
     async with open_store(tmp_path / "state", AT_ONCE) as store:
         records, row = Records(store, clock), await approved(store, clock)
-        assert await records.append(a_record(1, approval=row.id), consume=row.id)
+        assert await records.append(a_record(1, approval=row.id), consume=(row.id,))
         assert (await Approvals(store, clock, KEY).show(row.id)).state is ApprovalState.USED
-        assert not await records.append(a_record(2, approval=row.id), consume=row.id)
+        assert not await records.append(a_record(2, approval=row.id), consume=(row.id,))
     assert [record.id for record in on_disk(tmp_path / "state") if record.kind is Kind.INTENT] == ["d_0000000001"]
 
 
@@ -60,7 +60,7 @@ async def test_two_calls_that_use_one_approval_at_the_same_moment_are_told_apart
     clock, won = FakeClock(), []
 
     async def use(number: int) -> None:
-        won.append(await records.append(a_record(number, approval=row.id), consume=row.id))
+        won.append(await records.append(a_record(number, approval=row.id), consume=(row.id,)))
 
     async with open_store(tmp_path / "state", AT_ONCE) as store:
         records, row = Records(store, clock), await approved(store, clock)
@@ -75,12 +75,14 @@ async def test_an_approval_that_is_waiting_expired_or_unknown_is_not_used(tmp_pa
     clock = FakeClock()
     async with open_store(tmp_path / "state", AT_ONCE) as store:
         records, row = Records(store, clock), await approved(store, clock)
-        held = await Approvals(store, clock, KEY).obtain(a_call(path="b"), TOOL, an_ask(), {}, FakeCaller(budget=0))
+        held = await Approvals(store, clock, KEY).obtain(
+            *a_wait(a_call(path="b"), TOOL, an_ask(), {}), FakeCaller(budget=0)
+        )
         assert isinstance(held, Held)
-        assert not await records.append(a_record(1), consume=held.approval.id)
-        assert not await records.append(a_record(1), consume="a_0000000000")
+        assert not await records.append(a_record(1), consume=(held.approval.id,))
+        assert not await records.append(a_record(1), consume=("a_0000000000",))
         clock.wall += timedelta(minutes=10)
-        assert not await records.append(a_record(1), consume=row.id)
+        assert not await records.append(a_record(1), consume=(row.id,))
     assert Kind.INTENT not in [record.kind for record in on_disk(tmp_path / "state")]
 
 

@@ -26,7 +26,7 @@ class FakeRecords:
     written: list[Record] = field(default_factory=list)
     full: bool = False
 
-    async def append(self, record: Record, consume: str = "") -> bool:
+    async def append(self, record: Record, consume: Sequence[str] = ()) -> bool:
         await anyio.lowlevel.checkpoint()
         if self.full:
             raise RecordError("full")

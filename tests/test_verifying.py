@@ -24,7 +24,7 @@ from gateway.schema import INSERT_RECORD, STORE_NAME
 from gateway.signing import verifier_of
 from gateway.store import open_store
 from gateway.verifying import verify_folder
-from tests.fakes import DEADLINE, KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, an_ask
+from tests.fakes import DEADLINE, KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, a_wait, an_ask
 from tests.store.keep import AT_ONCE
 
 Edit = Callable[[sqlite3.Connection], object]
@@ -163,9 +163,9 @@ async def test_an_approval_that_is_not_what_its_record_says_is_found(tmp_path: P
     with anyio.fail_after(DEADLINE):
         async with open_store(tmp_path / "state", AT_ONCE) as store:
             approvals = Approvals(store, clock, KEY)
-            held = await approvals.obtain(a_call(), a_tool(), an_ask(Proof.LOCAL), {}, FakeCaller(budget=0))
+            held = await approvals.obtain(*a_wait(a_call(), a_tool(), an_ask(Proof.LOCAL), {}), FakeCaller(budget=0))
             await approvals.vote(held.approval.id, True, "os:bob", Proof.LOCAL)  # type: ignore[union-attr]  # it is held
-            await Records(store, clock).append(a_record(1, approval=held.approval.id), consume=held.approval.id)
+            await Records(store, clock).append(a_record(1, approval=held.approval.id), consume=(held.approval.id,))
     state = tmp_path / "state"
     assert (await anyio.to_thread.run_sync(verify_folder, state)).ok
     for word in ("approved", "denied"):

@@ -18,8 +18,10 @@ from gateway.store import Query, Store
 _KEYS = ("accepted_by", "accepted_at", "accepted_how")
 
 
-async def accept(policy: Policy, store: Store, records: Records, clock: Clock, user: str) -> Policy:
-    """The policy with who accepted its revision; that it was loaded is recorded.
+async def accept(
+    policy: Policy, store: Store, records: Records, clock: Clock, user: str, how: str = "at start"
+) -> Policy:
+    """The policy with who accepted its revision, and `how` where it is a new one; that it was loaded is recorded.
 
     The first one that a state folder sees is taken as it is, and so is a changed one that `user` starts the gateway
     with. Raises `RecordError` if that can't be recorded.
@@ -30,8 +32,7 @@ async def accept(policy: Policy, store: Store, records: Records, clock: Clock, u
     if last is not None and last.policy_revision == policy.revision:
         accepted = {key: str(last.extra.get(key, "")) for key in _KEYS}
     else:
-        how = "at start" if last is not None else "first seen"
-        accepted = dict(zip(_KEYS, (user, stamp(now), how), strict=True))
+        accepted = dict(zip(_KEYS, (user, stamp(now), how if last is not None else "first seen"), strict=True))
     about = {**accepted, "before": last.policy_revision if last is not None else "", "files": _files(policy)}
     await records.append(Record(Kind.POLICY, new_id(ENTRY), now, policy_revision=policy.revision, extra=about))
     return replace(policy, accepted=accepted)

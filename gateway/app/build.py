@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,17 @@ import anyio
 
 from gateway.app.acceptance import accept
 from gateway.app.changes import pass_changes_on, pass_updates_on
+from gateway.app.edits import Edits, Labels
+from gateway.app.inforce import InForce
 from gateway.app.offer import Offer
+from gateway.app.tell import notices_of
 from gateway.approvals import Approvals
+from gateway.approvals.proofs import Proofs
 from gateway.checkpoints import Checkpoints
 from gateway.clock import SystemClock
 from gateway.config import Settings, Upstream, load_policy
 from gateway.core.capture import Capture
 from gateway.core.model import Kind, Principal, Reason, Record, Verdict
-from gateway.core.policy import Policy
 from gateway.enforce import Enforcer
 from gateway.errors import RecordError
 from gateway.ids import CALL, ENTRY, new_id
@@ -28,6 +32,7 @@ from gateway.indexing import Indexing
 from gateway.inquire import Inquiry
 from gateway.keeping import Keeping, Space
 from gateway.monitor import Monitor
+from gateway.notices import Notices
 from gateway.people import user_name
 from gateway.ports import House
 from gateway.protect import Guard
@@ -57,7 +62,7 @@ class Gateway:
     """One running gateway: its rooms, for those who serve it."""
 
     settings: Settings
-    policy: Policy
+    in_force: InForce
     clock: SystemClock
     store: SqliteStore
     records: Records
@@ -71,6 +76,10 @@ class Gateway:
     monitor: Monitor
     upstreams: Upstreams
     face: Face
+    house: House
+    labels: Labels
+    proofs: Proofs
+    notices: Notices
 
     def stdio_peer(self, named: str, user: str, session: str = "", connection: str = "") -> Peer:
         """The peer on a pair of pipes: the user whose process it is, and the client that was registered by that
@@ -101,12 +110,13 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
         await records.close_open_intents()
         await records.started(loaded.revision)
         policy = await accept(loaded, store, records, clock, f"os:{user_name(os.getuid())}")
-        gateway = _build(settings, policy, clock, store, records, early.engine)
+        gateway = _build(settings, InForce(policy), clock, store, records, early.engine)
         await _recall(gateway)
         await gateway.approvals.recover()
         async with anyio.create_task_group() as beside:
             beside.start_soon(early.load)
             beside.start_soon(gateway.monitor.run)
+            beside.start_soon(gateway.notices.run)
             beside.start_soon(gateway.rounds.run)
             beside.start_soon(gateway.keeping.run)
             beside.start_soon(gateway.checkpoints.run)
@@ -126,14 +136,16 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
 
 
 def _build(
-    settings: Settings, policy: Policy, clock: SystemClock, store: SqliteStore, records: Records, engine: Kingfisher
+    settings: Settings, in_force: InForce, clock: SystemClock, store: SqliteStore, records: Records, engine: Kingfisher
 ) -> Gateway:
     key = store.folder.key
     screener = Screener(engine, clock, key)
-    approvals = Approvals(store, clock, key, prompts_per_hour=settings.limits.prompts_per_hour)
+    limits = settings.limits
+    longest = timedelta(seconds=limits.grant)
+    approvals = Approvals(store, clock, key, prompts_per_hour=limits.prompts_per_hour, longest=longest)
     turns = Turns(records, screener, clock, key)
-    sessions = Sessions(policy.rates())
-    learn, offer = _learner(screener), Offer(settings, policy, screener.clean_text)
+    sessions = Sessions(in_force().rates())
+    learn, offer = _learner(screener), Offer(settings, in_force, screener.clean_text)
     upstreams = Upstreams(
         [
             spec_of(upstream, settings.limits, os.environ, learn, _auth(settings, upstream, learn))
@@ -143,7 +155,6 @@ def _build(
         declare=offer.declare,
         note=partial(_note_question, records, clock),
     )
-    limits = settings.limits
     rounds = Rounds(store, clock, records, upstreams.drop, limits.question, limits.waiting)
     bases = {name: _bases(upstream) for name, upstream in settings.upstreams.items()}
     guard = Guard(_protected(settings), lambda upstream: bases.get(upstream, ()))
@@ -160,7 +171,7 @@ def _build(
             rounds,
             sessions,
             turns,
-            lambda: policy,
+            in_force,
             key,
         ),
         Capture(key, settings.recording.most),
@@ -176,6 +187,10 @@ def _build(
         partial(offer.about, catalogue),
         partial(offer.hidden, catalogue),
     )
+    approvals.reconsider = Edits(house).reconsider
+    labels = Labels(settings, in_force, store, records, house)
+    in_force.on_change(lambda policy: setattr(sessions, "rates", policy.rates()))
+    in_force.on_change(lambda policy: catalogue.reclassify())
     face.on_left = upstreams.left
     face.named = Names(screener, clock, key).of
     screener.crowd = lambda: face.calls_in_flight
@@ -183,8 +198,10 @@ def _build(
     checkpoints = Checkpoints(store, records, clock, settings.recording, store.folder.signing_key)
     keeping = Keeping(store, records, clock, settings.recording, Space(store.folder.store, store.used))
     return Gateway(
-        *(settings, policy, clock, store, records, approvals, sessions, screener, rounds, turns),
-        *(checkpoints, keeping, monitor, upstreams, face),
+        *(settings, in_force, clock, store, records, approvals, sessions, screener, rounds, turns),
+        *(checkpoints, keeping, monitor, upstreams, face, house, labels),
+        Proofs(store, clock, key, settings.approvers),
+        notices_of(settings, clock, records.queue, approvals),
     )
 
 

@@ -1,28 +1,36 @@
 """What commands ask of a running gateway over the control socket: rows of JSON out, votes in."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+
+import msgspec
 
 from gateway import __version__
 from gateway.app.build import Gateway
+from gateway.app.door import Door
+from gateway.app.keys import KeyCommands
+from gateway.app.news import News
+from gateway.app.seat import Seat
 from gateway.control import Handler, Refusal, Request
-from gateway.core.approval import item
+from gateway.core.approval import Voter, item
 from gateway.core.card import card
+from gateway.core.grants import SCOPES, freeze_item, grant_item, offered
 from gateway.core.hooks import read_event
-from gateway.core.model import Approval, ApprovalState, Proof
 from gateway.errors import ApprovalError, CallerError, GatewayError, RecordError
 
 USAGE, UNREACHABLE = 2, 3
 NAME_LIMIT = 128  # characters of a client's name
-NOTE_LIMIT = 1000  # characters of a reviewer's reason
-PATIENCE = 10.0  # seconds for screening it
 
 
 class Commands:
     """The handlers of one gateway, by operation."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    def __init__(self, gateway: Gateway, seat: Seat) -> None:
+        self._gateway, self._door, self._seat = gateway, Door(gateway), seat
+        self._keys = KeyCommands(gateway, self._door)
+        self._news = News(gateway.clock)
+        gateway.approvals.on_change.append(self._news.note)
 
     def handlers(self) -> Mapping[str, Handler]:
         """Every operation that a command may ask for."""
@@ -31,35 +39,92 @@ class Commands:
             "approval": self.approval,
             "approve": self.approve,
             "checkpoint": self.checkpoint,
+            "console": self.console,
+            "covers": self.covers,
             "deny": self.deny,
+            "freeze": self.freeze,
+            "freezes": self.freezes,
+            "grants": self.grants,
             "hook": self.hook,
+            "label": self.label,
+            "news": self.news,
+            "revoke": self.revoke,
             "sessions": self.sessions,
             "status": self.status,
+            "thaw": self.thaw,
+            **{name: _answering(handler) for name, handler in self._keys.handlers().items()},
         }
 
     async def approvals(self, request: Request, user: str) -> dict[str, Any]:
         """Rows in one state, or in any (`all`)."""
-        wanted = str(request.get("state", "waiting"))
-        if wanted not in (*(state.value for state in ApprovalState), "all"):
-            raise Refusal(f"unknown state `{wanted}`", USAGE)
-        state = None if wanted == "all" else ApprovalState(wanted)
-        try:
-            return {"items": [item(row) for row in await self._gateway.approvals.list(state)]}
-        except RecordError as problem:
-            raise Refusal(str(problem), UNREACHABLE) from None
+        with answering():
+            return {"items": [item(row) for row in await self._door.waiting(str(request.get("state", "waiting")))]}
 
     async def approval(self, request: Request, user: str) -> dict[str, Any]:
-        """One row and its card."""
-        row = await self._find(request)
-        return {"items": [item(row)], "card": card(row)}
+        """One row, its card as text (`card`) and as data (`view`)."""
+        with answering():
+            row = await self._door.row(str(request.get("id", "")))
+            return {"items": [item(row)], "card": card(row), "view": msgspec.to_builtins(await self._door.card(row))}
+
+    async def news(self, request: Request, user: str) -> dict[str, Any]:
+        """What happened to approvals behind `number` of `epoch`; waits for the next event where there is none yet."""
+        number = request.get("number")
+        return await self._news.after(str(request.get("epoch", "")), number if isinstance(number, int) else -1)
+
+    async def covers(self, request: Request, user: str) -> dict[str, Any]:
+        """Of how many questions about a row's tool in 30 days (`of`) each grant on its card would have spared how many
+        (`covers`, by choice).
+        """
+        with answering():
+            row, voter, found, of = await self._door.row(str(request.get("id", ""))), self._voter(user), {}, 0
+            for choice in (choice for choice in offered(row) if choice in SCOPES):
+                found[choice.value], of = await self._door.would_cover(row, choice, voter)
+            return {"covers": found, "of": of}
 
     async def approve(self, request: Request, user: str) -> dict[str, Any]:
         """Approve exactly what was shown, with proof `local`: the name is that of the user at the other end."""
-        return await self._vote(request, user, approve=True)
+        return await self._vote({"choice": "once", **request}, user)
 
     async def deny(self, request: Request, user: str) -> dict[str, Any]:
         """Deny, with a reason for the model."""
-        return await self._vote(request, user, approve=False)
+        return await self._vote({"choice": "deny", **request}, user)
+
+    async def label(self, request: Request, user: str) -> dict[str, Any]:
+        """Say what the tool of a waiting row does."""
+        with answering():
+            row = await self._door.row(str(request.get("id", "")))
+            await self._door.label(row, str(request.get("effect", "")), self._voter(user))
+            return {"items": [item(await self._door.row(row.id))]}
+
+    async def grants(self, request: Request, user: str) -> dict[str, Any]:
+        """All grants that are remembered, the newest first."""
+        with answering():
+            return {"items": [grant_item(grant) for grant in await self._door.grants()]}
+
+    async def revoke(self, request: Request, user: str) -> dict[str, Any]:
+        """End a grant."""
+        with answering():
+            return {"items": [grant_item(await self._door.revoke(str(request.get("id", "")), self._voter(user)))]}
+
+    async def freezes(self, request: Request, user: str) -> dict[str, Any]:
+        """All that is held now."""
+        return {"items": [freeze_item(freeze) for freeze in self._door.freezes()]}
+
+    async def freeze(self, request: Request, user: str) -> dict[str, Any]:
+        """Hold everything (`all`), one `upstream` or one `session`."""
+        upstream, session = str(request.get("upstream", "")), str(request.get("session", ""))
+        if (request.get("all") is True) == bool(upstream or session):
+            raise Refusal("expected an upstream, a session, or all", USAGE)
+        with answering():
+            held = await self._door.freeze(upstream, session, self._voter(user), str(request.get("reason", "")))
+            return {"items": [freeze_item(held)]}
+
+    async def thaw(self, request: Request, user: str) -> dict[str, Any]:
+        """Let go what was held: `all` of it, or what names one `upstream` or `session`."""
+        upstream, session = str(request.get("upstream", "")), str(request.get("session", ""))
+        with answering():
+            gone = await self._door.thaw(upstream, session, self._voter(user), everything=request.get("all") is True)
+            return {"items": [freeze_item(freeze) for freeze in gone]}
 
     async def checkpoint(self, request: Request, user: str) -> dict[str, Any]:
         """Make a checkpoint over all that is durable now."""
@@ -67,6 +132,11 @@ class Commands:
             return {"items": [{"note": await self._gateway.checkpoints.make()}]}
         except RecordError as problem:
             raise Refusal(str(problem), UNREACHABLE) from None
+
+    async def console(self, request: Request, user: str) -> dict[str, Any]:
+        """A link that signs the user at the other end in to the console: once, within a minute."""
+        with answering():
+            return {"items": [{"url": await self._seat.link(user)}]}
 
     async def hook(self, request: Request, user: str) -> dict[str, Any]:
         """One event of a client's hook; only clients are heard that are trusted to hand over prompts."""
@@ -94,38 +164,35 @@ class Commands:
         rows = [{"upstream": name, "state": state, "detail": detail} for name, (state, detail) in states.items()]
         return {"version": __version__, "items": rows}
 
-    async def _find(self, request: Request) -> Approval:
-        try:
-            return await self._gateway.approvals.show(str(request.get("id", "")))
-        except ApprovalError as problem:
-            raise Refusal(str(problem)) from None
-        except RecordError as problem:
-            raise Refusal(str(problem), UNREACHABLE) from None
+    async def _vote(self, request: Request, user: str) -> dict[str, Any]:
+        with answering():
+            row = await self._door.row(str(request.get("id", "")))
+            shown = request.get("arguments_digest")
+            if shown is not None and shown != row.arguments_digest:
+                raise Refusal(f"approval `{row.id}` is not of the call that was shown")
+            body = {**request, "note": request.get("reason", request.get("note", ""))}
+            voter = await self._keys.voter(row, body, user)
+            return {"items": [item(await self._door.answer(row, body, voter))]}
 
-    async def _vote(self, request: Request, user: str, *, approve: bool) -> dict[str, Any]:
-        row = await self._find(request)
-        shown = request.get("arguments_digest")
-        if shown is not None and shown != row.arguments_digest:
-            raise Refusal(f"approval `{row.id}` is not of the call that was shown")
-        entry = self._gateway.settings.approvers.get(user)
-        try:
-            note = await self._note(request)
-            after = await self._gateway.approvals.vote(
-                row.id,
-                approve,
-                f"os:{user}",
-                Proof.LOCAL,
-                note,
-                entry.roles if entry else frozenset(),
-            )
-        except ApprovalError as problem:
-            raise Refusal(str(problem)) from None
-        except GatewayError as problem:
-            raise Refusal(str(problem), UNREACHABLE) from None
-        return {"items": [item(after)]}
+    def _voter(self, user: str) -> Voter:
+        """The user at the other end, whom the socket tells; roles are those of the configuration."""
+        return self._gateway.proofs.voter(f"os:{user}")
 
-    async def _note(self, request: Request) -> str:
-        """The reviewer's reason without secrets: the model reads it, and it is recorded."""
-        text = str(request.get("reason", ""))[:NOTE_LIMIT]
-        deadline = self._gateway.clock.monotonic() + PATIENCE
-        return str(await self._gateway.screener.clean(text, deadline)) if text else ""
+
+def _answering(handler: Handler) -> Handler:
+    async def answer(request: Request, user: str) -> dict[str, Any]:
+        with answering():
+            return await handler(request, user)
+
+    return answer
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Tell what does not count as a refusal (exit code 1), and what broke as unreachable (3)."""
+    try:
+        yield
+    except ApprovalError as problem:
+        raise Refusal(str(problem), USAGE if problem.objection == "state" else 1) from None
+    except GatewayError as problem:
+        raise Refusal(str(problem), UNREACHABLE) from None

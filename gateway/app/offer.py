@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gateway.config import Settings
+from gateway.core import posing
 from gateway.core.inquiry import declarable
 from gateway.core.model import ELICIT, Surface, Tool, ToolRef
 from gateway.core.policy import Policy
@@ -22,8 +23,13 @@ TITLE = (
 class Offer:
     """What one configuration and policy make of what upstreams list. `clean` redacts a short text, or empties it."""
 
-    def __init__(self, settings: Settings, policy: Policy, clean: Callable[[str], str]) -> None:
-        self._settings, self._policy, self._clean = settings, policy, clean
+    def __init__(self, settings: Settings, policy: Callable[[], Policy], clean: Callable[[str], str]) -> None:
+        """`policy` tells the one that counts now."""
+        self._settings, self._in_force, self._clean = settings, policy, clean
+
+    @property
+    def _policy(self) -> Policy:
+        return self._in_force()
 
     def classify(
         self, ref: ToolRef, exposed: str, definition: Mapping[str, Any], digest: str, surface: Surface, listed: bool
@@ -64,6 +70,7 @@ class Offer:
         if left_out := self.hidden(catalogue, only):
             said.append(f"{left_out} of their tools are hidden by policy.")
         for name, text in catalogue.instructions.items():
-            if name in names and self._settings.upstreams[name].instructions and (clean := self._clean(text)):
+            believed = name in names and self._settings.upstreams[name].instructions
+            if believed and (clean := self._clean(posing.marked(text))):
                 said.append(f"Instructions of the server `{name}`:\n{clean}")
         return "\n\n".join(said)

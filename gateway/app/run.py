@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import anyio
 import msgspec
@@ -17,6 +18,7 @@ from gateway import __version__
 from gateway.app.attach import Attachments
 from gateway.app.build import Gateway, open_gateway
 from gateway.app.commands import Commands
+from gateway.app.seat import Seat
 from gateway.config import Settings
 from gateway.control import Control
 from gateway.errors import ConfigurationError, LockedError
@@ -44,7 +46,18 @@ def prepare_process() -> None:
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s"
     )
     logging.getLogger("wardgate").setLevel(logging.INFO)
-    for name in ("mcp", "client", "httpx", "httpx2", "httpcore", "uvicorn", "asyncio", "anyio", "sse_starlette"):
+    for name in (
+        "mcp",
+        "client",
+        "httpx",
+        "httpx2",
+        "httpcore",
+        "uvicorn",
+        "asyncio",
+        "anyio",
+        "sse_starlette",
+        "apprise",
+    ):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
@@ -53,7 +66,9 @@ async def standalone(settings: Settings, client: str, early: EarlyEngine) -> Non
     read, write = take_stdio()
     with _stop_signals() as signals:
         async with open_gateway(settings, early) as gateway, anyio.create_task_group() as tasks:
-            control = Control(settings.gateway.state, Commands(gateway).handlers(), Attachments(gateway, tasks).attach)
+            seat = Seat(gateway, listen=partial(_listen_late, tasks))
+            commands = Commands(gateway, seat)
+            control = Control(settings.gateway.state, commands.handlers(), Attachments(gateway, tasks).attach)
             await tasks.start(control.run, tasks)
             told = Told()
             tasks.start_soon(_on_signal, signals, told)
@@ -77,12 +92,13 @@ async def serve(settings: Settings, early: EarlyEngine, *, on_demand: bool) -> N
         async with anyio.create_task_group() as tasks:
             attachments = Attachments(gateway, tasks)
             tasks.start_soon(_on_signal, signals, told)
-            control = Control(settings.gateway.state, Commands(gateway).handlers(), attachments.attach)
+            seat = Seat(gateway, listener.getsockname()[1])
+            control = Control(settings.gateway.state, Commands(gateway, seat).handlers(), attachments.attach)
             async with anyio.create_task_group() as doors:
                 await doors.start(control.run, tasks)
                 from gateway.app.web import Web  # imported late: only `serve` speaks HTTP
 
-                web = Web(gateway, listener)
+                web = Web(gateway, listener, seat)
                 doors.start_soon(web.run)
                 await _announce(gateway, listener)
                 await until_over(attachments, gateway.face, on_demand, told)
@@ -95,6 +111,13 @@ async def serve(settings: Settings, early: EarlyEngine, *, on_demand: bool) -> N
                     await _announcement(gateway).unlink(missing_ok=True)
                 doors.cancel_scope.cancel()
             tasks.cancel_scope.cancel()
+
+
+async def _listen_late(tasks: TaskGroup, seat: Seat) -> int:
+    """Serve the console of one client's gateway from now on, on a free port; returns that."""
+    from gateway.app.web import serve_people  # imported late: nobody may ever ask for it
+
+    return int(await tasks.start(serve_people, seat))
 
 
 async def _open(stack: AsyncExitStack, settings: Settings, early: EarlyEngine, on_demand: bool) -> Gateway:

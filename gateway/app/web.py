@@ -1,6 +1,6 @@
-"""Serve streamable HTTP for one gateway: the door, what is behind it, and the server before it.
+"""Serve HTTP for one gateway: the door, what is behind it (streamable HTTP and the console), and the server before it.
 
-Decides nothing. Imported by `serve` only: nothing else speaks HTTP.
+Decides nothing. Imported by `serve`, and by a standalone gateway once its console is asked for.
 """
 
 import socket
@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 
 import anyio
 import uvicorn
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
+from starlette.types import Receive, Scope, Send
 
 from gateway.app.build import Gateway
+from gateway.app.seat import Seat
 from gateway.config import Auth
-from gateway.server.auth import Admission
+from gateway.server.auth import NO_TOKEN, Admission, Denied
 from gateway.server.http import Door, DoorSettings, names_of, session_manager
 from gateway.server.listener import uvicorn_config
 from gateway.tokens import Tokens
@@ -37,7 +41,7 @@ class _Quiet(uvicorn.Server):
 class Web:
     """The HTTP side of a gateway."""
 
-    def __init__(self, gateway: Gateway, listener: socket.socket) -> None:
+    def __init__(self, gateway: Gateway, listener: socket.socket, seat: Seat) -> None:
         settings = gateway.settings
         limits, auth = settings.limits, settings.auth
         names = names_of(settings.gateway.host, listener.getsockname()[1], auth.audience if auth is not None else "")
@@ -49,9 +53,10 @@ class Web:
             self._manager.handle_request,
             admission.admit,
             DoorSettings(names, frozenset(settings.upstreams), auth, limits.line, most),
+            seat,
         )
         self._server = _Quiet(uvicorn_config(self._door, most))
-        self._listener = listener
+        self._listener, self._seat = listener, seat
         self._over = anyio.Event()
 
     async def run(self) -> None:
@@ -68,9 +73,35 @@ class Web:
 
     async def end(self) -> None:
         """Write out what is being answered, and end."""
+        self._seat.close()
         self._server.should_exit = True
         with anyio.move_on_after(FLUSH):
             await self._over.wait()
+
+
+async def serve_people(seat: Seat, *, task_status: TaskStatus[int] = TASK_STATUS_IGNORED) -> None:
+    """Serve the console alone, on a free port of loopback; for a gateway that has no clients by HTTP."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        number = listener.getsockname()[1]
+        door = Door(_nothing, _nobody, DoorSettings(names_of("127.0.0.1", number), ()), seat)
+        server = _Quiet(uvicorn_config(door, SPARE))
+        listener.listen()
+        task_status.started(number)
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            seat.close()
+
+
+async def _nobody(token: str, only: str) -> Denied:
+    """No token opens anything here."""
+    return NO_TOKEN
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """There is nobody whom a request could be handed to."""
+    raise AssertionError("nobody was let in")
 
 
 def _jwts(auth: Auth | None) -> "Jwts | None":

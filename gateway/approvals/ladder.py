@@ -5,25 +5,31 @@ It puts questions and waits; what an answer is worth is for `core/approval.py`, 
 
 import logging
 import secrets
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
 
 import anyio
+import msgspec
 
 from gateway import ids
 from gateway.approvals.desk import Desk
-from gateway.core.approval import answerable_by_client, covers, open_approval
-from gateway.core.model import Approval, ApprovalState, Call, Decision, Held, Proof, Tool, Vote
+from gateway.clock import Sleeper
+from gateway.core.approval import answerable_by_client, covers
+from gateway.core.canon import canonical
+from gateway.core.model import AGAIN, Approval, ApprovalState, Call, Held, Proof, Standing, Tool, Vote
+from gateway.core.patience import Patience, never_shown
 from gateway.errors import ApprovalError, RecordError
 from gateway.ports import Caller
-from gateway.store import rows
+from gateway.store import Store, rows
 
 NOTICE_EVERY = 10.0  # seconds between two progress notices
-READING_TIME = 0.7  # seconds; a decline that comes faster was never shown to a person
 ROUNDS = 9  # of "call again" for a client that can't be asked
+MARK = "h_"  # how handles of rows begin: chance alone would make one of 4,096 look like that of an upstream's question
 HANDLE_GRACE = timedelta(hours=1)  # beyond the row's expiry, so that a late round hears that it expired
 CLOSING = 10.0  # seconds that marking a row may take when its client is gone
+MOST_KINDS = 200  # clients of which is remembered how long they wait
+_PATIENCE = "patience"
 
 log = logging.getLogger("wardgate.approvals")
 
@@ -37,9 +43,33 @@ class _Watch:
 
 
 class Approvals(Desk):
-    """`ports.Approvals`, and the desk's `vote`, `list` and `show` for every other door."""
+    """`ports.Approvals`, and the desk's `settle`, `list` and `show` for every other door.
 
-    async def resume(self, call: Call) -> tuple[str, Approval] | None:
+    `link` tells where the card of a row can be opened; empty while no console is served.
+    """
+
+    link: Callable[[Approval], str] = staticmethod(lambda row: "")
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Sleeper,
+        key: bytes,
+        *,
+        prompts_per_hour: int = 60,
+        longest: timedelta = timedelta(hours=8),
+    ) -> None:
+        """See `Desk`."""
+        super().__init__(store, clock, key, prompts_per_hour=prompts_per_hour, longest=longest)
+        self._patience: dict[str, Patience] = {}
+
+    async def recover(self) -> int:
+        """At start: what was learned of clients, too; see `Desk.recover`."""
+        kept = await rows.get_meta(self._store, _PATIENCE)
+        self._patience = msgspec.json.decode(kept, type=dict[str, Patience]) if kept else {}
+        return await super().recover()
+
+    async def resume(self, call: Call, caller: Caller | None = None) -> tuple[str, Approval] | None:
         """Take the handle of a second round: the call's first id and its approval, with the vote applied.
 
         Single use by compare-and-swap; None if it is unknown, used, expired or bound to another call. A decline faster
@@ -52,74 +82,111 @@ class Approvals(Desk):
         if handle is None or not await self._store.append((), (rows.use_handle(call.resume.handle, call, now),)):
             return None
         vote = call.resume.vote
-        unread = vote is Vote.DENY and now - handle.created_at < timedelta(seconds=READING_TIME)
-        if vote in (Vote.APPROVE, Vote.DENY) and not unread:
+        after = (now - handle.created_at).total_seconds()
+        limits = (caller.limit, self._of(caller).limit) if caller is not None else ()
+        if vote is Vote.APPROVE or (vote is Vote.DENY and not never_shown(after, limits)):
             await self._voted(handle.approval, vote, call.client.name)
         return handle.call, await self._look(handle.approval)
 
+    def standing(self, call: Call, tool: Tool | None) -> Standing:
+        """What people have said that concerns a call now."""
+        return self.standings.of(call, tool)
+
+    def spent(self, uses: Sequence[str]) -> None:
+        """A recorded intent has used up these grants."""
+        self.standings.spent(uses)
+
     async def obtain(
-        self, call: Call, tool: Tool, decision: Decision, shown: Any, caller: Caller, waiting: Approval | None = None
+        self, call: Call, asked: Approval, caller: Caller, waiting: Approval | None = None
     ) -> Approval | Held:
         """Go on with `waiting`, or attach to a row that the caller was told of, or open one (durable first), and wait.
 
-        Returns the settled row, or Held at the client's budget. Cancellation interrupts the wait; the row stays
-        decidable, and the same call again finds it. Raises `BusyError` over the limit of prompts, `RecordError` if
-        nothing can be kept.
+        Returns the settled row, or Held at the client's budget. Where a person edits the arguments, the wait goes on at
+        the row that follows. Cancellation interrupts the wait; the row stays decidable, and the same call again finds
+        it. Raises `BusyError` over the limit of prompts, `RecordError` if nothing can be kept.
         """
-        row = await self._row_for(call, tool, decision, shown, waiting)
-        if row.state is not ApprovalState.WAITING:
-            return row
+        row = await self._row_for(call, asked, waiting)
+        again = waiting is not None and waiting.id == row.id
+        began = self._clock.monotonic()
+        end = began + self._of(caller).budget(caller.budget)
         try:
-            return await self._climb(row, call, caller, again=waiting is not None and waiting.id == row.id)
+            while True:
+                found = row
+                if row.state is ApprovalState.WAITING:
+                    rung = await self._climb(row, call, caller, end, again=again)
+                    if isinstance(rung, Held):
+                        return rung
+                    found = rung
+                if found.followed_by in ("", AGAIN):
+                    return found
+                row, again = await self._look(found.followed_by), True
+                await self._store.append((), (rows.attach_approval(row.id, must=False),))
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(CLOSING, shield=True):
                 await self._orphan(row)
+                await self._learn(caller, self._clock.monotonic() - began)
             raise
 
-    async def _row_for(
-        self, call: Call, tool: Tool, decision: Decision, shown: Any, waiting: Approval | None
-    ) -> Approval:
+    def _of(self, caller: Caller) -> Patience:
+        return self._patience.get(caller.kind, Patience())
+
+    async def _learn(self, caller: Caller, after: float) -> None:
+        """A client gave a call up: two at the same moment are its own limit, and from then on calls are held less."""
+        before = self._of(caller)
+        seen = before.gave_up(after)
+        if seen == before:
+            return
+        self._patience[caller.kind] = seen
+        if len(self._patience) > MOST_KINDS:
+            self._patience.pop(next(iter(self._patience)))
+        try:
+            await self._store.append((), (rows.set_meta(_PATIENCE, canonical(self._patience).decode("utf-8")),))
+        except RecordError as problem:
+            log.info("what was learned of a client can't be kept: %s", problem)
+
+    async def _row_for(self, call: Call, asked: Approval, waiting: Approval | None) -> Approval:
         """The row of exactly this call."""
         if waiting is not None:
             row = await self._look(waiting.id)
-            if covers(row, call, tool):
+            if covers(row, asked):
                 await self._store.append((), (rows.attach_approval(row.id, must=False),))
                 return row
             await self.expire(row)
         told = await rows.told_approvals(self._store, call, now=self._clock.now())
         for row in told:
             # INVARIANT: a row is attached to one call at a time; the swap decides between two that come together.
-            if covers(row, call, tool) and await self._store.append((), (rows.attach_approval(row.id),)):
+            if covers(row, asked) and await self._store.append((), (rows.attach_approval(row.id),)):
                 return await self._look(row.id)
-        row = open_approval(ids.new_id(ids.APPROVAL), call, tool, decision, shown, self._clock.now())
+        row = replace(asked, id=ids.new_id(ids.APPROVAL))
         await self._open(row)
         return row
 
-    async def _climb(self, row: Approval, call: Call, caller: Caller, *, again: bool) -> Approval | Held:
+    async def _climb(self, row: Approval, call: Call, caller: Caller, end: float, *, again: bool) -> Approval | Held:
         """One rung after the other, as far as this client goes."""
         by_client = answerable_by_client(row)
+        url = self.link(row) if caller.opens and not by_client else ""
         if caller.asks == "input" and by_client and not again:
             return await self._hand_out(row, call, ask=True)
-        settled = await self._hold(row, caller, ask=caller.asks == "elicit" and by_client)
+        if url and not again and caller.asks in ("input", "input-silent"):
+            return await self._hand_out(row, call, ask=False, url=url)
+        settled = await self._hold(row, caller, end, ask=caller.asks == "elicit" and by_client, url=url)
         if settled.state is not ApprovalState.WAITING:
             return settled
-        if caller.asks == "input-silent":
-            rounds = await rows.count_handles(self._store, row.id)
-            if rounds < ROUNDS:
-                return await self._hand_out(settled, call, ask=False)
+        if caller.asks == "input-silent" and await rows.count_handles(self._store, row.id) < ROUNDS:
+            return await self._hand_out(settled, call, ask=False)
         if await self._store.append((), (rows.tell_approval(row.id, waiting=True),)):
             return Held(settled)
         return await self._look(row.id)
 
-    async def _hand_out(self, row: Approval, call: Call, *, ask: bool) -> Held:
+    async def _hand_out(self, row: Approval, call: Call, *, ask: bool, url: str = "") -> Held:
         """A handle for the next round, on the disk before it leaves."""
-        handle = secrets.token_urlsafe(16)
+        handle = MARK + secrets.token_urlsafe(16)
         now = self._clock.now()
         change = rows.insert_handle(handle, call, row.call, now, row.expires_at + HANDLE_GRACE, row.id)
         await self._store.append((), (change,))
-        return Held(row, handle, ask)
+        return Held(row, handle, ask, url)
 
-    async def _hold(self, row: Approval, caller: Caller, *, ask: bool) -> Approval:
+    async def _hold(self, row: Approval, caller: Caller, end: float, *, ask: bool, url: str) -> Approval:
         """Wait for an answer at any door until the row expires or the client's patience ends; returns the row then."""
         watch = _Watch()
         self._watchers.setdefault(row.id, set()).add(watch.settled)
@@ -129,9 +196,11 @@ class Approvals(Desk):
                 return found
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._notices, row, caller)
-                tasks.start_soon(self._until, row, caller.budget, watch)
+                tasks.start_soon(self._until, row, end, watch)
                 if ask:
                     tasks.start_soon(self._elicit, row, caller, watch)
+                elif url and caller.answers_inline:
+                    tasks.start_soon(self._open_page, row, caller, url)
                 await watch.settled.wait()
                 tasks.cancel_scope.cancel()
         finally:
@@ -142,9 +211,8 @@ class Approvals(Desk):
             raise watch.failure
         return await self._look(row.id)
 
-    async def _until(self, row: Approval, budget: float, watch: _Watch) -> None:
-        """End the wait when the row expires or the client's patience does."""
-        end = self._clock.monotonic() + budget
+    async def _until(self, row: Approval, end: float, watch: _Watch) -> None:
+        """End the wait when the row expires or the client's patience does (`end`, monotonic)."""
         while (left := (row.expires_at - self._clock.now()).total_seconds()) > 0:
             if (rest := end - self._clock.monotonic()) <= 0:
                 break
@@ -169,7 +237,8 @@ class Approvals(Desk):
         except Exception as problem:  # noqa: BLE001 - a client that can't ask has not answered: the row waits on
             log.info("client could not ask about %s: %s", row.id, type(problem).__name__)
             return
-        unread = vote is Vote.DENY and self._clock.monotonic() - began < READING_TIME
+        limits = (caller.limit, self._of(caller).limit)
+        unread = vote is Vote.DENY and never_shown(self._clock.monotonic() - began, limits)
         if vote is Vote.CANCEL or unread:
             return
         try:
@@ -177,6 +246,13 @@ class Approvals(Desk):
         except RecordError as problem:
             watch.failure = problem
             watch.settled.set()
+
+    async def _open_page(self, row: Approval, caller: Caller, url: str) -> None:
+        """Have the client open the card: that it did says nothing, the answer comes from the console."""
+        try:
+            await caller.open(row, url)
+        except Exception as problem:  # noqa: BLE001 - a client that can't open a page has not answered: the row waits on
+            log.info("client could not open the card of %s: %s", row.id, type(problem).__name__)
 
     async def _voted(self, approval_id: str, vote: Vote, client: str) -> None:
         """Count what a client brought back; another door may have been faster."""

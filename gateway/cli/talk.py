@@ -43,21 +43,37 @@ def ask(config: str | None, op: str, **fields: Any) -> dict[str, Any]:
 
 def exchange(state: Path, line: bytes) -> dict[str, Any]:
     """Send one line to the gateway of a state folder and return its answer; `OSError` or `ValueError` without one."""
+    with call(state, line) as link:
+        return take(link)
+
+
+def call(state: Path, line: bytes) -> socket.socket:
+    """Send one line to the gateway of a state folder; its answer can be waited for with `select`. `OSError` where none
+    answers.
+    """
     folder = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
-            link.settimeout(ANSWER_DEADLINE)
-            link.connect(socket_address(state, folder))
-            link.sendall(line)
-            data = b""
-            while not data.endswith(b"\n"):
-                chunk = link.recv(1 << 16)
-                if not chunk:
-                    break
-                data += chunk
+        link.settimeout(ANSWER_DEADLINE)
+        link.connect(socket_address(state, folder))
+        link.sendall(line)
+    except BaseException:
+        link.close()
+        raise
     finally:
         os.close(folder)
+    return link
+
+
+def take(link: socket.socket) -> dict[str, Any]:
+    """The answer on a link; `OSError` or `ValueError` without one."""
+    data = b""
+    while not data.endswith(b"\n"):
+        chunk = link.recv(1 << 16)
+        if not chunk:
+            break
+        data += chunk
     answer = json.loads(data)
     if not isinstance(answer, dict):
-        raise TypeError("the gateway's answer was no object")
+        raise ValueError("the gateway's answer was no object")  # noqa: TRY004 - what the bytes hold is wrong
     return answer

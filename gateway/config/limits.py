@@ -62,6 +62,7 @@ TABLE = (
     Limit("connections", Kind.NUMBER, 1, 10_000, "clients at a time: pipes and HTTP sessions",
           "turned away (HTTP: 503)"),
     Limit("prompts_per_hour", Kind.NUMBER, 1, 10_000, "questions to people, by principal", "`busy`"),
+    Limit("grant", Kind.DURATION, 60, 30 * 86_400, "how long a grant may stand", "it can't be given"),
     Limit("hold", Kind.DURATION, 0.1, 3600, "how long a call that waits for a person is held",
           "answered as `approval-pending`"),
     Limit("question", Kind.DURATION, 1, 86_400, "how long an upstream's question waits for its answer",

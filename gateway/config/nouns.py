@@ -107,11 +107,12 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """`[notify]`: where notices about waiting approvals go."""
+    """`[notify]`: where notices of waiting approvals go, as addresses of the extra `notify` or references to them."""
 
     to: tuple[str, ...] = ()
     second: tuple[str, ...] = ()
     after: str = "50%"
+    desktop: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ class Limits:
     rate: int = 5_000  # calls per second of one client
     connections: int = 256  # clients at a time: pipes and HTTP sessions
     prompts_per_hour: int = 60
+    grant: float = 28_800.0  # how long a grant may stand
     hold: float | None = None  # how long a call that waits for a person is held; None: what its client is known to bear
     question: float = 600.0  # how long an upstream's question waits for its answer
     rounds: int = 10  # how often an upstream may ask within one call

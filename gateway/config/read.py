@@ -10,6 +10,7 @@ from gateway.config.hosts import is_loopback, may_carry_tokens
 from gateway.config.limits import read_limits
 from gateway.config.nouns import Approver, Auth, ClientEntry, Gateway, Notify, Settings
 from gateway.config.record import read_recording
+from gateway.config.references import flaw, looks_secret, split_reference
 from gateway.config.upstreams import read_upstreams
 from gateway.core.model import Proof
 from gateway.core.policy.read import read_owner
@@ -149,9 +150,24 @@ def _notify(section: Section) -> Notify:
     notify = Notify(
         section.texts("to", "a list of addresses", single=True),
         section.texts("second", "a list of addresses", single=True),
-        section.text("after", "50%", r"\d{1,2}%|\d+(s|m|h)", "a share such as `50%` or a duration"),
+        section.text("after", "50%", r"\d{1,2}%|\d{1,6}(s|m|h)", "a share such as `50%` or a duration"),
+        section.flag("desktop", True),
     )
-    if notify.to or notify.second:
-        section.warn("to", "notices are not sent in this version")
+    for key, targets in (("to", notify.to), ("second", notify.second)):
+        for place, target in enumerate(targets, 1):
+            if wrong := _unfit(target):
+                section.problem(key, f"address {place}: {wrong}")
     section.close()
     return notify
+
+
+def _unfit(target: str) -> str:
+    """What is wrong with where notices are to go, in words that don't hold it; empty for a good one."""
+    if split_reference(target)[0]:
+        return flaw(target)
+    parts = re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)\S*", target)
+    if parts is None:
+        return "expected one such as `ntfy://TOPIC`, or a reference"
+    if ":" in parts[1].rpartition("@")[0] or looks_secret(target.replace("/", " ")):
+        return "it looks as if it held a secret: hand it over by a reference such as `env:NAME`"
+    return ""

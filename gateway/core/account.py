@@ -8,8 +8,12 @@ from typing import Any
 
 from msgspec import structs
 
+from gateway.core import posing
+from gateway.core.approval import draft
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.capture import Capture
+from gateway.core.grants import bound, vouchable
+from gateway.core.isolation import of_call
 from gateway.core.model import (
     Approval,
     Asked,
@@ -21,16 +25,22 @@ from gateway.core.model import (
     Kind,
     ObligationKind,
     Outcome,
+    Proof,
     Question,
     Reason,
     Record,
     Release,
     Screened,
+    Shown,
+    Surface,
     Tier,
     Tool,
     Verdict,
 )
+from gateway.core.proposal import propose
 from gateway.core.record import stamp
+
+CLAIMED = 128  # characters of what a client says of itself, on a card
 
 
 @dataclass(slots=True)
@@ -46,13 +56,20 @@ class Trail:
     background: Mapping[str, Any] = field(default_factory=dict)  # `context` and `carried`, as a record holds them
     approval: str = ""
     consume: str = ""  # the approval that the next intent uses up
+    carried: tuple[Mapping[str, Any], ...] = ()  # argument values that stood in outputs, for a card
+    preview: Mapping[str, str] = field(default_factory=dict)  # what the call would change, for a card
+    edits: bool = False  # a person changed the arguments
     authorised: Mapping[str, str] = field(default_factory=dict)  # who approved it, and how that person is known
+    presence: bool = False  # somebody touched a key to approve it
     arguments: Mapping[str, Any] | None = None  # redacted, for cards and records
     findings: tuple[Finding, ...] = ()  # what was redacted there
     rounds: int = 0  # how often it was sent upstream
     deadline: float = 0.0  # of the last of them, monotonic
     asked: Asked | None = None  # what its upstream waits for
     again: Any = None  # how it goes on after that: an `Again`
+    poses: set[str] = field(
+        default_factory=set
+    )  # where its upstream used the gateway's own words: result, progress, log
     closed: bool = False  # the outcome is on the record
     unrecorded: bool = False  # a record of it failed: the rest is handed over and not awaited
     timings_us: dict[str, int] = field(default_factory=dict)
@@ -64,9 +81,15 @@ class Trail:
 
     @property
     def durable(self) -> bool:
-        """Whether its records are awaited: tier write and high, and whatever a person approved."""
-        weighty = self.tool is None or self.tool.tier is not Tier.READ or bool(self.approval)
+        """Whether its records are awaited: tier write and high, and whatever a person approved or granted."""
+        weighty = self.tool is None or self.tool.tier is not Tier.READ or bool(self.approval or self.uses)
         return weighty and not self.unrecorded
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """What its next intent uses up: an approval, or the grants that the decision rests on."""
+        granted = self.decision.uses if self.decision is not None and not self.rounds else ()
+        return (self.consume, *granted) if self.consume else granted
 
     @property
     def verdict(self) -> Verdict:
@@ -119,13 +142,14 @@ class Trail:
     def question(self, at: datetime, question: Question, decision: Decision, digest: str) -> Record:
         """What an upstream asked in the middle of the call, and what was decided on it."""
         asked = self._record(Kind.QUESTION, at, detail=decision.detail, arguments_digest=digest)
+        poses = posing.holds(question.params)
         return structs.replace(
             asked,
             verdict=decision.verdict.word,
             reason=decision.reason.value,
             rules=decision.rules,
             places=decision.places,
-            extra={"method": question.method, "round": self.rounds},
+            extra={"method": question.method, "round": self.rounds, **({"poses": ["question"]} if poses else {})},
         )
 
     def outcome(
@@ -142,6 +166,9 @@ class Trail:
         if screened is not None:
             told.update(self.capture.result(screened, self.tool, self.decision))
             findings += screened.findings
+            self.poses |= {"result"} if screened.poses else set()
+        if self.poses:
+            told["extra"] = {"poses": sorted(self.poses)}
         return self._record(
             Kind.OUTCOME,
             at,
@@ -183,6 +210,39 @@ class Trail:
         digest = keyed_digest(key, sealed)
         self.call = replace(self.call, arguments=arguments, canonical=sealed, digest=digest)
 
+    def draft(self, now: datetime, key: bytes) -> Approval:
+        """The row that would ask a person for this call: what a card tells, and what it is bound to."""
+        call, (tool, decision) = self.call, self.decided()
+        shown = Shown(
+            known_by=call.principal.known_by,
+            claimed=call.client.claimed[:CLAIMED],
+            transport=call.context.transport,
+            era=call.context.era,
+            trace=call.context.trace,
+            owner=tool.owner.business if tool.owner is not None else "",
+            acts_as=tool.acts_as,
+            places=decision.places,
+            detail=decision.detail,
+            redacted=bool(self.findings),
+            named=call.context.session != call.context.seat,
+            labelled=tool.labelled or tool.surface is not Surface.TOOLS,
+            proposed="" if tool.labelled else propose(tool).value,
+            carried=self.carried,
+            vouchable=() if self.findings else vouchable(tool, call.arguments, decision),
+            preview=self.preview,
+        )
+        tainted = self.facts is None or self.facts.tainted
+        return draft(
+            *(call, tool, decision, self.arguments, now),
+            shown,
+            bound(tool, call.arguments, key, tainted=tainted),
+        )
+
+    def edited(self, by: Approval, key: bytes) -> None:
+        """Go on with the arguments that a person put in the place of the agent's; nothing is redacted in them."""
+        self.change(by.arguments, key)
+        self.arguments, self.findings, self.edits = by.arguments, (), True
+
     def go_on(self, first: str, rounds: int, approval: str, asked: Asked) -> None:
         """Go on with a call that its upstream had asked something; the first round's intent stands on the record."""
         self.rename(first)
@@ -197,12 +257,21 @@ class Trail:
         """The approval that the call waited for is settled; if it goes on, the next intent uses that up."""
         self.approval = self.consume = by.id
         proof, at = by.proof.word if by.proof is not None else "", by.decided_at
+        self.presence = by.proof is Proof.SIGNED
         self.authorised = {"approved_by": by.decided_by, "proof": proof, "approved_at": stamp(at) if at else ""}
 
     def granted(self) -> None:
         """An earlier round was approved, and nothing more is asked now."""
         assert self.decision is not None
         self.decision = replace(self.decision, verdict=Verdict.ALLOW, reason=Reason.APPROVED, requirement=None)
+
+    def void(self, why: str) -> Decision:
+        """What was approved is not as it was: nothing runs."""
+        assert self.decision is not None
+        self.decision = replace(
+            self.decision, verdict=Verdict.BLOCK, reason=Reason.APPROVAL_VOID, requirement=None, detail=why
+        )
+        return self.decision
 
     def rename(self, first: str) -> None:
         """Go on under the id of the call's first round."""
@@ -235,6 +304,7 @@ class Trail:
             tool=call.name_of(tool) if tool else call.told[:128],
             definition=tool.digest if tool else "",
             owner=tool.owner.business if tool and tool.owner else "",
+            isolation=of_call(call.context.isolation, presence=self.presence),
             acts_as=tool.acts_as if tool else "",
             prompt=self.turn[1],
             turn=self.turn[0],
@@ -264,6 +334,11 @@ def told_facts(facts: Facts) -> Mapping[str, Any]:
         "consequential": facts.consequential,
         "nodes": facts.nodes,
     }
+    if facts.standing.grants:
+        told["grants"] = [grant.id for grant in facts.standing.grants]
+    for name in ("frozen", "barred"):
+        if said := getattr(facts.standing, name):
+            told[name] = said
     if facts.used:
         told["used"] = facts.used
     if facts.protected:

@@ -5,12 +5,12 @@ Pure: the time, the votes so far and the approver's roles are arguments. No data
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from gateway.core.model import Approval, ApprovalState, Call, Decision, Origin, Proof, Requirement, Tier, Tool
+from gateway.core.model import Approval, ApprovalState, Call, Choice, Decision, Proof, Requirement, Shown, Tier, Tool
 from gateway.core.record import stamp
 
 
@@ -56,6 +56,64 @@ class Ballot:
     approve: bool
     at: datetime
     note: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)  # what proves it: kind, key, document, signature
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a person chose on a card; what a choice has no use for is left empty."""
+
+    choice: Choice
+    note: str = ""  # for the model (a denial), else for the record
+    until: datetime | None = None  # of a grant
+    uses: int | None = None  # of a grant
+    values: tuple[str, ...] = ()  # that are vouched for
+    arguments: Mapping[str, Any] | None = None  # an edit's
+    also: tuple[str, ...] = ()  # rows that were listed on the card, and are settled with it
+
+    @property
+    def approves(self) -> bool:
+        """Whether it says yes to a call."""
+        return self.choice not in (Choice.DENY, Choice.BAR)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What was signed of a choice."""
+
+    choice: Choice
+    until: datetime | None = None  # of a grant
+    uses: int | None = None  # of a grant
+    values: tuple[str, ...] = ()  # that are vouched for
+
+    def admit(self, chosen: Chosen) -> bool:
+        """Whether a choice is the one that was signed, or no more than `once` where more was."""
+        if chosen.choice is Choice.ONCE:
+            return self.choice not in (Choice.DENY, Choice.BAR, Choice.EDIT)
+        return (chosen.choice, chosen.until, chosen.uses, chosen.values) == (
+            self.choice,
+            self.until,
+            self.uses,
+            self.values,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Voter:
+    """Who answers, as the proof says and never an argument: a name, how it is known, roles, and what proves it."""
+
+    by: str
+    proof: Proof
+    roles: AbstractSet[str] = frozenset()
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    signed_for: AbstractSet[str] = frozenset()  # the rows whose statements were signed, for proof `signed`
+    terms: Terms | None = None  # what was signed for them
+    proofs: AbstractSet[Proof] | None = None  # by which this approver may say yes (`[approvers]`); None: by any
+
+    @property
+    def may_approve(self) -> bool:
+        """Whether this approver's yes counts, as it is known here."""
+        return self.proofs is None or self.proof in self.proofs
 
 
 class Objection(str, Enum):
@@ -69,6 +127,10 @@ class Objection(str, Enum):
     NOT_PERMITTED = "not-permitted"
     REQUESTER = "requester"
     REPEATED = "already-voted"
+    NOT_OFFERED = "not-offered"
+    TOO_LONG = "too-long"
+    UNSIGNED = "unsigned"
+    NOT_LISTED = "proof-not-listed"
 
 
 def requirement_of(decision: Decision, tool: Tool) -> Requirement:
@@ -79,11 +141,34 @@ def requirement_of(decision: Decision, tool: Tool) -> Requirement:
     return asked
 
 
-def open_approval(new_id: str, call: Call, tool: Tool, decision: Decision, shown: Any, now: datetime) -> Approval:
-    """A waiting row bound to exactly this call; `shown` are its redacted arguments."""
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What of a call a row is bound to besides its arguments; made by `core/grants.py`."""
+
+    labels: str = ""
+    pins: Mapping[str, str] = field(default_factory=dict)
+    free: tuple[str, ...] = ()
+    tainted: bool = True
+
+
+_NOTHING_SHOWN, _NOTHING_BOUND = Shown(), Bound()
+
+
+def draft(
+    call: Call,
+    tool: Tool,
+    decision: Decision,
+    arguments: Any,
+    now: datetime,
+    shown: Shown = _NOTHING_SHOWN,
+    bound: Bound = _NOTHING_BOUND,
+) -> Approval:
+    """A waiting row bound to exactly this call, without an id yet; `arguments` are redacted, and a card tells what is
+    `shown` besides.
+    """
     requirement = requirement_of(decision, tool)
     return Approval(
-        id=new_id,
+        id="",
         state=ApprovalState.WAITING,
         call=call.id,
         principal=call.principal.id,
@@ -93,7 +178,7 @@ def open_approval(new_id: str, call: Call, tool: Tool, decision: Decision, shown
         tool=call.name_of(tool),
         exposed=call.told,
         definition=tool.digest,
-        arguments=shown if isinstance(shown, Mapping) else {},
+        arguments=arguments if isinstance(arguments, Mapping) else {},
         arguments_digest=call.digest,
         tier=tool.tier,
         effect=tool.effect,
@@ -104,38 +189,31 @@ def open_approval(new_id: str, call: Call, tool: Tool, decision: Decision, shown
         policy_revision=decision.policy_revision,
         created_at=now,
         expires_at=now + requirement.timeout,
+        shown=shown,
+        rules=decision.rules,
+        labels=bound.labels,
+        pins=bound.pins,
+        free=bound.free,
+        tainted=bound.tainted,
+        asked_digest=call.digest,
         method=call.recorded_method,
-        origin=_origin(call, tool),
-        place=decision.places[0] if decision.places else "",
     )
 
 
-def _origin(call: Call, tool: Tool) -> Origin:
-    return Origin(
-        known_by=call.principal.known_by,
-        claimed=call.client.claimed,
-        transport=call.context.transport,
-        era=call.context.era,
-        trace=call.context.trace,
-        owner=tool.owner.business if tool.owner else "",
-        acts_as=tool.acts_as,
-    )
-
-
-def covers(approval: Approval, call: Call, tool: Tool) -> bool:
-    """Whether a row is bound to exactly this call: who, from where, which request, which definition and
-    arguments.
+def covers(approval: Approval, asked: Approval) -> bool:
+    """Whether a row is bound to exactly the call of a draft: who, from where, which request, which definition, which
+    arguments (of a row that a person edited, those that were asked for).
     """
     return (
-        approval.principal == call.principal.id
-        and approval.client == call.client.name
-        and approval.session == call.context.session
-        and approval.upstream == tool.ref.upstream
-        and approval.method == call.recorded_method
-        and approval.tool == call.name_of(tool)
-        and approval.exposed == call.told
-        and approval.definition == tool.digest
-        and approval.arguments_digest == call.digest
+        approval.principal == asked.principal
+        and approval.client == asked.client
+        and approval.session == asked.session
+        and approval.upstream == asked.upstream
+        and approval.method == asked.method
+        and approval.tool == asked.tool
+        and approval.exposed == asked.exposed
+        and approval.definition == asked.definition
+        and approval.asked_digest == asked.arguments_digest
     )
 
 
@@ -150,24 +228,29 @@ def objection(
 ) -> Objection | None:
     """Why this ballot doesn't count, or None.
 
-    A denial needs to come from a permitted approver, but not with the proof that an approval needs. The requester may
-    be the first of several approvers but never the second person.
+    A denial needs to come from a permitted approver, but not with the proof that an approval needs. Where several have
+    to approve, the requester is none of them, under whatever name.
     """
     if approval.state is not ApprovalState.WAITING:
         return Objection.EXPIRED if approval.state is ApprovalState.EXPIRED else Objection.SETTLED
     if ballot.at >= approval.expires_at:
         return Objection.EXPIRED
-    if not _permitted(approval.requirement, ballot.by, roles):
+    if not permitted(approval.requirement, ballot.by, roles):
         return Objection.NOT_PERMITTED
     if not ballot.approve:
         return None
     if ballot.proof < approval.requirement.proof:
         return Objection.PROOF
-    if any(earlier.by == ballot.by for earlier in given):
+    if any(person(earlier.by) == person(ballot.by) for earlier in given):
         return Objection.REPEATED
-    if given and ballot.by == approval.principal:
+    if approval.requirement.approvers > 1 and person(ballot.by) == person(approval.principal):
         return Objection.REQUESTER
     return None
+
+
+def person(name: str) -> str:
+    """Who is behind a name, however that is known: `os:ada` and the approver `ada` are one person."""
+    return name.removeprefix("os:")
 
 
 def settle(approval: Approval, given: Sequence[Ballot], ballot: Ballot) -> Approval:
@@ -175,7 +258,7 @@ def settle(approval: Approval, given: Sequence[Ballot], ballot: Ballot) -> Appro
     if not ballot.approve:
         return _decided(approval, Event.DENY, ballot.by, ballot.proof, ballot.at, ballot.note)
     approvers = [*(earlier.by for earlier in given), ballot.by]
-    if len(set(approvers)) < approval.requirement.approvers:
+    if len({person(name) for name in approvers}) < approval.requirement.approvers:
         return approval
     proof = min(ballot.proof, *(earlier.proof for earlier in given)) if given else ballot.proof
     return _decided(approval, Event.APPROVE, ", ".join(approvers), proof, ballot.at, ballot.note)
@@ -186,9 +269,9 @@ def _decided(approval: Approval, event: Event, by: str, proof: Proof, at: dateti
     return replace(approval, state=state, decided_by=by, decided_at=at, proof=proof, note=note)
 
 
-def _permitted(requirement: Requirement, by: str, roles: AbstractSet[str]) -> bool:
+def permitted(requirement: Requirement, by: str, roles: AbstractSet[str]) -> bool:
     """Whether the requirement's list of approvers, where it has one, names this person or one of the roles."""
-    names = {by, by.removeprefix("os:"), *(f"role:{role}" for role in roles)}
+    names = {by, person(by), *(f"role:{role}" for role in roles)}
     return not requirement.by or bool(requirement.by & names)
 
 

@@ -90,7 +90,7 @@ class Scene:
     def __init__(
         self, call: Call, facts: Facts, tool: Tool, lists: Mapping[str, ValueList], names: frozenset[str]
     ) -> None:
-        self._call, self._facts, self._tool, self._lists, self._names = call, facts, tool, lists, names
+        self.call, self._facts, self._tool, self._lists, self._names = call, facts, tool, lists, names
         self._context: cel.Context | None = None
 
     def holds(self, condition: Condition) -> bool | str:
@@ -98,7 +98,7 @@ class Scene:
         if condition.program is None:
             return "it was not compiled"
         if self._context is None:
-            seen = {name: _VIEWS[name](self._call, self._facts, self._tool) for name in self._names}
+            seen = {name: _VIEWS[name](self.call, self._facts, self._tool) for name in self._names}
             self._context = _engine().Context(seen, {"listed": listing(self._lists)})
         result = _run(condition.program, self._context)
         if isinstance(result, bool | str):
@@ -107,13 +107,13 @@ class Scene:
 
     def too_large(self, nested: bool) -> str:
         """Which limit for conditions the arguments exceed, or an empty string."""
-        size, nodes = len(self._call.canonical), self._facts.nodes
+        size, nodes = len(self.call.canonical), self._facts.nodes
         max_size, max_nodes = (NESTED_BYTES, NESTED_NODES) if nested else (MAX_BYTES, MAX_NODES)
         if size > max_size:
             return f"expected at most {max_size} bytes of arguments, found {size}"
         if nodes > max_nodes:
             return f"expected at most {max_nodes} values in the arguments, found {nodes}"
-        return "expected integers of at most 64 bits" if _beyond_64_bits(self._call.arguments) else ""
+        return "expected integers of at most 64 bits" if _beyond_64_bits(self.call.arguments) else ""
 
 
 def _tool_view(call: Call, facts: Facts, tool: Tool) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.core.conditions import Scene
+from gateway.core.grants import covers, vouched
 from gateway.core.model import (
     COMPLETION,
     ELICIT,
@@ -16,6 +17,7 @@ from gateway.core.model import (
     Decide,
     Decision,
     Facts,
+    Grant,
     Obligation,
     ObligationKind,
     Proof,
@@ -50,6 +52,7 @@ class _Ruling:
     rule: Rule
     reason: Reason
     detail: str = ""
+    vouchers: tuple[Grant, ...] = ()
 
 
 def decide(call: Call, facts: Facts, policy: Policy) -> Decision:
@@ -61,15 +64,45 @@ def decide(call: Call, facts: Facts, policy: Policy) -> Decision:
     tool = facts.tool
     if facts.protected:
         return _block(policy, Reason.SELF_PROTECTION, facts.protected)
+    if facts.standing.frozen:
+        return _block(policy, Reason.FROZEN, facts.standing.frozen)
     if tool is None:
         return _block(policy, _UNKNOWN.get(call.method, Reason.UNKNOWN_TOOL), call.told)
+    if facts.standing.barred:
+        return _block(policy, Reason.TOOL_BARRED, facts.standing.barred)
     if tool.surface is Surface.METHODS and tool.ref.name == ELICIT and facts.elicit == "block":
         return _block(policy, Reason.METHOD_BLOCKED, f"`elicit` of upstream {tool.ref.upstream} is block")
     if facts.upstream_state != "ready":
         return _block(policy, Reason.UPSTREAM_DOWN, f"{tool.ref.upstream} is {facts.upstream_state}")
     plan = _plan(tool, call.client.name, policy)
     decision = plan.settled or _weigh(plan, call, facts, tool, policy)
-    return decision if facts.approval is None else _again(decision, call, facts, tool, facts.approval)
+    if facts.approval is not None:
+        return _again(decision, call, facts, tool, facts.approval)
+    return _lifted(decision, call, facts, tool) if facts.standing.grants else decision
+
+
+def _lifted(decision: Decision, call: Call, facts: Facts, tool: Tool) -> Decision:
+    """An ask that a grant covers is an allow; nothing else of the decision changes."""
+    if decision.verdict is not Verdict.ASK:
+        return decision
+    # INVARIANT: a grant turns an ask into an allow and lifts nothing else: duties stay, and a block stays one.
+    for grant in facts.standing.grants:
+        if covers(grant, call, facts, tool, decision):
+            authorised = {
+                "granted_by": grant.owner,
+                "grant": grant.id,
+                "proof": grant.proof.word,
+                "approval": grant.approval,
+            }
+            return replace(
+                decision,
+                verdict=Verdict.ALLOW,
+                reason=Reason.GRANTED,
+                requirement=None,
+                authorised=authorised,
+                uses=(grant.id,),
+            )
+    return decision
 
 
 def is_question(tool: Tool) -> bool:
@@ -114,7 +147,7 @@ def _draw(tool: Tool, client: str, policy: Policy) -> Plan:
         conditional=bool(conditions),
         nested=any(condition.nested for condition in conditions),
     )
-    varies = plan.conditional or any(rule.rate for rule in mine)
+    varies = plan.conditional or any(rule.rate or rule.decide is Decide.ASK_UNLESS_PROVEN for rule in mine)
     dated = tool.tier is not Tier.READ and any(file.file.review_by for file in files)
     if varies or dated:
         return plan
@@ -138,11 +171,7 @@ def _duties(tool: Tool) -> frozenset[Obligation]:
 def _first(plan: FilePlan) -> _Ruling:
     """What a file says where nothing has to be evaluated."""
     rule = (*plan.blocks, *plan.others)[0]
-    return _Ruling(_RANKS[rule.decide], rule, _reason(rule))
-
-
-def _reason(rule: Rule) -> Reason:
-    return Reason.UNPROVEN if rule.decide is Decide.ASK_UNLESS_PROVEN else Reason.RULE
+    return _Ruling(_RANKS[rule.decide], rule, Reason.RULE)
 
 
 def _weigh(plan: Plan, call: Call, facts: Facts, tool: Tool, policy: Policy) -> Decision:
@@ -161,14 +190,24 @@ def _judge(plan: FilePlan, scene: Scene, facts: Facts, tool: Tool) -> _Ruling | 
         holds = True if rule.when is None else scene.holds(rule.when)
         if isinstance(holds, str):
             return _Ruling(_RANKS[Decide.BLOCK], rule, Reason.RULE_ERROR, f"rule `{rule.id}`: {holds}")
+        if holds and rule.decide is Decide.ASK_UNLESS_PROVEN:
+            return _prove(rule, scene, facts, tool)
         if holds:
             return _temper(plan.file, rule, facts, tool)
     return None
 
 
+def _prove(rule: Rule, scene: Scene, facts: Facts, tool: Tool) -> _Ruling:
+    """An ask, unless a person vouched for every value where the effect lands."""
+    vouchers = vouched(scene.call, facts, tool) if facts.standing.grants else ()
+    if not vouchers:
+        return _Ruling(_RANKS[rule.decide], rule, Reason.UNPROVEN)
+    return _Ruling(_RANKS[Decide.ALLOW], rule, Reason.VOUCHED, "", vouchers)
+
+
 def _temper(file: PolicyFile, rule: Rule, facts: Facts, tool: Tool) -> _Ruling:
     """A rule's word, made an ask where its rate is used up or its file's review is overdue."""
-    ruling = _Ruling(_RANKS[rule.decide], rule, _reason(rule))
+    ruling = _Ruling(_RANKS[rule.decide], rule, Reason.RULE)
     if rule.decide is not Decide.ALLOW:
         return ruling
     if file.review_by is not None and facts.now.date() > file.review_by and tool.tier is not Tier.READ:
@@ -202,17 +241,30 @@ def _combine(rulings: Sequence[_Ruling], duties: frozenset[Obligation], tool: To
         policy_revision=policy.revision,
         detail="; ".join(ruling.detail for ruling in decisive if ruling.detail),
         authorised=_authority(decisive, policy) if verdict is Verdict.ALLOW else {},
+        uses=tuple(grant.id for ruling in decisive for grant in ruling.vouchers) if verdict is Verdict.ALLOW else (),
     )
 
 
 def _authority(decisive: Sequence[_Ruling], policy: Policy) -> Mapping[str, str]:
     """Who answers for an allow by rule: the owners of the rules, and who accepted this revision of them, and when."""
     owners = {policy.owner_of(ruling.rule.at.file) for ruling in decisive}
-    return {"owner": ", ".join(sorted(owners)), **policy.accepted}
+    told = {"owner": ", ".join(sorted(owners)), **policy.accepted}
+    vouchers = [grant for ruling in decisive for grant in ruling.vouchers]
+    if vouchers:
+        told["vouched_by"] = ", ".join(sorted({grant.owner for grant in vouchers}))
+        told["grant"] = ", ".join(sorted(grant.id for grant in vouchers))
+    return told
 
 
 # Which reason is told where files that are equally strict give different ones.
-_WEIGHTS = (Reason.RULE_ERROR, Reason.RULE, Reason.REVIEW_OVERDUE, Reason.RATE_EXCEEDED, Reason.UNPROVEN)
+_WEIGHTS = (
+    Reason.RULE_ERROR,
+    Reason.RULE,
+    Reason.REVIEW_OVERDUE,
+    Reason.RATE_EXCEEDED,
+    Reason.UNPROVEN,
+    Reason.VOUCHED,
+)
 
 
 def _default(duties: frozenset[Obligation], tool: Tool, policy: Policy) -> Decision:
@@ -291,6 +343,8 @@ def _worse(decision: Decision, call: Call, facts: Facts, tool: Tool, approval: A
         return "the approval is of another call"
     if approval.definition != tool.digest:
         return "the tool's definition changed"
+    if facts.tainted and not approval.tainted:
+        return "an untrusted output was read in the session meanwhile"
     if _TIERS.index(tool.tier) > _TIERS.index(approval.tier) or (
         tool.tier is approval.tier is Tier.HIGH and tool.effect is not approval.effect
     ):

@@ -22,6 +22,7 @@ class Signal(str, Enum):
     REPEATED_REFUSAL = "repeated-refusal"  # the third equal refused call
     UNKNOWN_OUTCOME = "unknown-outcome"  # a call was sent, and nobody knows how it ended
     WITHHELD = "result-withheld"  # an output was held back
+    POSES = "upstream-poses"  # an upstream used the gateway's own words
 
 
 @dataclass(slots=True)
@@ -50,6 +51,8 @@ class SessionCounters:
             raised = self._ended(record)
         elif record.kind is Kind.APPROVAL and record.extra.get("state") == ApprovalState.WAITING.value:
             self.prompts += not record.extra.get("votes")
+        elif record.kind is Kind.QUESTION and record.extra.get("poses"):
+            raised = (Signal.POSES,)
         self.signals.update(signal.value for signal in raised)
         return raised
 
@@ -65,6 +68,8 @@ class SessionCounters:
             raised.append(Signal.UNKNOWN_OUTCOME)
         elif record.release == Release.WITHHELD.value:
             raised.append(Signal.WITHHELD)
+        if record.extra.get("poses"):
+            raised.append(Signal.POSES)
         return tuple(raised)
 
     def _again(self, record: Record) -> int:

@@ -75,6 +75,14 @@ def unasked(decision_id: str) -> str:
     )
 
 
+def frozen() -> str:
+    """A person holds such calls until further notice."""
+    return (
+        f"NOT EXECUTED - a person holds all such calls for now. {_UNTOUCHED} This is not a refusal of this call. "
+        "Tell the user, and send nothing more until they say that it was let go."
+    )
+
+
 def malformed() -> str:
     """The arguments can't be taken as they are."""
     return f"NOT EXECUTED - the arguments can't be taken as they are. {_UNTOUCHED} Correct them to the tool's schema."
@@ -127,6 +135,8 @@ def refusal(decision_id: str, outcome: Outcome, reason: Reason, approval: Approv
             return lapsed(decision_id)
         case Reason.BUSY:
             return busy()
+        case Reason.FROZEN:
+            return frozen()
         case Reason.RECORD_FAILED:
             return unrecorded()
         case Reason.UPSTREAM_DOWN:
@@ -149,14 +159,18 @@ def refusal(decision_id: str, outcome: Outcome, reason: Reason, approval: Approv
             return refused(decision_id, approval.note if approval is not None else "")
 
 
-def tell(value: Mapping[str, Any], decision: Decision | None) -> Mapping[str, Any]:
-    """A result, with one more text block if policy set or dropped arguments of the call: the model is told which."""
+def tell(value: Mapping[str, Any], decision: Decision | None, *, edited: bool = False) -> Mapping[str, Any]:
+    """A result, with one more text block if policy set or dropped arguments of the call, or a person edited them: the
+    model is told.
+    """
     duties = sorted(decision.obligations, key=str) if decision is not None else []
     put = [f"`{duty.name}`" for duty in duties if duty.kind is ObligationKind.SET]
     cut = [f"`{duty.name}`" for duty in duties if duty.kind is ObligationKind.DROP]
     said = [f"set {', '.join(put)}"] * bool(put) + [f"dropped {', '.join(cut)}"] * bool(cut)
-    if not said:
+    texts = [f"policy {' and '.join(said)}"] * bool(said)
+    texts += ["a person changed the arguments"] * edited
+    if not texts:
         return value
-    block = {"type": "text", "text": f"[Wardgate: policy {' and '.join(said)} before the call was sent.]"}
+    block = {"type": "text", "text": f"[Wardgate: {'; '.join(texts)} before the call was sent.]"}
     content = value.get("content")
     return {**value, "content": [*(content if isinstance(content, list) else []), block]}

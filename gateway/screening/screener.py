@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import anyio
 import anyio.to_thread
 
+from gateway.core import posing
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.model import Finding, Reason, Release, Screened, SecretAction, Tool
 from gateway.core.render import LimitError
@@ -37,8 +38,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Sealed:
-    """A screened value with what its record needs; see `Screened`."""
+    """A screened value with what its record needs; see `Screened`. `value` is what was screened, with what poses as
+    the gateway's own words marked.
+    """
 
+    value: Mapping[str, Any]
+    poses: bool
     cleaned: Cleaned
     digest: str
     data: bytes
@@ -75,12 +80,12 @@ class Screener:
         """Screen a result (or an error as a mapping) on every surface, at the latest by `deadline` (monotonic)."""
         action = SecretAction.REDACT if tool is None else tool.labels.output.secrets
         try:
-            sealed = await self._sealed(value, deadline, allowed=action is SecretAction.ALLOW)
-            screened = await self._release(value, sealed.cleaned, action, tool, deadline)
+            sealed = await self._sealed(value, tool, deadline, allowed=action is SecretAction.ALLOW)
+            screened = await self._release(sealed.value, sealed.cleaned, action, tool, deadline)
         except Exception:  # noqa: BLE001 - whatever breaks in a scanner, the answer is the same: nothing is released
             return Screened(Release.WITHHELD, None, (), Reason.SCANNER_FAILED)
         data = b"" if screened.value is None else sealed.data
-        return replace(screened, digest=sealed.digest, data=data, recorded=sealed.recorded)
+        return replace(screened, digest=sealed.digest, data=data, recorded=sealed.recorded, poses=sealed.poses)
 
     async def redact(self, value: Any, deadline: float) -> tuple[Any, tuple[Finding, ...]]:
         """A copy of any JSON value with every finding redacted, and what was found; raises `GatewayError` if it can't
@@ -112,18 +117,25 @@ class Screener:
         kept = str(cleaned.value)
         return kept if len(short) == len(text) else kept[:-TAIL]
 
-    async def _sealed(self, value: object, deadline: float, *, allowed: bool) -> "_Sealed":
+    async def _sealed(
+        self, value: Mapping[str, Any], tool: Tool | None, deadline: float, *, allowed: bool
+    ) -> "_Sealed":
         """Screen a value and make the digests that its record needs; `allowed`: findings may leave, but for our own."""
         every = self._how(deadline, media=False)
         how = self._how(deadline, media=False, exact_only=True) if allowed else every
 
         def work(limit: int) -> _Sealed:
             cleaned = screen(value, how, limit)
-            sealed = canonical(value)
-            seen = screen(value, every, limit) if allowed and cleaned.findings else cleaned
+            sealed, told, poses = canonical(value), value, False
+            if posing.suspect(sealed):
+                if limit != LIMIT:
+                    raise LimitError("expected nothing to mark, found words of ours")  # rare: marked in a thread
+                told, poses = posing.tell_apart(value, partial(_keeps, _schema(tool, value)))
+                cleaned, told = _marked(cleaned, screen(told, how, limit), value, told)
+            seen = screen(told, every, limit) if allowed and cleaned.findings else cleaned
             data = sealed if cleaned.value is value else canonical(cleaned.value)
             recorded = seen.value if seen.proven else None
-            return _Sealed(cleaned, keyed_digest(self._key, sealed), data, recorded)
+            return _Sealed(told, poses, cleaned, keyed_digest(self._key, sealed), data, recorded)
 
         return await self._worked(work, deadline)
 
@@ -154,7 +166,7 @@ class Screener:
             return Screened(Release.WITHHELD, None, findings, Reason.SECRET_FOUND)
         if cleaned.value is value:
             return Screened(Release.FULL, value, findings)
-        schema = None if tool is None or value.get("isError") else tool.definition.get("outputSchema")
+        schema = _schema(tool, value)
         structured = cleaned.value.get("structuredContent")
         if (
             schema is not None
@@ -179,3 +191,21 @@ class Screener:
 
     def _fingerprint(self, secret: bytes) -> str:
         return hmac.digest(self._key, secret, "sha256").hex()[:FINGERPRINT]
+
+
+def _schema(tool: Tool | None, value: Mapping[str, Any]) -> Any:
+    """What the structured content of a result has to fit; None: nothing."""
+    return None if tool is None or value.get("isError") else tool.definition.get("outputSchema")
+
+
+def _keeps(schema: Any, structured: Any) -> bool:
+    """Whether structured content fits."""
+    return schema is None or stays_valid(structured, schema)
+
+
+def _marked(
+    plain: Cleaned, marked: Cleaned, value: Mapping[str, Any], told: Mapping[str, Any]
+) -> tuple[Cleaned, Mapping[str, Any]]:
+    """What was found with marks and the value that it was found in, or without: no mark may hide a secret."""
+    before, after = ({finding.fingerprint for finding in each.findings} for each in (plain, marked))
+    return (marked, told) if before <= after else (plain, value)

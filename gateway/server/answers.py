@@ -9,7 +9,7 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CA
 from gateway.core import words
 from gateway.core.card import visible
 from gateway.core.model import ELICIT, REFUSED, Answer, Approval, Asking, Call, Done, Held, Question, Reason, Refused
-from gateway.server.caller import COME_BACK, QUESTION, question
+from gateway.server.caller import COME_BACK, QUESTION, page, question
 from gateway.server.wire import NAME_LIMIT
 
 DECISION_KEY = "dev.wardgate/decision"
@@ -41,9 +41,10 @@ def write_answer(answer: Answer, call: Call, server_info: Mapping[str, Any], nea
             return envelope(result, modern=call.context.era == "modern", server_info=server_info)
         case Asking(handle=handle, questions=questions):
             return _come_back(handle, _requests(questions), call, server_info)
-        case Held(approval=approval, handle=str() as handle, ask=ask):
-            request = {"method": ELICIT, "params": question(approval)}
-            return _come_back(handle, {QUESTION: request} if ask else {}, call, server_info)
+        case Held(approval=approval, handle=str() as handle, ask=ask, url=url):
+            params = page(approval, url) if url else question(approval)
+            asked = {QUESTION: {"method": ELICIT, "params": params}} if ask or url else {}
+            return _come_back(handle, asked, call, server_info)
         case Held(approval=approval):
             decision = {"id": approval.call, "verdict": "ask", "reason": Reason.APPROVAL_PENDING.value}
             text = words.pending(approval.id, approval.expires_at)

@@ -1,7 +1,6 @@
 """The client face of one call: progress, logs, and questions to the client and its user. It decides nothing."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import anyio
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 from gateway.core.card import card
 from gateway.core.model import Approval, Call, Question, Vote
 from gateway.errors import GatewayError
+from gateway.server.known import clock_of
 
 QUESTION = "wardgate_approval"  # key of our question among the `inputRequests` of a modern result
 COME_BACK = frozenset({"tools/call", "prompts/get", "resources/read"})  # what may be answered by `input_required`
@@ -36,21 +36,6 @@ FORM: dict[str, Any] = {
     "required": ["approve"],
 }
 
-# Seconds that a client is known to wait for an answer, by the start of the name that it claims: (without, with) a
-# progress token. It only says how long a call is held before it is answered as pending; nothing is decided by it.
-BUDGETS: tuple[tuple[str, float, float], ...] = (("claude-code", 50.0, 240.0), ("", 25.0, 50.0))
-
-
-@lru_cache(maxsize=256)
-def budget_for(claimed: str, token: bool, override: float | None) -> float:
-    """Seconds to hold a call for this client before it is answered as pending."""
-    if override is not None:
-        return override
-    for start, without, with_token in BUDGETS:
-        if claimed.startswith(start):
-            return with_token if token else without
-    raise AssertionError("the last row of BUDGETS matches every name")
-
 
 def can_fill_forms(capabilities: Mapping[str, Any]) -> bool:
     """Whether capabilities as on the wire include a form elicitation (`elicitation: {}` means form only)."""
@@ -58,6 +43,12 @@ def can_fill_forms(capabilities: Mapping[str, Any]) -> bool:
     if not isinstance(elicitation, dict):
         return False
     return elicitation.get("form") is not None or elicitation.get("url") is None
+
+
+def can_open_pages(capabilities: Mapping[str, Any]) -> bool:
+    """Whether capabilities as on the wire include opening an address that the gateway gives (elicitation `url`)."""
+    elicitation = capabilities.get("elicitation")
+    return isinstance(elicitation, dict) and elicitation.get("url") is not None
 
 
 def vote_of(answer: Any) -> Vote:
@@ -73,6 +64,11 @@ def vote_of(answer: Any) -> Vote:
 def question(approval: Approval) -> dict[str, Any]:
     """The params of an `elicitation/create` that asks for one approval."""
     return {"mode": "form", "message": card(approval), "requestedSchema": FORM}
+
+
+def page(approval: Approval, url: str) -> dict[str, Any]:
+    """The params of an `elicitation/create` that opens the card of one approval; what is decided is decided there."""
+    return {"mode": "url", "message": card(approval), "url": url, "elicitationId": approval.id}
 
 
 class RequestCaller:
@@ -94,7 +90,11 @@ class RequestCaller:
             self.asks = "elicit" if forms else "none"
         meta = ctx.meta
         token = isinstance(meta, dict) and meta.get("progress_token", meta.get("progressToken")) is not None
-        self.budget = budget_for(call.client.claimed, token, override)
+        clock = clock_of(call.client.claimed, context.transport)
+        known = clock.heard if token else clock.silent
+        self.budget, self.limit = known if override is None else override, clock.limit
+        self.kind = f"{call.client.claimed}|{context.transport}|{'heard' if token else 'silent'}"
+        self.opens = comes_back and (self.modern or self.answers_inline) and can_open_pages(self._capabilities)
         self.wants_progress = token
         self._last = 0.0
 
@@ -124,6 +124,11 @@ class RequestCaller:
             asked["message"], asked["requestedSchema"], related_request_id=self._ctx.request_id
         )
         return vote_of({"action": answer.action, "content": answer.content})
+
+    async def open(self, approval: Approval, url: str) -> None:
+        """Have the client open the card by a server request (legacy era); what it answers says nothing of the call."""
+        asked = page(approval, url)
+        await self._ctx.session.elicit_url(asked["message"], url, approval.id, related_request_id=self._ctx.request_id)
 
     async def ask(self, question: Question) -> Mapping[str, Any]:
         """Put an upstream's question to the client by a server request; its result as it came.

@@ -7,7 +7,7 @@ It decides nothing about calls. Whatever is refused here has reached nobody.
 import logging
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -26,12 +26,14 @@ from gateway.core.model import REFUSED
 from gateway.server.auth import NO_TOKEN, Denied
 from gateway.server.face import PEER_SCOPE, DualEraServer
 from gateway.server.peer import Peer
+from gateway.server.whence import level_of
 
 log = logging.getLogger("wardgate")
 
 ENDPOINT = "/mcp"
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 BODY_DEADLINE = 30.0  # seconds from a request's headers to the end of its body
+LARGEST_FORM = 1024 * 1024  # bytes of what a page of the console posts
 MOST_HEADERS, LARGEST_HEADERS = 100, 32 * 1024  # of one request, in bytes
 CLOSE: Final = ((b"connection", b"close"),)
 AT_REST = ("ping", "tools/list", "resources/list", "resources/templates/list", "prompts/list")
@@ -119,9 +121,11 @@ class DoorSettings:
 class Door:
     """The ASGI application: everything behind it has a Host, an Origin and a token that are good."""
 
-    def __init__(self, app: ASGIApp, admit: Admit, settings: DoorSettings) -> None:
-        """`admit` gives the peer that a token belongs to on the endpoint of one upstream (empty: of all)."""
-        self._app, self._admit, self._settings = app, admit, settings
+    def __init__(self, app: ASGIApp, admit: Admit, settings: DoorSettings, console: ASGIApp | None = None) -> None:
+        """`admit` gives the peer that a token belongs to on the endpoint of one upstream (empty: of all); `console`
+        has every path that is no endpoint, and lets nobody in by a token.
+        """
+        self._app, self._admit, self._settings, self._console = app, admit, settings, console
         self._open = 0
         self.draining = False  # whoever stops the gateway sets it: what is new is refused from then on
 
@@ -132,7 +136,9 @@ class Door:
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *SECURITY]
+                own = message.get("headers", ())
+                named = {name for name, _ in own}
+                message["headers"] = [*own, *(each for each in SECURITY if each[0] not in named)]
             await send(message)
 
         if self._open >= self._settings.connections:
@@ -151,7 +157,9 @@ class Door:
         if refusal is None and scope["path"].startswith("/.well-known/"):
             await self._tell(scope, host, send)
             return
-        if refusal is None:
+        if refusal is None and self._console is not None and not _is_endpoint(scope["path"]):
+            refusal = await self._pass_to_people(self._console, scope, receive, send)
+        elif refusal is None:
             only = self._only(scope["path"])
             found = await self._authenticate(headers, only or "")
             if isinstance(found, Denied):
@@ -219,32 +227,56 @@ class Door:
 
     async def _pass(self, peer: Peer, scope: Scope, receive: Receive, send: Send) -> Refusal | None:
         """Hand a request on, with its whole body; or say what is wrong with that."""
-        body = b""
-        if scope["method"] == "POST":
-            limit = self._settings.max_body
-            try:
-                with anyio.fail_after(self._settings.body_deadline):
-                    whole = await _read(receive, limit)
-            except TimeoutError:
-                return Refusal(408, "the request's body did not come in time", CLOSE)
-            if whole is None:
-                return Refusal(413, f"the request's body is over the limit of {limit} bytes")
-            body = whole
+        body = await self._body(scope, receive, self._settings.max_body)
+        if isinstance(body, Refusal):
+            return body
         if self.draining and (scope["method"] == "GET" or is_new(body)):
             return Refusal(503, "the gateway is about to stop", ((b"retry-after", b"5"),), BUSY)
         # A session belongs to the principal, the client and the endpoint that opened it: the SDK compares this.
         token = AccessToken(token="", client_id="\n".join((peer.principal.id, peer.client, peer.only)), scopes=[])
-        first = True
-
-        async def replay() -> Message:
-            nonlocal first
-            if first:
-                first = False
-                return {"type": "http.request", "body": body, "more_body": False}
-            return await receive()
-
-        await self._app({**scope, "user": AuthenticatedUser(token), PEER_SCOPE: peer}, replay, send)
+        if level := await level_of(scope):
+            peer = replace(peer, isolation=level)
+        scope = {**scope, "user": AuthenticatedUser(token), PEER_SCOPE: peer}
+        await self._app(scope, _replay(body, receive), send)
         return None
+
+    async def _pass_to_people(self, console: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Refusal | None:
+        """Hand a request on to the console, with its whole body; or say what is wrong with that."""
+        body = await self._body(scope, receive, min(self._settings.max_body, LARGEST_FORM))
+        if isinstance(body, Refusal):
+            return body
+        await console(scope, _replay(body, receive), send)
+        return None
+
+    async def _body(self, scope: Scope, receive: Receive, limit: int) -> bytes | Refusal:
+        """The whole body of a POST, within its limit and deadline; empty for any other method."""
+        if scope["method"] != "POST":
+            return b""
+        try:
+            with anyio.fail_after(self._settings.body_deadline):
+                whole = await _read(receive, limit)
+        except TimeoutError:
+            return Refusal(408, "the request's body did not come in time", CLOSE)
+        return Refusal(413, f"the request's body is over the limit of {limit} bytes") if whole is None else whole
+
+
+def _is_endpoint(path: str) -> bool:
+    """Whether a path is for programs: everything below `/mcp`."""
+    return path == ENDPOINT or path.startswith(f"{ENDPOINT}/")
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """What tells the body that was read already, and then whatever comes."""
+    first = True
+
+    async def replay() -> Message:
+        nonlocal first
+        if first:
+            first = False
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return replay
 
 
 def _described(path: str, endpoint: str) -> str:

@@ -10,6 +10,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gateway.server.http import LARGEST_HEADERS, SECURITY
+from gateway.server.whence import HOLDER
 
 HEADERS_DEADLINE = 10.0  # seconds from a connection, or the first byte of a next request, to the end of its headers
 KEEP_ALIVE = 30  # seconds between two requests
@@ -25,6 +26,7 @@ class Patient(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         """Take a connection, unless there are too many."""
         super().connection_made(transport)
+        self.app_state = {**self.app_state, HOLDER: {}}  # each request of the connection gets it
         self._waiting: Any = None
         if len(self.connections) > self.most:
             transport.abort()

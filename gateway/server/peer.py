@@ -24,6 +24,7 @@ class Peer:
     seat: str = ""  # principal, client and connection: what upstreams with `per = "client"` are kept for
     workspace: str = ""  # the client's working directory, as its shim said; empty: unknown
     only: str = ""  # the one upstream that this endpoint shows (`/mcp/<upstream>`); empty: all
+    isolation: int = 0  # how far it is from the gateway, at least (`core/isolation.py`)
 
     def __post_init__(self) -> None:
         if not self.seat:

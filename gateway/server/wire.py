@@ -129,6 +129,7 @@ class Reader:
                 log_level=hop.log_level,
                 tool_use=tool_use if isinstance(tool_use, str) and _is_name(tool_use) else "",
                 prompt=self._prompt(meta) if peer.trust_prompt else None,
+                isolation=peer.isolation,
             ),
             resume=self._resume(params) if hop.modern and method in COME_BACK else None,
             method=method,

@@ -5,7 +5,7 @@ Builds them by name with their values and reads the answers; decides nothing, an
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,9 +13,19 @@ import msgspec
 
 from gateway.core.approval import Ballot
 from gateway.core.canon import canonical
+from gateway.core.kept import approval_of, card_bytes
 from gateway.core.merkle import Tree
-from gateway.core.model import Approval, ApprovalState, Call, Effect, Origin, Proof, Reason, Record, Requirement, Tier
+from gateway.core.model import (
+    Approval,
+    ApprovalState,
+    Call,
+    Freeze,
+    Grant,
+    Proof,
+    Record,
+)
 from gateway.core.record import decode, stamp, unstamp
+from gateway.core.signed import ApproverKey, KeyKind
 from gateway.errors import RecordError
 from gateway.store.port import Ask, Change, Store
 
@@ -44,29 +54,14 @@ class SavedConnection:
 
 def insert_approval(row: Approval, *, limit: int) -> Change:
     """Open a row, unless its principal has opened `limit` of them in the hour before."""
-    asked = row.requirement
-    card = {
-        "exposed": row.exposed,
-        "arguments": row.arguments,
-        "tier": row.tier.value,
-        "effect": row.effect.value,
-        "rule": row.rule,
-        "reason": row.reason.value,
-        "proof": asked.proof.word,
-        "by": sorted(asked.by),
-        "approvers": asked.approvers,
-        "timeout_us": asked.timeout // timedelta(microseconds=1),
-        "obligations": row.obligations,
-        "policy_revision": row.policy_revision,
-        "method": row.method,
-        "origin": asdict(row.origin),
-        "place": row.place,
-    }
     identity = (row.id, row.state.value, row.call, row.principal, row.client, row.session, row.upstream, row.tool)
-    binding = (row.definition, row.arguments_digest, stamp(row.created_at), stamp(row.expires_at), canonical(card))
+    binding = (row.definition, row.arguments_digest, stamp(row.created_at), stamp(row.expires_at), card_bytes(row))
     return Change(
         "approval.open",
-        (*identity, *binding, row.principal, stamp(row.created_at - timedelta(hours=1)), limit),
+        (
+            *(*identity, *binding, row.asked_digest, int(row.told)),
+            *(row.principal, stamp(row.created_at - timedelta(hours=1)), limit),
+        ),
     )
 
 
@@ -74,13 +69,8 @@ def move_approval(before: Approval, after: Approval, given: Sequence[Ballot], ba
     """Settle a row, or add a ballot to it, if nobody else has since it was read."""
     decided_at = stamp(after.decided_at) if after.decided_at is not None else ""
     proof = after.proof.word if after.proof is not None else ""
-    return Change(
-        "approval.move",
-        (
-            *(after.state.value, after.decided_by, decided_at, proof, after.note, _ballots_text(ballots)),
-            *(before.id, before.state.value, _ballots_text(given)),
-        ),
-    )
+    told = (after.state.value, after.decided_by, decided_at, proof, after.note, _ballots_text(ballots))
+    return Change("approval.move", (*told, after.followed_by, before.id, before.state.value, _ballots_text(given)))
 
 
 def use_approval(approval_id: str, now: datetime) -> Change:
@@ -106,6 +96,97 @@ def attach_approval(approval_id: str, *, must: bool = True) -> Change:
 def handle_hash(handle: str) -> bytes:
     """What the store keeps of a handle."""
     return hashlib.sha256(handle.encode("utf-8", "surrogatepass")).digest()
+
+
+def insert_grant(grant: Grant) -> Change:
+    """Write a grant down."""
+    kept = canonical({**msgspec.to_builtins(grant), "expires_at": stamp(grant.expires_at)})
+    return Change("grant.open", (grant.id, stamp(grant.expires_at), grant.uses, stamp(grant.created_at), kept))
+
+
+def use_grant(grant_id: str, now: datetime) -> Change:
+    """Use a grant once more: while it stands, before it expires, and no more often than it may be."""
+    return Change("grant.use", (grant_id, stamp(now)))
+
+
+def end_grant(grant_id: str, why: str) -> Change:
+    """Let a grant count no more."""
+    return Change("grant.end", (why, grant_id))
+
+
+def insert_freeze(freeze: Freeze) -> Change:
+    """Hold calls."""
+    return Change(
+        "freeze.add",
+        (
+            *(freeze.id, freeze.upstream, freeze.session, freeze.tool),
+            *(freeze.by, stamp(freeze.at), freeze.note),
+        ),
+    )
+
+
+def lift_freeze(freeze_id: str) -> Change:
+    """Let calls go that were held."""
+    return Change("freeze.lift", (freeze_id,))
+
+
+def not_frozen(upstream: str, session: str, tool: str) -> Change:
+    """Nothing but a condition: that nobody holds the calls of this upstream, session and tool."""
+    return Change("freeze.none", (upstream, session, tool))
+
+
+def insert_key(key: ApproverKey) -> Change:
+    """Enrol a key of an approver."""
+    added = stamp(key.added_at) if key.added_at is not None else ""
+    return Change(
+        "key.add", (key.id, key.name, key.kind.value, key.public, int(key.attended), key.counter, added, key.added_by)
+    )
+
+
+def drop_key(key_id: str) -> Change:
+    """Let a key count no more."""
+    return Change("key.revoke", (key_id,))
+
+
+def count_key(key_id: str, counter: int) -> Change:
+    """Note a key's counter: it has to grow, unless the key doesn't count (0)."""
+    return Change("key.count", (counter, key_id, counter))
+
+
+async def list_keys(store: Store) -> list[ApproverKey]:
+    """All keys of approvers, by name."""
+    return [
+        ApproverKey(
+            *(_text(id), _text(name), KeyKind(_text(kind)), _text(key), bool(attended), int(counter)),
+            added_at=unstamp(_text(added_at)),
+            added_by=_text(added_by),
+        )
+        for id, name, kind, key, attended, counter, added_at, added_by in await store.ask(Ask("keys", ()))
+    ]
+
+
+async def list_grants(store: Store, limit: int) -> list[Grant]:
+    """All grants, the newest first."""
+    return [_grant(row) for row in await store.ask(Ask("grant.all", (limit,)))]
+
+
+async def standing_grants(store: Store, now: datetime) -> list[Grant]:
+    """The grants that neither ended nor expired."""
+    return [_grant(row) for row in await store.ask(Ask("grant.standing", (stamp(now),)))]
+
+
+async def find_grants(store: Store, prefix: str) -> list[Grant]:
+    """The grants whose id begins so, two at most."""
+    return [_grant(row) for row in await store.ask(Ask("grant.by-prefix", (prefix, prefix + "\x7f")))]
+
+
+async def list_freezes(store: Store) -> list[Freeze]:
+    """All that is held now, oldest first."""
+    found = await store.ask(Ask("frozen", ()))
+    return [
+        Freeze(_text(id), _text(upstream), _text(session), _text(tool), _text(by), unstamp(_text(at)), _text(note))
+        for id, upstream, session, tool, by, at, note in found
+    ]
 
 
 def insert_handle(
@@ -178,14 +259,17 @@ async def count_handles(store: Store, approval_id: str) -> int:
 async def find_approvals(store: Store, prefix: str) -> list[Approval]:
     """The rows whose id begins so, two at most: more would not tell anything else."""
     found = await store.ask(Ask("approval.by-prefix", (prefix, prefix + "\x7f")))
-    return [_approval(row) for row in found]
+    return [approval_of(row) for row in found]
 
 
 async def find_ballots(store: Store, approval_id: str) -> tuple[Ballot, ...]:
     """The votes that were given for a row so far."""
     found = await store.ask(Ask("approval.ballots", (approval_id,)))
     return tuple(
-        Ballot(each["by"], Proof[each["proof"].upper()], each["approve"], unstamp(each["at"]), each["note"])
+        Ballot(
+            *(each["by"], Proof[each["proof"].upper()], each["approve"], unstamp(each["at"]), each["note"]),
+            evidence=each.get("evidence", {}),
+        )
         for each in msgspec.json.decode(_text(found[0][0]) if found else "[]")
     )
 
@@ -193,18 +277,42 @@ async def find_ballots(store: Store, approval_id: str) -> tuple[Ballot, ...]:
 async def list_approvals(store: Store, state: ApprovalState | None, limit: int) -> list[Approval]:
     """The rows in one state (None: any), the newest `limit` of them, oldest first."""
     question = Ask("approval.newest", (limit,)) if state is None else Ask("approval.in-state", (state.value, limit))
-    return [_approval(row) for row in await store.ask(question)][::-1]
+    return [approval_of(row) for row in await store.ask(question)][::-1]
 
 
 async def told_approvals(store: Store, call: Call, now: datetime) -> list[Approval]:
     """The rows to which this call may attach, oldest first; whether one covers it is for the core to say."""
     values = (call.digest, call.principal.id, call.client.name, call.context.session, stamp(now))
-    return [_approval(row) for row in await store.ask(Ask("approval.told", values))]
+    return [approval_of(row) for row in await store.ask(Ask("approval.told", values))]
+
+
+async def waiting_in(store: Store, row: Approval, limit: int) -> list[Approval]:
+    """The rows that wait in the session of a row, itself included, oldest first."""
+    asked = Ask("approval.waiting-in", (row.principal, row.client, row.session, limit))
+    return [approval_of(found) for found in await store.ask(asked)]
+
+
+async def last_approved(store: Store, row: Approval, limit: int) -> list[Approval]:
+    """The rows of the same tool and principal that were approved, newest first."""
+    asked = Ask("approval.last-approved", (row.upstream, row.tool, row.principal, limit))
+    return [approval_of(found) for found in await store.ask(asked)]
+
+
+async def asked_of_tool(store: Store, row: Approval, since: datetime, limit: int) -> list[Approval]:
+    """The rows of the same tool and principal since a time, whatever became of them, newest first."""
+    asked = Ask("approval.of-tool", (row.upstream, row.tool, row.principal, stamp(since), limit))
+    return [approval_of(found) for found in await store.ask(asked)]
+
+
+async def tally(store: Store, row: Approval) -> list[tuple[ApprovalState, str, int]]:
+    """How often who decided how on the same tool and principal, the most frequent first."""
+    found = await store.ask(Ask("approval.tally", (row.upstream, row.tool, row.principal)))
+    return [(ApprovalState(_text(state)), _text(by), int(count)) for state, by, count in found]
 
 
 async def due_approvals(store: Store, now: datetime) -> list[Approval]:
     """Open rows whose time is over."""
-    return [_approval(row) for row in await store.ask(Ask("approval.due", (stamp(now),)))]
+    return [approval_of(row) for row in await store.ask(Ask("approval.due", (stamp(now),)))]
 
 
 async def open_intents(store: Store, after: int, limit: int) -> list[tuple[int, Record]]:
@@ -257,13 +365,20 @@ def prune(before: int, upto: Tree) -> tuple[Change, Change]:
 def tidy(before: datetime) -> tuple[Change, ...]:
     """Remove what was settled, has expired or was last seen before a time."""
     return tuple(
-        Change(f"{table}.tidy", (stamp(before),), must=False) for table in ("approval", "handle", "connection")
+        Change(f"{table}.tidy", (stamp(before),), must=False) for table in ("approval", "grant", "handle", "connection")
     )
 
 
 def _ballots_text(ballots: Sequence[Ballot]) -> str:
     kept = [
-        {"by": each.by, "proof": each.proof.word, "approve": each.approve, "at": stamp(each.at), "note": each.note}
+        {
+            "by": each.by,
+            "proof": each.proof.word,
+            "approve": each.approve,
+            "at": stamp(each.at),
+            "note": each.note,
+            "evidence": dict(each.evidence),
+        }
         for each in ballots
     ]
     return canonical(kept).decode("utf-8")
@@ -286,41 +401,5 @@ def _bytes(value: object) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode("utf-8")
 
 
-def _approval(row: Sequence[Any]) -> Approval:
-    card = msgspec.json.decode(row[17])
-    return Approval(
-        id=row[0],
-        state=ApprovalState(row[1]),
-        call=row[2],
-        principal=row[3],
-        client=row[4],
-        session=row[5],
-        upstream=row[6],
-        tool=row[7],
-        exposed=card["exposed"],
-        definition=row[8],
-        arguments=card["arguments"],
-        arguments_digest=row[9],
-        tier=Tier(card["tier"]),
-        effect=Effect(card["effect"]),
-        rule=card["rule"],
-        reason=Reason(card["reason"]),
-        requirement=Requirement(
-            Proof[card["proof"].upper()],
-            frozenset(card["by"]),
-            card["approvers"],
-            timedelta(microseconds=card["timeout_us"]),
-        ),
-        obligations=tuple(card["obligations"]),
-        policy_revision=card["policy_revision"],
-        created_at=unstamp(row[10]),
-        expires_at=unstamp(row[11]),
-        told=bool(row[12]),
-        decided_by=row[13],
-        decided_at=unstamp(row[14]) if row[14] else None,
-        proof=Proof[row[15].upper()] if row[15] else None,
-        note=row[16],
-        method=card.get("method", ""),  # a row of an earlier gateway's has none of these
-        origin=msgspec.convert(card.get("origin", {}), Origin),
-        place=card.get("place", ""),
-    )
+def _grant(row: Sequence[Any]) -> Grant:
+    return replace(msgspec.json.decode(row[0], type=Grant), used=row[1], ended=row[2])

@@ -1,25 +1,40 @@
 """How SQLite does the changes and answers the questions that `rows.py` names. Text only: nothing is executed here."""
 
-_APPROVAL = (
-    "SELECT id, state, call, principal, client, session, upstream, tool, definition, arguments_digest, created_at, "
-    "expires_at, told, decided_by, decided_at, proof, note, card FROM approval "
-)
+from gateway.core.kept import COLUMNS
+
+_APPROVAL = f"SELECT {', '.join(COLUMNS)} FROM approval "  # noqa: S608 - column names of ours
 
 CHANGES = {
     "approval.open": (
         "INSERT INTO approval (id, state, call, principal, client, session, upstream, tool, definition, "
-        "arguments_digest, created_at, expires_at, card) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? "
+        "arguments_digest, created_at, expires_at, card, asked_digest, told) "
+        "SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? "
         "WHERE (SELECT count(*) FROM approval WHERE principal = ? AND created_at > ?) < ?"
     ),
     "approval.move": (
-        "UPDATE approval SET state = ?, decided_by = ?, decided_at = ?, proof = ?, note = ?, ballots = ? "
-        "WHERE id = ? AND state = ? AND ballots = ?"
+        "UPDATE approval SET state = ?, decided_by = ?, decided_at = ?, proof = ?, note = ?, ballots = ?, "
+        "followed_by = ? WHERE id = ? AND state = ? AND ballots = ?"
     ),
     "approval.use": "UPDATE approval SET state = 'used' WHERE id = ? AND state = 'approved' AND expires_at > ?",
     "approval.tell": "UPDATE approval SET told = 1 WHERE id = ? AND state IN ('waiting', 'approved', 'denied')",
     "approval.tell-waiting": "UPDATE approval SET told = 1 WHERE id = ? AND state = 'waiting'",
     "approval.tell-all": "UPDATE approval SET told = 1 WHERE state IN ('waiting', 'approved') AND told = 0",
     "approval.attach": "UPDATE approval SET told = 0 WHERE id = ? AND told = 1",
+    "grant.open": "INSERT INTO granted (id, expires_at, uses, created_at, body) VALUES (?, ?, ?, ?, ?)",
+    "grant.use": ("UPDATE granted SET used = used + 1 WHERE id = ? AND ended = '' AND used < uses AND expires_at > ?"),
+    "grant.end": "UPDATE granted SET ended = ? WHERE id = ? AND ended = ''",
+    "freeze.add": "INSERT INTO frozen (id, upstream, session, tool, by, at, note) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "freeze.lift": "DELETE FROM frozen WHERE id = ?",
+    "freeze.none": (
+        "UPDATE head SET size = size WHERE one = 1 AND NOT EXISTS (SELECT 1 FROM frozen "
+        "WHERE upstream IN ('', ?) AND session IN ('', ?) AND tool IN ('', ?))"
+    ),
+    "key.add": (
+        "INSERT INTO approver_key (id, name, kind, key, attended, counter, added_at, added_by) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    ),
+    "key.revoke": "DELETE FROM approver_key WHERE id = ?",
+    "key.count": "UPDATE approver_key SET counter = ? WHERE id = ? AND (counter < ? OR counter = 0)",
     "handle.open": (
         "INSERT INTO handle (hash, approval, call, principal, client, session, method, exposed, arguments_digest, "
         "created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -36,6 +51,7 @@ CHANGES = {
     "approval.tidy": (
         "DELETE FROM approval WHERE state IN ('denied', 'expired', 'used', 'withdrawn') AND expires_at < ?"
     ),
+    "grant.tidy": "DELETE FROM granted WHERE expires_at < ?",
     "handle.tidy": "DELETE FROM handle WHERE expires_at < ?",
     "connection.tidy": "DELETE FROM connection WHERE updated_at < ?",
 }
@@ -45,10 +61,31 @@ QUESTIONS = {
     "approval.in-state": _APPROVAL + "WHERE state = ? ORDER BY created_at DESC, id DESC LIMIT ?",
     "approval.newest": _APPROVAL + "ORDER BY created_at DESC, id DESC LIMIT ?",
     "approval.told": (
-        _APPROVAL + "WHERE told = 1 AND arguments_digest = ? AND principal = ? AND client = ? AND session = ? "
+        _APPROVAL + "WHERE told = 1 AND asked_digest = ? AND principal = ? AND client = ? AND session = ? "
         "AND state IN ('waiting', 'approved', 'denied') AND expires_at > ? ORDER BY created_at, id"
     ),
     "approval.due": (_APPROVAL + "WHERE state IN ('waiting', 'approved') AND expires_at <= ? ORDER BY created_at, id"),
+    "approval.waiting-in": (
+        _APPROVAL
+        + "WHERE state = 'waiting' AND principal = ? AND client = ? AND session = ? ORDER BY created_at, id LIMIT ?"
+    ),
+    "approval.last-approved": (
+        _APPROVAL + "WHERE upstream = ? AND tool = ? AND principal = ? AND state IN ('approved', 'used') "
+        "ORDER BY created_at DESC, id DESC LIMIT ?"
+    ),
+    "approval.of-tool": (
+        _APPROVAL + "WHERE upstream = ? AND tool = ? AND principal = ? AND created_at > ? "
+        "ORDER BY created_at DESC, id DESC LIMIT ?"
+    ),
+    "approval.tally": (
+        "SELECT state, decided_by, count(*) FROM approval WHERE upstream = ? AND tool = ? AND principal = ? "
+        "AND decided_by <> '' GROUP BY state, decided_by ORDER BY count(*) DESC, decided_by"
+    ),
+    "grant.all": "SELECT body, used, ended FROM granted ORDER BY created_at DESC, id DESC LIMIT ?",
+    "grant.standing": "SELECT body, used, ended FROM granted WHERE ended = '' AND expires_at > ?",
+    "grant.by-prefix": "SELECT body, used, ended FROM granted WHERE id >= ? AND id < ? ORDER BY id LIMIT 2",
+    "frozen": "SELECT id, upstream, session, tool, by, at, note FROM frozen ORDER BY at, id",
+    "keys": "SELECT id, name, kind, key, attended, counter, added_at, added_by FROM approver_key ORDER BY name, id",
     "approval.ballots": "SELECT ballots FROM approval WHERE id = ?",
     "handle.by-hash": "SELECT approval, call, created_at FROM handle WHERE hash = ?",
     "handle.count": "SELECT count(*) FROM handle WHERE approval = ?",

@@ -119,6 +119,10 @@ class Catalogue:
         claims = (tool for several in self._snapshot.claims(kind).values() for tool in several)
         return tuple(sorted((t for t in (*tools, *claims) if t.ref.upstream == only), key=lambda tool: tool.ref.name))
 
+    def of(self, upstream: str, name: str) -> Tool | None:
+        """A tool by its upstream and the upstream's own name for it."""
+        return next((tool for tool in self.offered("tools", upstream) if tool.ref.name == name), None)
+
     def method(self, upstream: str, method: str) -> Tool:
         """What an upstream asks as a tool of surface METHODS."""
         definition = {"name": method}

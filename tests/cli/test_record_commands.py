@@ -17,7 +17,7 @@ from gateway.core.model import Finding, Held, Kind, Proof
 from gateway.records import Records
 from gateway.schema import STORE_NAME
 from gateway.store import open_store
-from tests.fakes import KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, an_ask
+from tests.fakes import KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, a_wait, an_ask
 from tests.store.keep import AT_ONCE
 
 
@@ -44,11 +44,11 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
             await records.append(
                 a_record(2, Kind.OUTCOME, timings_us={"decide": 12}, findings=(finding,), detail="why", **denied)
             )
-            await approvals.obtain(a_call(8, path="8"), a_tool(), an_ask(), {}, FakeCaller(budget=0))
-            held = await approvals.obtain(a_call(7, path="7"), a_tool(), an_ask(), {}, FakeCaller(budget=0))
+            await approvals.obtain(*a_wait(a_call(8, path="8"), a_tool(), an_ask(), {}), FakeCaller(budget=0))
+            held = await approvals.obtain(*a_wait(a_call(7, path="7"), a_tool(), an_ask(), {}), FakeCaller(budget=0))
             assert isinstance(held, Held)
             row = await approvals.vote(held.approval.id, True, "os:bob", Proof.LOCAL, "fine")
-            await records.append(a_record(7, approval=row.id, arguments={"path": "7"}), consume=row.id)
+            await records.append(a_record(7, approval=row.id, arguments={"path": "7"}), consume=(row.id,))
             timings = {"approval": 5, "upstream": 7, "screen": 3, "intent": 1}
             await records.append(
                 a_record(7, Kind.OUTCOME, approval=row.id, outcome="ok", release="full", timings_us=timings)

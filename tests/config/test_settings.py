@@ -197,6 +197,13 @@ TOKEN = "gh" + "p_" + "a1B2c3D4e5F6" * 3
         pytest.param(LEAST + '[auth]\nissuer = "http://x"', 6, "https://", id="an issuer without TLS"),
         pytest.param(LEAST + "[auth]", 5, "missing", id="no issuer"),
         pytest.param(LEAST + '[notify]\nafter = "soon"', 6, "a share", id="after what"),
+        pytest.param(LEAST + '[notify]\nto = ["topic"]', 6, "address 1: expected one such as", id="no address"),
+        pytest.param(LEAST + '[notify]\nto = ["env:a b"]', 6, "with the name of a variable", id="no reference"),
+        pytest.param(LEAST + '[notify]\nsecond = "mailto://me:word@x.example"', 6, "held a secret", id="a password"),
+        pytest.param(
+            LEAST + f'[notify]\nto = ["ntfy://a", "slack://{TOKEN}/b"]', 6, "address 2: it looks", id="a token"
+        ),
+        pytest.param(LEAST + '[notify]\ndesktop = "no"', 6, "true or false", id="no flag"),
         pytest.param(LEAST + '[limits]\nline = "16MB"', 6, "a size", id="a size in MB"),
         pytest.param("schema = 1\nx = ", 2, "not valid TOML", id="no TOML"),
     ],
@@ -215,7 +222,6 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, line: in
     [
         (LEAST + "[clients.a]", "`owner`: missing"),
         ("schema = 1\n" + TRACKER.replace("https", "http"), "not encrypted"),
-        (LEAST + '[notify]\nto = "mailto://a@example.com"', "not sent"),
     ],
 )
 def test_what_is_doubtful_is_a_warning_and_starts(tmp_path: Path, text: str, said: str) -> None:
@@ -309,3 +315,9 @@ def test_a_configuration_is_absolute_whatever_the_working_directory(
     config = written(tmp_path)
     monkeypatch.chdir(tmp_path)
     assert load_settings(Path(os.curdir), {}).file == config
+
+
+def test_where_notices_go_is_read(tmp_path: Path) -> None:
+    text = '[notify]\nto = ["ntfy://topic", "mailto://me@x.example?to=a@x.example", "env:CHAT"]\ndesktop = false\n'
+    notify = load_settings(written(tmp_path, f'{LEAST}{text}second = "keyring:chat/url"\nafter = "90s"'), {}).notify
+    assert (len(notify.to), notify.second, notify.after, notify.desktop) == (3, ("keyring:chat/url",), "90s", False)

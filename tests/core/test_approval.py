@@ -18,28 +18,28 @@ from gateway.core.approval import (
     item,
     next_state,
     objection,
-    open_approval,
     requirement_of,
     settle,
 )
 from gateway.core.model import (
     Approval,
     ApprovalState,
+    Call,
     Client,
     Context,
     Decision,
     Effect,
     Obligation,
     ObligationKind,
-    Origin,
-    Owner,
     Principal,
     Proof,
     Reason,
     Requirement,
     Tier,
+    Tool,
     Verdict,
 )
+from tests import fakes
 from tests.fakes import NOON, a_call, a_tool, an_ask
 
 LATER = NOON + timedelta(minutes=1)
@@ -47,7 +47,7 @@ LATER = NOON + timedelta(minutes=1)
 
 def a_row(proof: Proof = Proof.LOCAL, approvers: int = 1, by: frozenset[str] = frozenset()) -> Approval:
     decision = an_ask(proof, approvers=approvers, by=by)
-    return open_approval("a_0000000001", a_call(), a_tool(), decision, {"path": "a.txt"}, NOON)
+    return fakes.a_row("a_0000000001", a_call(), a_tool(), decision, {"path": "a.txt"}, NOON)
 
 
 def a_ballot(by: str = "os:bob", *, proof: Proof = Proof.LOCAL, approve: bool = True) -> Ballot:
@@ -85,20 +85,15 @@ def test_what_is_settled_stays_so(state: ApprovalState) -> None:
 
 def test_a_row_holds_what_it_is_bound_to() -> None:
     row = a_row()
-    assert covers(row, a_call(2), a_tool())
+    assert covers(row, fakes.a_row("", a_call(2), a_tool(), an_ask()))
     assert row.expires_at - row.created_at == row.requirement.timeout
     assert (row.rule, row.reason, row.state) == ("files.writes", Reason.RULE, ApprovalState.WAITING)
 
 
-def test_a_row_tells_the_request_where_it_came_from_and_where_the_rule_stands() -> None:
-    call = replace(a_call(), method="prompts/get", context=Context("s1", "http", "legacy", "00-trace"))
-    tool = replace(a_tool(), owner=Owner("ada", "bob"), acts_as="human alice")
-    row = open_approval("a_1", call, tool, an_ask(), {}, NOON)
-    assert (row.method, row.place) == ("prompts/get", "files.toml:12")
-    assert row.origin == Origin(
-        "os-user", "claude-code 2.1", "http", "legacy", "00-trace", owner="ada", acts_as="human alice"
-    )
-    assert a_row().origin.owner == ""
+def test_a_row_is_of_one_request_and_tells_all_rules_that_asked() -> None:
+    call = replace(a_call(), method="prompts/get")
+    row = fakes.a_row("a_1", call, a_tool(), replace(an_ask(), rules=("files.a", "files.b")), {}, NOON)
+    assert (row.method, row.rule, row.rules) == ("prompts/get", "files.a", ("files.a", "files.b"))
     assert a_row().method == ""
 
 
@@ -114,8 +109,8 @@ def test_a_row_tells_the_request_where_it_came_from_and_where_the_rule_stands() 
     ],
     ids=["principal", "client", "session", "exposed", "request", "arguments"],
 )
-def test_a_row_covers_no_other_call(other: object) -> None:
-    assert not covers(a_row(), other, a_tool())  # type: ignore[arg-type]  # the parameter is of mixed provenance
+def test_a_row_covers_no_other_call(other: Call) -> None:
+    assert not covers(a_row(), fakes.a_row("", other, a_tool(), an_ask()))
 
 
 @pytest.mark.parametrize(
@@ -123,17 +118,13 @@ def test_a_row_covers_no_other_call(other: object) -> None:
     [a_tool("other"), replace(a_tool(), digest="00"), replace(a_tool(), ref=replace(a_tool().ref, upstream="mail"))],
     ids=["name", "definition", "upstream"],
 )
-def test_a_row_covers_no_other_tool(tool: object) -> None:
-    assert not covers(a_row(), a_call(), tool)  # type: ignore[arg-type]  # as above
+def test_a_row_covers_no_other_tool(tool: Tool) -> None:
+    assert not covers(a_row(), fakes.a_row("", a_call(), tool, an_ask()))
 
 
 def test_arguments_that_are_not_shown_leave_an_empty_card() -> None:
-    row = open_approval("a_1", a_call(), a_tool(), replace(an_ask(), rules=()), None, NOON)
+    row = fakes.a_row("a_1", a_call(), a_tool(), replace(an_ask(), rules=()), None, NOON)
     assert (row.arguments, row.rule) == ({}, "")
-
-
-def test_a_row_of_no_rule_names_no_place() -> None:
-    assert open_approval("a_1", a_call(), a_tool(), replace(an_ask(), places=()), {}, NOON).place == ""
 
 
 def test_a_high_call_never_asks_for_less_than_local() -> None:
@@ -228,4 +219,4 @@ def test_the_json_shape_is_the_contract() -> None:
 def test_duties_are_written_on_the_row() -> None:
     duty = Obligation(ObligationKind.SET, "priority", "low")
     decision = replace(an_ask(), obligations=frozenset({duty}))
-    assert open_approval("a_1", a_call(), a_tool(), decision, {}, NOON).obligations == (str(duty),)
+    assert fakes.a_row("a_1", a_call(), a_tool(), decision, {}, NOON).obligations == (str(duty),)

@@ -5,8 +5,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.core.card import TEXT_LIMIT, VALUE_LIMIT, arguments_lines, card, statement, value_line, visible
-from gateway.core.model import Approval, ApprovalState, Effect, Reason, Requirement, Tier
+from gateway.core.card import (
+    MOST_CARRIED,
+    PREVIEW_LINES,
+    TEXT_LIMIT,
+    VALUE_LIMIT,
+    arguments_lines,
+    card,
+    statement,
+    value_line,
+    visible,
+)
+from gateway.core.model import Approval, ApprovalState, Effect, Reason, Requirement, Shown, Tier
 
 AT = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
 
@@ -100,3 +110,57 @@ def test_a_statement_binds_the_call_and_what_was_shown_of_it() -> None:
     for change in ({"arguments": {"path": "other"}}, {"expires_at": AT}, {"exposed": "files__other"}):
         assert statement(approval(**change), "gw", key)["shown"] != said["shown"]
     assert statement(approval(), "gw", b"o" * 32)["shown"] != said["shown"]
+
+
+def test_the_card_tells_whose_authority_a_call_uses_and_how_the_caller_is_known() -> None:
+    text = card(approval(shown=Shown(known_by="token", claimed="Wardgate\u202e", acts_as="human ada", places=("p:1",))))
+    assert "Acts as: human ada" in text
+    assert "os:ada (token) with claude-code" in text
+    assert "\u202e" not in text
+    assert "p:1" in text
+
+
+def test_the_card_names_what_was_read_before_as_a_fact_and_only_so_much_of_it() -> None:
+    carried = tuple({"argument": f"to[{number}]", "source": "d_1"} for number in range(40))
+    lines = card(approval(shown=Shown(carried=carried))).splitlines()
+    begin = lines.index("Read before:")
+    assert lines[begin + 1] == "  to[0]: stood in the output of d_1"
+    assert sum(line.startswith("  to[") for line in lines) == MOST_CARRIED
+
+
+@pytest.mark.parametrize(
+    ("preview", "shown"),
+    [
+        ({"tool": "get", "text": "one\ntwo\u200b"}, ["What it would change, by `get`:", "  | one", "  | two\\u{200b}"]),
+        ({"tool": "get", "why": "it gave no answer"}, ["No preview by `get`: it gave no answer."]),
+    ],
+)
+def test_the_card_shows_the_preview_or_why_there_is_none(preview: dict[str, str], shown: list[str]) -> None:
+    lines = card(approval(shown=Shown(preview=preview))).splitlines()
+    begin = lines.index(shown[0])
+    assert lines[begin : begin + len(shown)] == shown
+
+
+def test_a_long_preview_is_cut_and_says_how_much_is_missing() -> None:
+    text = "\n".join(f"line {number}" for number in range(PREVIEW_LINES + 5))
+    assert "  | … 5 more lines" in card(approval(shown=Shown(preview={"tool": "get", "text": text})))
+
+
+def test_the_card_of_an_edited_call_and_of_an_unlabelled_tool_say_so() -> None:
+    assert "Arguments, as a person changed them:" in card(approval(follows="a_0"))
+    assert "nobody said what this tool does" in card(approval(shown=Shown(labelled=False)))
+
+
+def test_the_statement_changes_with_anything_that_is_shown() -> None:
+    key = b"k" * 32
+    told = {
+        statement(row, "gw", key)["shown"]
+        for row in (
+            approval(),
+            approval(arguments={"path": "other"}),
+            approval(shown=Shown(preview={"tool": "get", "text": "x"})),
+            approval(shown=Shown(acts_as="human ada")),
+            approval(effect=Effect.MONEY),
+        )
+    }
+    assert len(told) == 5

@@ -63,3 +63,11 @@ def test_what_is_remembered_of_refusals_is_bounded(monkeypatch: pytest.MonkeyPat
     for number in range(5):
         counters.count(ended(number, "blocked", arguments_digest=str(number)))
     assert [key[2] for key in counters.refused] == ["3", "4"]
+
+
+def test_a_call_whose_upstream_used_our_words_is_a_signal() -> None:
+    counters = SessionCounters("s1")
+    assert counters.count(ended(1, extra={"poses": ["progress"]})) == (Signal.POSES,)
+    assert counters.count(a_record(kind=Kind.QUESTION, extra={"poses": ["question"]})) == (Signal.POSES,)
+    assert counters.count(a_record(kind=Kind.QUESTION, extra={"method": "roots/list"})) == ()
+    assert counters.item()["signals"] == {"upstream-poses": 2}

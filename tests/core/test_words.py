@@ -6,11 +6,10 @@ from datetime import timedelta, timezone
 import pytest
 
 from gateway.core import words
-from gateway.core.approval import open_approval
 from gateway.core.model import ApprovalState, Decision, Obligation, ObligationKind, Outcome, Reason, Verdict
-from tests.fakes import NOON, a_call, a_tool, an_ask
+from tests.fakes import NOON, a_call, a_row, a_tool, an_ask
 
-ROW = open_approval("a_7F3K000000", a_call(), a_tool(), an_ask(), {}, NOON)
+ROW = a_row("a_7F3K000000", a_call(), a_tool(), an_ask(), {}, NOON)
 
 
 def test_refused() -> None:

@@ -171,6 +171,7 @@ class House:
         policies: Mapping[str, str] | None = None,
         limits: str = "",
         trust: Sequence[str] = (),
+        notify: str = "desktop = false",
     ) -> "House":
         """Write upstreams.toml (the ledger alone where none is given) and the policies, and return the house; `trust`
         is what `tester` is trusted with.
@@ -179,7 +180,8 @@ class House:
         gateway = f'schema = 1\n[gateway]\nlisten = "127.0.0.1:{self.port}"\nstate = "state"\n'
         clients = "".join(f'[clients.{name}]\nowner = "alice@example.com"\n' for name in ("other", "tester"))
         clients += f"trust = {json.dumps(list(trust))}\n"
-        self.write("upstreams.toml", "\n".join([gateway, f"[limits]\n{limits}", clients, *tables]))
+        keys = f"[limits]\n{limits}\n[notify]\n{notify}\n"
+        self.write("upstreams.toml", "\n".join([gateway, keys, clients, *tables]))
         for old in (self.folder / "policies").glob("*.toml"):
             old.unlink()
         for name, policy in (policies if policies is not None else {"ledger": LABELS}).items():

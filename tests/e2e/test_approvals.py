@@ -167,15 +167,23 @@ async def test_an_approval_that_nobody_gives_expires_as_denied(house: House) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("era", ERAS)
-async def test_a_call_of_tier_high_is_never_asked_in_the_client(era: str, house: House) -> None:
+async def test_a_call_of_tier_high_is_never_asked_in_the_client_which_may_only_open_its_card(
+    era: str, house: House
+) -> None:
     house.configure(limits=SHORT)
     seen: list[str] = []
-    async with house.client("shim", era, elicitation_callback=person(YES, seen)) as client:
+
+    async def autopilot(context: Any, params: Any) -> ElicitResult:
+        seen.append(params.mode)
+        return ElicitResult(action="accept", content={"approve": True} if params.mode == "form" else None)
+
+    async with house.client("shim", era, elicitation_callback=autopilot) as client:
         held = await client.call_tool("ledger__wipe", {"text": "all"})
         assert reason(held) == "approval-pending"
         (row,) = await house.items("approvals")
         assert (row["tier"], row["proof_required"]) == ("high", "local")
-        assert (seen, house.forwarded) == ([], [])
+        assert set(seen) <= {"url"}
+        assert house.forwarded == []
         assert (await house.run("approve", asked(held))).code == 0
         assert not (await client.call_tool("ledger__wipe", {"text": "all"})).is_error
     assert house.forwarded == ["wipe all"]

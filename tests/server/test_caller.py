@@ -8,7 +8,7 @@ import pytest
 from gateway.core.model import Answer, Call, Done, Question, Vote
 from gateway.errors import GatewayError
 from gateway.ports import Caller
-from gateway.server.caller import budget_for, can_fill_forms, vote_of
+from gateway.server.caller import can_fill_forms, can_open_pages, page, vote_of
 from tests.core.test_card import approval
 from tests.server.room import ALL, PARAMS, RESULTS, Room
 
@@ -47,10 +47,25 @@ def test_only_a_ticked_form_approves(answer: object, vote: Vote) -> None:
     assert vote_of(answer) is vote
 
 
-def test_budgets_know_clients_and_progress_tokens() -> None:
-    assert budget_for("claude-code 2.1", True, None) > budget_for("claude-code 2.1", False, None)
-    assert budget_for("other", False, None) == 25.0
-    assert budget_for("other", False, 1.5) == 1.5
+@pytest.mark.parametrize(
+    ("capabilities", "can"),
+    [
+        ({}, False),
+        ({"elicitation": {}}, False),
+        ({"elicitation": {"form": {}}}, False),
+        ({"elicitation": {"form": {}, "url": {}}}, True),
+        ({"elicitation": "url"}, False),
+    ],
+    ids=["nothing", "form by default", "form", "both", "odd"],
+)
+def test_a_page_is_opened_only_where_the_client_declares_it(capabilities: Mapping[str, Any], can: bool) -> None:
+    assert can_open_pages(capabilities) is can
+
+
+def test_a_page_is_the_rows_card_and_nothing_else() -> None:
+    asked = page(approval(), "http://localhost:1/approvals/a_0000000001")
+    assert (asked["mode"], asked["elicitationId"]) == ("url", "a_0000000001")
+    assert "requestedSchema" not in asked
 
 
 @pytest.mark.parametrize(

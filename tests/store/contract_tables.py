@@ -12,7 +12,7 @@ import pytest
 from gateway.core.approval import Ballot
 from gateway.core.canon import digest
 from gateway.core.merkle import Tree
-from gateway.core.model import Approval, ApprovalState, Effect, Kind, Origin, Proof, Reason, Record, Requirement, Tier
+from gateway.core.model import Approval, ApprovalState, Effect, Kind, Proof, Reason, Record, Requirement, Shown, Tier
 from gateway.errors import RecordError
 from gateway.store import rows
 from gateway.store.port import Change, Store
@@ -49,8 +49,14 @@ def an_approval(number: int = 1, **more: Any) -> Approval:
         obligations=("redact",),
         policy_revision="r1",
         method="resources/read",
-        origin=Origin("os-user", "claude-code 2.1", "stdio", "modern", "00-trace", "ada", "human alice"),
-        place="files.toml:12",
+        shown=Shown(
+            "os-user", "claude-code 2.1", "stdio", "modern", "00-trace", "ada", "human alice", ("files.toml:12",)
+        ),
+        rules=("files.writes",),
+        labels="l",
+        pins={"path": "00"},
+        free=("text",),
+        asked_digest=call.digest,
         created_at=NOON + number * MINUTE,
         expires_at=LATER,
     )

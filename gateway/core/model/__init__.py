@@ -36,7 +36,18 @@ from gateway.core.model.calls import (
     Tool,
     ToolRef,
 )
-from gateway.core.model.decisions import Approval, Decision, Facts, Obligation, Origin, Requirement
+from gateway.core.model.decisions import (
+    AGAIN,
+    Approval,
+    Decision,
+    Facts,
+    Freeze,
+    Grant,
+    Obligation,
+    Requirement,
+    Shown,
+    Standing,
+)
 from gateway.core.model.vocabulary import (
     CALL_TOOL,
     COMPLETION,
@@ -45,6 +56,7 @@ from gateway.core.model.vocabulary import (
     ROOTS,
     SAMPLE,
     ApprovalState,
+    Choice,
     Decide,
     Effect,
     Kind,
@@ -63,6 +75,7 @@ from gateway.core.model.vocabulary import (
 )
 
 __all__ = [
+    "AGAIN",
     "CALL_TOOL",
     "COMPLETION",
     "ELICIT",
@@ -77,6 +90,7 @@ __all__ = [
     "Asked",
     "Asking",
     "Call",
+    "Choice",
     "Client",
     "Context",
     "Decide",
@@ -86,6 +100,8 @@ __all__ = [
     "Facts",
     "Failure",
     "Finding",
+    "Freeze",
+    "Grant",
     "Held",
     "Kind",
     "Labels",
@@ -111,7 +127,9 @@ __all__ = [
     "Resume",
     "Screened",
     "SecretAction",
+    "Shown",
     "SinkKind",
+    "Standing",
     "Surface",
     "Tier",
     "Tool",

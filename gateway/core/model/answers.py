@@ -34,6 +34,7 @@ class Screened:
     digest: str = ""  # keyed, of the canonical original; empty where it could not be made
     data: bytes = b""  # the canonical bytes of what is released; empty where nothing is
     recorded: Any = None  # the value with every finding redacted, whatever the label says; None: not to be recorded
+    poses: bool = False  # it held words of the gateway's own; they are marked as the upstream's
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ class Held:
     approval: Approval
     handle: str | None = None
     ask: bool = False  # put the question to the client's user on this round
+    url: str = ""  # have the client open the card there on this round
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     result_digest: str = ""
     omitted: Mapping[str, int] = msgspec.field(default_factory=dict)  # what is over the size that is kept -> bytes
     leaves: Mapping[str, str] = msgspec.field(default_factory=dict)  # place -> keyed digest, where no more is kept
+    isolation: int | None = None  # of a call: how far its caller was from the gateway (`core/isolation.py`)
     acts_as: str = ""  # whose authority the upstream's calls use
     prompt: str = ""  # keyed digest of the turn's prompt, or `unknown`
     turn: str = ""  # id of the record of that prompt

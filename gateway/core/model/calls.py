@@ -139,6 +139,7 @@ class Context:
     log_level: str = ""  # how much the client wants to hear of the upstream's log; empty: nothing
     tool_use: str = ""  # the client's own id of this call (`claudecode/toolUseId`), by which its hooks know it
     prompt: str | None = None  # the user's prompt, as a client handed it over that is trusted for it
+    isolation: int = 0  # how far the caller is from the gateway, at least (`core/isolation.py`)
 
 
 @dataclass(frozen=True, slots=True)

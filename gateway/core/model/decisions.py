@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from gateway.core.model.calls import Tool
-from gateway.core.model.vocabulary import ApprovalState, Effect, ObligationKind, Proof, Reason, Tier, Verdict
+from gateway.core.model.vocabulary import ApprovalState, Choice, Effect, ObligationKind, Proof, Reason, Tier, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,25 @@ class Requirement:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """What records tell of the call that an approval was opened for, beside what the approval is bound to."""
+class Shown:
+    """What a card tells besides the call itself: who and where, why it stopped, and where its values stood before."""
 
-    known_by: str = ""  # how the principal is known
+    known_by: str = ""  # how the requester is known: os-user | token | jwt
     claimed: str = ""  # what the client says of itself
     transport: str = ""
     era: str = ""
     trace: str = ""
-    owner: str = ""  # of the tool
-    acts_as: str = ""
+    owner: str = ""  # of the upstream
+    acts_as: str = ""  # whose authority the call uses
+    places: tuple[str, ...] = ()  # file:line of the rules
+    detail: str = ""  # why the rule, in the words of `explain`
+    redacted: bool = False  # something in the arguments is not shown
+    named: bool = True  # the session is one, and not only all that a principal does
+    labelled: bool = True  # somebody said what the tool does
+    proposed: str = ""  # the effect that is proposed for a tool that nobody labelled
+    carried: tuple[Mapping[str, Any], ...] = ()  # argument values that stood in outputs: argument, source, length
+    vouchable: tuple[str, ...] = ()  # sink values that nothing proves, canonical by kind
+    preview: Mapping[str, str] = field(default_factory=dict)  # what the call would change: tool, text or why, digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +103,84 @@ class Approval:
     proof: Proof | None = None
     note: str = ""  # the reviewer's reason
     method: str = ""  # as `Record.method`
-    origin: Origin = Origin()
-    place: str = ""  # "file:line" of the rule
+    shown: Shown = Shown()
+    rules: tuple[str, ...] = ()  # all rules that asked; `rule` is the first
+    labels: str = ""  # digest of the tool's labels
+    pins: Mapping[str, str] = field(default_factory=dict)  # argument -> keyed digest: where the effect lands
+    free: tuple[str, ...] = ()  # payload and inert arguments: what a pattern may leave open
+    tainted: bool = True  # whether an untrusted output had been read in the session
+    asked_digest: str = ""  # of the arguments that the agent asked for; a person may have edited them since
+    follows: str = ""  # the row whose place it took, with other arguments
+    followed_by: str = ""  # the row that took its place; `AGAIN`: the call is decided anew, its tool was labelled
+
+
+AGAIN = "again"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a person allowed for a while on one card. It turns an ask into an allow, and lifts nothing else.
+
+    `scope` is one of ARGUMENTS, PATTERN, SESSION and VOUCH (then `value` is the sink value that is vouched for).
+    """
+
+    id: str
+    scope: Choice
+    approval: str  # the card that it came from
+    owner: str  # who gave it, by the proof
+    roles: frozenset[str]
+    proof: Proof
+    principal: str
+    client: str
+    session: str  # of the card; binding for SESSION and VOUCH
+    upstream: str
+    tool: str
+    exposed: str
+    definition: str
+    labels: str
+    tier: Tier
+    effect: Effect
+    reason: Reason  # of the card: what it lifts
+    rules: tuple[str, ...]  # of the card: those that asked; none: the tier's default
+    obligations: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime
+    uses: int  # how often at most
+    used: int = 0
+    arguments_digest: str = ""
+    pins: Mapping[str, str] = field(default_factory=dict)
+    free: tuple[str, ...] = ()
+    value: str = ""
+    note: str = ""
+    ended: str = ""  # why it counts no more: revoked by NAME, frozen; empty while it stands
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """What a person holds until it is let go: everything (no upstream, session or tool named), one upstream, one
+    session, or one tool in one session.
+    """
+
+    id: str
+    upstream: str
+    session: str
+    tool: str
+    by: str
+    at: datetime
+    note: str = ""
+
+    def holds(self, upstream: str, session: str) -> bool:
+        """Whether a call of this upstream and session is held, whichever tool it is of."""
+        return not self.tool and self.upstream in ("", upstream) and self.session in ("", session)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What people have said that concerns a call now: what is held, what is barred, and what was granted."""
+
+    frozen: str = ""
+    barred: str = ""
+    grants: tuple[Grant, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +199,8 @@ class Facts:
     approval: Approval | None = None  # an approved row that is bound to exactly this call
     nodes: int = 0  # number of values in the arguments
     elicit: str = "block"  # what the upstream may ask people: block | form | url
+    standing: Standing = Standing()
+    pins: Mapping[str, str] = field(default_factory=dict)  # as `core/grants.pins`; only where grants are to be compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,3 +217,4 @@ class Decision:
     detail: str = ""  # for `explain`, never for the model
     authorised: Mapping[str, str] = field(default_factory=dict, compare=False)  # who answers for an allow by rule
     phase: str = "call"  # call | execute: decided again after an approval
+    uses: tuple[str, ...] = ()  # grants that it uses up, in the transaction that records the intent

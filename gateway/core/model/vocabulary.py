@@ -93,6 +93,7 @@ class Reason(str, Enum):
     RATE_EXCEEDED = "rate-exceeded"  # an allow rule's rate is used up: a person is asked
     REVIEW_OVERDUE = "review-overdue"  # the file's review_by has passed: an allow above tier read became ask
     UNPROVEN = "unproven"  # ask-unless-proven, and not proven
+    VOUCHED = "vouched"  # ask-unless-proven, and a person vouched for every value where the effect lands
     ARGUMENTS_TOO_LARGE = "arguments-too-large"  # over the limits under which a condition can be evaluated
     OBLIGATION_UNMET = "obligation-unmet"  # an obligation that the gateway can't discharge
     # decided by fact
@@ -102,6 +103,8 @@ class Reason(str, Enum):
     UNKNOWN_PROMPT = "unknown-prompt"  # no such prompt, or nothing to complete
     UPSTREAM_DOWN = "upstream-down"  # its upstream is not connected: nothing was forwarded
     INVALID_ARGUMENTS = "invalid-arguments"  # arguments that are no JSON object, or can't be canonicalised
+    FROZEN = "frozen"  # a person holds everything, this upstream or this session, until `thaw`
+    TOOL_BARRED = "tool-barred"  # a person denied a call of this tool and blocked it for the session
     # questions of upstreams
     METHOD_BLOCKED = "method-blocked"  # an upstream asked for what no rule or `elicit` key lets through
     QUESTION_SHARED = "question-shared"  # it asked on a connection that several clients share: nobody knows whom
@@ -111,6 +114,7 @@ class Reason(str, Enum):
     QUESTION_EXPIRED = "question-expired"  # nobody came back with an answer in time: the outcome is unknown
     # approvals
     APPROVED = "approved"  # a person approved exactly this call
+    GRANTED = "granted"  # a person allowed calls like this one for a while
     APPROVAL_DENIED = "approval-denied"
     APPROVAL_EXPIRED = "approval-expired"
     APPROVAL_PENDING = "approval-pending"  # nobody has answered yet; the row stays open
@@ -202,6 +206,19 @@ class ApprovalState(str, Enum):
     WITHDRAWN = "withdrawn"
 
 
+class Choice(str, Enum):
+    """What a person can choose on a card (`approvals.md`)."""
+
+    ONCE = "once"
+    ARGUMENTS = "arguments"  # these exact arguments, for a while
+    PATTERN = "pattern"  # the same sinks with any payload, for a while
+    SESSION = "session"  # this tool in this session
+    VOUCH = "vouch"  # a value is good where the effect lands, in this session
+    EDIT = "edit"  # other arguments than the agent's
+    DENY = "deny"
+    BAR = "bar"  # deny, and block the tool for this session
+
+
 class Kind(str, Enum):
     """What a record is of."""
 
@@ -213,6 +230,9 @@ class Kind(str, Enum):
     OUTCOME = "outcome"  # a call ended
     QUESTION = "question"  # an upstream asked people or models something in the middle of a call
     APPROVAL = "approval"  # an approval was opened or settled
+    GRANT = "grant"  # a grant was given, revoked, or has lapsed
+    FREEZE = "freeze"  # calls are held until somebody lets them go, or were let go
+    APPROVER = "approver"  # a key with which approvals are signed was enrolled or revoked
     PROMPT = "prompt"  # a client handed over what its user asked for
     CLIENT_TOOL = "client-tool"  # a client's hook told of a call of a tool that is not behind the gateway
     CHECKPOINT = "checkpoint"  # a signed statement of the tree's size and root

@@ -1,0 +1,248 @@
+"""The console's view of one gateway: implements `console/ports.Gate` with the door, the record and the rooms."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from difflib import unified_diff
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from gateway.app import tallies
+from gateway.app.build import Gateway
+from gateway.app.definitions import Definitions
+from gateway.app.door import PLAN_LIMIT, Door
+from gateway.approvals.proofs import EndorsementError, Proofs
+from gateway.config import check
+from gateway.console.pages import hours_back
+from gateway.console.ports import FileRow, PolicyRow, SecretRow, Told, ToolRow, UpstreamRow
+from gateway.core.approval import Voter, person
+from gateway.core.card import visible
+from gateway.core.figures import figures
+from gateway.core.model import Approval, Choice, Freeze, Grant, Tool
+from gateway.core.policy import PolicyFile
+from gateway.core.query import Query
+from gateway.core.view import Card
+from gateway.people import AUDITOR
+from gateway.reading import Row, Story, Viewer, approvals_since, find_call, newest, reading, story
+from gateway.store import rows
+
+MOST_ROWS = 5_000  # questions that figures are made of
+ABOUT = 240  # characters of a tool's description
+
+T = TypeVar("T")
+
+
+class ConsoleGate:
+    """One gateway, as its console sees it."""
+
+    def __init__(self, gateway: Gateway, definitions: Definitions) -> None:
+        self._gateway, self._door, self._definitions = gateway, Door(gateway), definitions
+
+    def voter(self, name: str) -> Voter:
+        """Who votes under a name: proof `local`, with the roles of the configuration."""
+        return self._gateway.proofs.voter(name)
+
+    async def waiting(self) -> Sequence[Approval]:
+        """The rows that wait for a person, oldest first."""
+        return await self._door.waiting()
+
+    async def row(self, prefix: str) -> Approval:
+        """One row by the beginning of its id."""
+        return await self._door.row(prefix)
+
+    async def card(self, row: Approval) -> Card:
+        """Its card."""
+        return await self._door.card(row)
+
+    async def plan(self, row: Approval) -> Sequence[Approval]:
+        """The other rows that wait in its session, oldest first."""
+        found = await rows.waiting_in(self._gateway.store, row, PLAN_LIMIT)
+        return [one for one in found if one.id != row.id]
+
+    async def would_cover(self, row: Approval, choice: Choice, voter: Voter) -> tuple[int, int]:
+        """How many questions of the last 30 days a grant would have spared, and of how many."""
+        return await self._door.would_cover(row, choice, voter)
+
+    async def answer(self, row: Approval, body: Mapping[str, Any], voter: Voter) -> Approval:
+        """Settle a row as a person chose."""
+        return await self._door.answer(row, body, voter)
+
+    async def label(self, row: Approval, effect: str, voter: Voter) -> int:
+        """Write down what the tool of a row does."""
+        return await self._door.label(row, effect, voter)
+
+    async def grants(self) -> Sequence[Grant]:
+        """All grants, the newest first."""
+        return await self._door.grants()
+
+    async def revoke(self, prefix: str, voter: Voter) -> Grant:
+        """End a grant."""
+        return await self._door.revoke(prefix, voter)
+
+    def freezes(self) -> Sequence[Freeze]:
+        """All that is held now."""
+        return self._door.freezes()
+
+    async def freeze(self, upstream: str, session: str, voter: Voter, note: str = "") -> Freeze:
+        """Hold everything, one upstream or one session."""
+        return await self._door.freeze(upstream, session, voter, note)
+
+    async def thaw(self, upstream: str, session: str, voter: Voter, *, everything: bool = False) -> Sequence[Freeze]:
+        """Let go what was held."""
+        return await self._door.thaw(upstream, session, voter, everything=everything)
+
+    async def decisions(self, name: str, query: Query) -> Sequence[Row]:
+        """One page of the record, of what this person may see."""
+        own = replace(query, principal=self._viewer(name).restriction)
+        return await self._read(lambda db: newest(db, own))
+
+    async def story(self, name: str, prefix: str) -> Story | None:
+        """All records of one call; None for one that is unknown, or not this person's to see."""
+
+        def find(db: Any) -> Story | None:
+            found = find_call(db, prefix)
+            return story(db, found[0]) if len(found) == 1 else None
+
+        told, only = await self._read(find), self._viewer(name).restriction
+        seen = told is not None and (not only or all(row.record.principal == only for row in told.rows))
+        return told if seen else None
+
+    def sessions(self) -> Sequence[Mapping[str, Any]]:
+        """What the monitor has seen of each session."""
+        return self._gateway.monitor.sessions()
+
+    async def upstreams(self) -> Sequence[UpstreamRow]:
+        """All upstreams with their tools."""
+        uses, changed = await self._read(lambda db: (tallies.uses(db), tallies.changed(db)))
+        held = {freeze.upstream: freeze for freeze in self.freezes() if not freeze.tool and not freeze.session}
+        found = []
+        for name, (state, detail) in self._gateway.upstreams.states().items():
+            entry, freeze = self._gateway.settings.upstreams[name], held.get(name)
+            owner = entry.owner
+            found.append(
+                UpstreamRow(
+                    name=name,
+                    state=state,
+                    detail=visible(detail),
+                    owner=owner.business,
+                    technical=owner.technical,
+                    acts_as=f"{entry.acts_as.kind} {entry.acts_as.identity}" if entry.acts_as else "",
+                    frozen=freeze.by if freeze else "",
+                    tools=tuple(
+                        self._tool(tool, uses.get((name, tool.ref.name)), changed.get(tool.exposed_as, ""))
+                        for tool in self._gateway.upstreams.catalogue.offered("tools", name)
+                    ),
+                )
+            )
+        return found
+
+    async def secrets(self, name: str) -> Sequence[SecretRow]:
+        """What was found in the newest records that this person may see."""
+        return await self._read(partial(tallies.secrets, principal=self._viewer(name).restriction))
+
+    async def policy(self) -> PolicyRow:
+        """The policy in force, and what is to be said about the files on the disk now."""
+        policy, settings = self._gateway.in_force(), self._gateway.settings
+        found = await anyio.to_thread.run_sync(check, settings.file, None, self.now().date())
+        problems = tuple((problem.severity.value, visible(str(problem))) for problem in found)
+        today = self.now().date()
+        return PolicyRow(policy.revision, policy.accepted, tuple(_file(file, today) for file in policy.files), problems)
+
+    async def told(self, days: int) -> Told:
+        """The figures of some days."""
+        now = self.now()
+        hours = hours_back(now, days)
+
+        def look(db: Any) -> Told:
+            asked = tuple(approvals_since(db, now - timedelta(days=days), MOST_ROWS))
+            return Told(days, figures(asked), asked, *tallies.calls_by_hour(db, hours))
+
+        return await self._read(look)
+
+    def now(self) -> datetime:
+        """Aware UTC wall time."""
+        return self._gateway.clock.now()
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return self._gateway.clock.monotonic()
+
+    def longest_grant(self) -> int:
+        """How many minutes a grant may stand."""
+        return int(self._gateway.settings.limits.grant // 60)
+
+    def _viewer(self, name: str) -> Viewer:
+        """Who reads the record: whoever came by the control socket is its owner (or root), others need the role."""
+        entry = self._gateway.settings.approvers.get(person(name))
+        auditor = name.startswith("os:") or (entry is not None and AUDITOR in entry.roles)
+        return Viewer(f"os:{person(name)}", auditor)
+
+    async def _read(self, look: Callable[[Any], T]) -> T:
+        """Ask the record something, in a thread and after what is queued is durable."""
+        await self._gateway.store.flush()
+
+        def work() -> T:
+            with reading(self._gateway.settings.gateway.state) as db:
+                return look(db)
+
+        return await anyio.to_thread.run_sync(work)
+
+    def _tool(self, tool: Tool, use: tallies.Use | None, changed_at: str) -> ToolRow:
+        former = self._definitions.former(tool)
+        return ToolRow(
+            name=visible(tool.ref.name),
+            exposed=visible(tool.exposed_as),
+            effect=tool.effect.value,
+            tier=tool.tier.value,
+            labelled=str(tool.labels.at or ""),
+            digest=tool.digest[:12],
+            description=visible(str(tool.definition.get("description", ""))[:ABOUT]),
+            calls=use.calls if use else 0,
+            last_used=use.last if use else "",
+            changed_at=changed_at,
+            difference=_difference(former, tool) if former is not None else (),
+        )
+
+
+class Passkeys:
+    """Implements `console/ports.Proofs`; there is none where the extra `passkey` is not installed."""
+
+    def __init__(self, proofs: Proofs) -> None:
+        self._proofs = proofs
+        self.enrol_options, self.endorse_options = proofs.enrol_options, proofs.endorse_options
+        self.endorse, self.sign_in_options, self.sign_in = proofs.endorse, proofs.sign_in_options, proofs.sign_in
+        self.sign_options, self.signed = proofs.sign_options, proofs.signed
+
+    async def enrol(self, name: str, answer: Mapping[str, Any], by: str, origin: str) -> tuple[str, str]:
+        """Keep the new key of an approver: its id, or what it waits under for a signature of another one."""
+        try:
+            return await self._proofs.enrol(name, answer, by, origin), ""
+        except EndorsementError as waits:
+            return "", waits.nonce
+
+
+def _difference(former: Tool, present: Tool) -> tuple[str, ...]:
+    """The lines in which two definitions differ, bounded."""
+    before, now = (
+        msgspec.json.format(msgspec.json.encode(tool.definition), indent=2).decode().splitlines()[:2_000]
+        for tool in (former, present)
+    )
+    return tuple(visible(line[:300]) for line in list(unified_diff(before, now, n=2, lineterm=""))[2:202])
+
+
+def _file(file: PolicyFile, today: date) -> FileRow:
+    return FileRow(
+        name=file.name,
+        owner=file.owner.business,
+        technical=file.owner.technical,
+        upstream=file.upstream,
+        review_by=str(file.review_by or ""),
+        overdue=file.review_by is not None and file.review_by < today,
+        observe_until=str(file.observe_until or ""),
+        rules=len(file.rules),
+        labels=len(file.tools),
+    )

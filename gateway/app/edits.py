@@ -1,0 +1,197 @@
+"""What a person changes on a card: other arguments of a call, and what an unlabelled tool does.
+
+Edited arguments are checked as a call's own are; a label is written into `policies/`, and counts once all of them load.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import tomlkit
+
+from gateway.app.acceptance import accept
+from gateway.app.inforce import InForce
+from gateway.config import Settings, load_policy
+from gateway.core.account import Trail
+from gateway.core.canon import canonical, keyed_digest
+from gateway.core.decide import decide
+from gateway.core.model import (
+    Approval,
+    ApprovalState,
+    Call,
+    Client,
+    Context,
+    Effect,
+    Principal,
+    Surface,
+    Tool,
+    Verdict,
+)
+from gateway.errors import ApprovalError, ConfigurationError, GatewayError, RecordError
+from gateway.facts import gather
+from gateway.ports import House
+from gateway.records import Records
+from gateway.screening.schema import stays_valid
+from gateway.store import Store
+
+PATIENCE = 10.0  # seconds for screening what a person wrote
+NESTING = 64
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,24}")
+
+
+class Edits:
+    """Checks edited arguments against one house."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def reconsider(self, row: Approval, arguments: Mapping[str, Any]) -> Approval:
+        """The draft of a row with other arguments: valid, without secrets, and not blocked; else `ApprovalError`.
+
+        What the policy sets or drops is set and dropped, so that what is shown is what would run.
+        """
+        house = self._house
+        tool = house.catalogue.of(row.upstream, row.tool)
+        if tool is None or tool.digest != row.definition or tool.surface is not Surface.TOOLS:
+            raise ApprovalError(f"the tool of approval `{row.id}` changed meanwhile", "settled")
+        if not await _fits(arguments, tool.definition.get("inputSchema", {})):
+            raise ApprovalError("these arguments don't fit the tool's schema", "invalid-arguments")
+        trail = Trail(self._call(row, arguments), house.clock.monotonic, house.capture)
+        self._decide(trail)
+        if (changed := trail.changes()) is not None and trail.verdict is not Verdict.BLOCK:
+            trail.change(changed, house.key)
+            self._decide(trail)
+        if trail.verdict is Verdict.BLOCK or trail.changes() is not None:
+            why = trail.decision.reason.value if trail.decision is not None else ""
+            raise ApprovalError(f"policy blocks the call with these arguments ({why})", "blocked")
+        try:
+            deadline = house.clock.monotonic() + PATIENCE
+            trail.arguments, trail.findings = await house.screener.redact(trail.call.arguments, deadline)
+        except GatewayError:
+            raise ApprovalError("these arguments can't be screened for secrets now", "unscreened") from None
+        if trail.findings:
+            raise ApprovalError("there is a secret in these arguments: it can't be kept, so they can't be", "secret")
+        return trail.draft(house.clock.now(), house.key)
+
+    def _decide(self, trail: Trail) -> None:
+        trail.facts = gather(self._house, trail.call)
+        trail.decision = decide(trail.call, trail.facts, self._house.policy())
+
+    def _call(self, row: Approval, arguments: Mapping[str, Any]) -> Call:
+        """The call as it would be with these arguments; what only its connection knows is left out."""
+        try:
+            sealed = canonical(arguments)
+        except ValueError as problem:
+            raise ApprovalError(f"these arguments can't be taken: {problem}", "invalid-arguments") from None
+        return Call(
+            id=row.call,
+            principal=Principal(row.principal, row.shown.known_by),
+            client=Client(row.client, row.shown.claimed),
+            exposed=row.exposed,
+            arguments=arguments,
+            canonical=sealed,
+            digest=keyed_digest(self._house.key, sealed),
+            at=self._house.clock.now(),
+            context=Context(row.session, row.shown.transport, seat="" if row.shown.named else row.session),
+        )
+
+
+async def _fits(arguments: Mapping[str, Any], schema: Any) -> bool:
+    """Whether arguments are valid; the schema is an upstream's, so that is found out beside the loop, or in time."""
+    with anyio.move_on_after(PATIENCE):
+        return await anyio.to_thread.run_sync(stays_valid, arguments, schema, abandon_on_cancel=True)
+    return False
+
+
+class Labels:
+    """Writes the label of a tool that nobody labelled, and lets it count."""
+
+    def __init__(self, settings: Settings, in_force: InForce, store: Store, records: Records, house: House) -> None:
+        self._settings, self._in_force, self._store, self._records = settings, in_force, store, records
+        self._house = house
+        self._writing = anyio.Lock()
+
+    async def label(self, row: Approval, effect: Effect, by: str) -> Path:
+        """Write what the tool of a waiting row does into a file of its upstream's labels; returns the file.
+
+        Raises `ApprovalError` for a tool that is labelled or not as it was shown, for a row that doesn't wait, and
+        where the policies with the label don't load; `RecordError` where that can't be recorded. The file is as it was
+        then. INVARIANT: nothing but the label comes into force with it; where the files are not what counts now, it
+        is refused.
+        """
+        async with self._writing:
+            tool = self._house.catalogue.of(row.upstream, row.tool)
+            shown = tool is not None and tool.digest == row.definition
+            if row.state is not ApprovalState.WAITING or tool is None or tool.labelled or not shown:
+                raise ApprovalError(f"the tool of approval `{row.id}` is labelled, changed or gone", "settled")
+            file = self._settings.gateway.policies / f"{row.upstream}.labels.toml"
+            before = await anyio.to_thread.run_sync(_read, file)
+            if await self._revision() != self._in_force().revision:
+                raise ApprovalError("the policies are not the ones that count now: start the gateway anew", "invalid")
+            await anyio.to_thread.run_sync(_write, file, _with(before, tool, effect, by))
+            how = f"label of {row.upstream}/{row.tool} on {row.id}"
+            try:
+                loaded = await anyio.to_thread.run_sync(load_policy, self._settings)
+                policy = await accept(loaded, self._store, self._records, self._house.clock, by, how)
+            except (ConfigurationError, RecordError) as problem:
+                await anyio.to_thread.run_sync(_restore, file, before)
+                if isinstance(problem, RecordError):
+                    raise
+                raise ApprovalError(f"the label can't be kept: {problem}", "invalid") from None
+            self._in_force.exchange(policy)
+            return file
+
+    async def _revision(self) -> str:
+        """The revision of the policies as the files are now; empty where they don't load."""
+        try:
+            return (await anyio.to_thread.run_sync(load_policy, self._settings)).revision
+        except ConfigurationError:
+            return ""
+
+
+def _with(before: str | None, tool: Tool, effect: Effect, by: str) -> str:
+    """The text of the file with one more label; comments and order of what is there stay."""
+    document = tomlkit.parse(before) if before is not None else tomlkit.document()
+    if before is None:
+        document.add(tomlkit.comment("What tools do, as people said it on cards of approvals. Yours to edit."))
+        document.add("upstream", tool.ref.upstream)
+        document.add("owner", tool.owner.business if tool.owner is not None else by)
+        document.add(tomlkit.nl())
+    entry = tomlkit.table()
+    entry.add("match", tool.ref.name)
+    entry.add("effect", effect.value)
+    entry.comment(f"by {by}")
+    tables = document.get("tool")
+    if tables is None:
+        tables = tomlkit.aot()
+        document.add("tool", tables)
+    tables.append(entry)
+    return tomlkit.dumps(document)
+
+
+def _read(file: Path) -> str | None:
+    return file.read_text(encoding="utf-8") if file.exists() else None
+
+
+def _write(file: Path, text: str) -> None:
+    """Put a file in the place of another one, whole or not at all."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = file.with_name(f".{file.name}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+        opened.write(text)
+        opened.flush()
+        os.fsync(opened.fileno())
+    draft.replace(file)
+
+
+def _restore(file: Path, before: str | None) -> None:
+    if before is None:
+        file.unlink(missing_ok=True)
+    else:
+        _write(file, before)

@@ -1,0 +1,211 @@
+"""What the console asks of the gateway, as a Protocol, and the values that its pages show. No implementation here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from gateway.core.approval import Voter
+from gateway.core.figures import Figures
+from gateway.core.model import Approval, Choice, Freeze, Grant
+from gateway.core.query import Query
+from gateway.core.view import Card
+from gateway.reading import Row, Story
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRow:
+    """One tool as the page of upstreams lists it; `changed_at` is when its definition became another one."""
+
+    name: str
+    exposed: str
+    effect: str
+    tier: str
+    labelled: str  # "file:line" of the label; empty: nobody labelled it
+    digest: str
+    description: str
+    calls: int = 0  # in the newest records that are looked at
+    last_used: str = ""
+    changed_at: str = ""
+    difference: tuple[str, ...] = ()  # lines of a unified diff, where both definitions are known
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRow:
+    """One upstream with its tools."""
+
+    name: str
+    state: str
+    detail: str
+    owner: str
+    technical: str
+    acts_as: str
+    frozen: str
+    tools: tuple[ToolRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRow:
+    """Secrets of one kind that were found in what one tool was given or gave."""
+
+    kind: str
+    upstream: str
+    tool: str
+    count: int
+    last_seen: str
+    last_call: str
+    places: tuple[str, ...]
+    releases: tuple[str, ...]  # what became of those results: full | redacted | withheld
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """One file of `policies/`."""
+
+    name: str
+    owner: str
+    technical: str
+    upstream: str
+    review_by: str
+    overdue: bool
+    observe_until: str
+    rules: int
+    labels: int
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRow:
+    """The policy in force, and what is to be said about the files on the disk now."""
+
+    revision: str
+    accepted: Mapping[str, str]
+    files: tuple[FileRow, ...]
+    problems: tuple[tuple[str, str], ...] = ()  # severity, message
+    differs: bool = False  # the files on the disk are not those in force
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Calls by hour (`2026-11-22T14`) and a word: tier, or verdict."""
+
+    hours: tuple[str, ...]
+    by: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The figures of some days, with what the plots are drawn from."""
+
+    days: int
+    figures: Figures
+    rows: tuple[Approval, ...]
+    tiers: Counts
+    verdicts: Counts
+
+
+class Gate(Protocol):
+    """The gateway as people use it. Votes that don't count raise `ApprovalError`, what broke `GatewayError`."""
+
+    def voter(self, name: str) -> Voter:
+        """Who votes under a name: proof `local`, with the roles of the configuration."""
+
+    async def waiting(self) -> Sequence[Approval]:
+        """The rows that wait for a person, oldest first."""
+
+    async def row(self, prefix: str) -> Approval:
+        """One row by the beginning of its id."""
+
+    async def card(self, row: Approval) -> Card:
+        """Its card."""
+
+    async def plan(self, row: Approval) -> Sequence[Approval]:
+        """The other rows that wait in its session, oldest first."""
+
+    async def would_cover(self, row: Approval, choice: Choice, voter: Voter) -> tuple[int, int]:
+        """How many questions of the last 30 days a grant would have spared, and of how many."""
+
+    async def answer(self, row: Approval, body: Mapping[str, Any], voter: Voter) -> Approval:
+        """Settle a row as a person chose."""
+
+    async def label(self, row: Approval, effect: str, voter: Voter) -> int:
+        """Write down what the tool of a row does; returns how many rows are decided anew."""
+
+    async def grants(self) -> Sequence[Grant]:
+        """All grants, the newest first."""
+
+    async def revoke(self, prefix: str, voter: Voter) -> Grant:
+        """End a grant."""
+
+    def freezes(self) -> Sequence[Freeze]:
+        """All that is held now."""
+
+    async def freeze(self, upstream: str, session: str, voter: Voter, note: str = "") -> Freeze:
+        """Hold everything, one upstream or one session."""
+
+    async def thaw(self, upstream: str, session: str, voter: Voter, *, everything: bool = False) -> Sequence[Freeze]:
+        """Let go what was held."""
+
+    async def decisions(self, name: str, query: Query) -> Sequence[Row]:
+        """One page of the record, of what this person may see; newest first."""
+
+    async def story(self, name: str, prefix: str) -> Story | None:
+        """All records of one call; None for one that is unknown, or not this person's to see."""
+
+    def sessions(self) -> Sequence[Mapping[str, Any]]:
+        """What the monitor has seen of each session, the most recently active last."""
+
+    async def upstreams(self) -> Sequence[UpstreamRow]:
+        """All upstreams with their tools."""
+
+    async def secrets(self, name: str) -> Sequence[SecretRow]:
+        """What was found in the newest records that this person may see, the newest first."""
+
+    async def policy(self) -> PolicyRow:
+        """The policy in force."""
+
+    async def told(self, days: int) -> Told:
+        """The figures of some days."""
+
+    def now(self) -> datetime:
+        """Aware UTC wall time."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+
+    def longest_grant(self) -> int:
+        """How many minutes a grant may stand."""
+
+
+class Proofs(Protocol):
+    """Passkeys: enrolment, sign-in, and signatures over what a card says. All raise `ApprovalError`.
+
+    `origin` is that of the page, as the console has checked it; an `answer` is what the browser gave.
+    """
+
+    async def enrol_options(self, name: str, origin: str) -> Mapping[str, Any]:
+        """What `navigator.credentials.create` is given."""
+
+    async def enrol(self, name: str, answer: Mapping[str, Any], by: str, origin: str) -> tuple[str, str]:
+        """Keep the new key of an approver: its id; or (with an empty id) what it waits under for a signature of another
+        key of that name.
+        """
+
+    async def endorse_options(self, nonce: str) -> Mapping[str, Any]:
+        """What `navigator.credentials.get` is given so that another passkey signs for one that waits."""
+
+    async def endorse(self, answer: Mapping[str, Any], origin: str) -> str:
+        """Keep a key that waited; returns its id."""
+
+    async def sign_in_options(self, origin: str) -> Mapping[str, Any]:
+        """What `navigator.credentials.get` is given to sign in."""
+
+    async def sign_in(self, answer: Mapping[str, Any], origin: str) -> str:
+        """The approver whose key it is."""
+
+    async def sign_options(self, rows: Sequence[Approval], body: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
+        """What `navigator.credentials.get` is given to sign an answer to these rows."""
+
+    async def signed(
+        self, rows: Sequence[Approval], body: Mapping[str, Any], answer: Mapping[str, Any], origin: str
+    ) -> Voter:
+        """Who signed that, for which rows."""

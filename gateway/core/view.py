@@ -1,0 +1,230 @@
+"""The card as data, the same for console, terminal and chat: what is exact, what is hidden, what differs. No I/O here.
+
+What the agent controls comes as values with their lengths; headline and last line are the gateway's own.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from gateway.core.canon import canonical
+from gateway.core.card import visible, why
+from gateway.core.grants import ONCE_ONLY, offered
+from gateway.core.model import Approval, ApprovalState, Effect
+from gateway.core.record import stamp
+
+FOLD = 240  # characters from which on a value is folded
+HEX = 12  # digits of a value's digest that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One argument: exact, with hidden characters visible; `before` is what it was in the last approved call."""
+
+    name: str
+    text: str
+    length: int
+    digest: str
+    folded: bool
+    hidden: bool  # characters that don't show, or change the direction, were made visible
+    change: str = ""  # same | changed | new | gone; empty: there is nothing to compare with
+    before: str = ""
+    sources: tuple[str, ...] = ()  # calls in whose output it stood before
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What was decided before on this tool for this principal."""
+
+    approved: int = 0
+    denied: int = 0
+    by: tuple[str, ...] = ()  # who decided, most often first
+    last: Approval | None = None  # the newest one that was approved
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """All that a person sees before deciding."""
+
+    id: str
+    state: str
+    headline: str
+    who: str
+    known_by: str
+    client: str
+    claimed: str
+    session: str
+    transport: str
+    upstream: str
+    tool: str
+    exposed: str
+    owner: str
+    acts_as: str
+    effect: str
+    tier: str
+    why: str
+    reason: str
+    places: tuple[str, ...]
+    detail: str
+    definition: str
+    definition_changed: bool  # since the last approved call
+    arguments: tuple[Value, ...]
+    redacted: bool
+    edited: bool
+    carried: tuple[Mapping[str, Any], ...]
+    preview: Mapping[str, str]
+    approved_before: int
+    denied_before: int
+    decided_by_before: tuple[str, ...]
+    last_approved_at: str
+    proof_required: str
+    approvers_required: int
+    approve_by: tuple[str, ...]
+    choices: tuple[str, ...]
+    vouchable: tuple[str, ...]
+    free: tuple[str, ...]
+    labelled: bool
+    proposed: str
+    effects: tuple[str, ...]
+    confirm: str  # what has to be typed (the tool's name), or empty: one key will do
+    created_at: str
+    expires_at: str
+    seconds_left: int
+    at_the_deadline: str
+    decided_by: str
+    proof: str
+    note: str
+    last_line: str
+    also: tuple[Mapping[str, str], ...]  # other calls of the session that wait: id, exposed, same arguments or not
+
+
+def view(row: Approval, history: History, waiting: Sequence[Approval], now: datetime) -> Card:
+    """The card of a row; `waiting` are the rows that wait in its session."""
+    shown, last, left = row.shown, history.last, row.expires_at - now
+    open_ = row.state is ApprovalState.WAITING
+    return Card(
+        id=row.id,
+        state=row.state.value,
+        headline=f"Allow {visible(row.exposed)}? It {_DOES[row.effect]}.",
+        who=visible(row.principal),
+        known_by=shown.known_by,
+        client=visible(row.client),
+        claimed=visible(shown.claimed),
+        session=visible(row.session),
+        transport=shown.transport,
+        upstream=row.upstream,
+        tool=visible(row.tool),
+        exposed=visible(row.exposed),
+        owner=shown.owner,
+        acts_as=visible(shown.acts_as),
+        effect=row.effect.value,
+        tier=row.tier.value,
+        why=visible(why(row)),
+        reason=row.reason.value,
+        places=shown.places,
+        detail=visible(shown.detail),
+        definition=row.definition[:HEX],
+        definition_changed=last is not None and last.definition != row.definition,
+        arguments=_values(row, last),
+        redacted=shown.redacted,
+        edited=bool(row.follows),
+        carried=shown.carried,
+        preview={name: visible_lines(text) for name, text in shown.preview.items()},
+        approved_before=history.approved,
+        denied_before=history.denied,
+        decided_by_before=history.by,
+        last_approved_at=stamp(last.created_at) if last is not None else "",
+        proof_required=row.requirement.proof.word,
+        approvers_required=row.requirement.approvers,
+        approve_by=tuple(sorted(row.requirement.by)),
+        choices=tuple(choice.value for choice in offered(row)) if open_ else (),
+        vouchable=tuple(visible(value) for value in shown.vouchable),
+        free=row.free,
+        labelled=shown.labelled,
+        proposed=shown.proposed,
+        effects=tuple(effect.value for effect in Effect),
+        confirm=row.exposed if row.effect in ONCE_ONLY else "",
+        created_at=stamp(row.created_at),
+        expires_at=stamp(row.expires_at),
+        seconds_left=max(0, int(left.total_seconds())) if open_ else 0,
+        at_the_deadline="Without an answer it is not executed, and the agent is told that nobody answered.",
+        decided_by=row.decided_by,
+        proof=row.proof.word if row.proof is not None else "",
+        note=visible(row.note),
+        last_line=f"Wardgate, approval {row.id}. {_ENDED[row.state]}",
+        also=tuple(
+            {
+                "id": other.id,
+                "exposed": visible(other.exposed),
+                "same": "yes" if other.arguments_digest == row.arguments_digest else "",
+            }
+            for other in waiting
+            if other.id != row.id
+        ),
+    )
+
+
+def visible_lines(text: str) -> str:
+    """Several lines with everything hidden made visible, but for the line breaks."""
+    return "\n".join(visible(line) for line in text.split("\n"))
+
+
+_DOES = {
+    Effect.READ: "reads",
+    Effect.WRITE: "changes data",
+    Effect.EGRESS: "sends something out",
+    Effect.MONEY: "moves money",
+    Effect.PRIVILEGE: "changes who may do what",
+    Effect.CREDENTIAL: "reveals or changes credentials",
+    Effect.DESTRUCTIVE: "deletes or executes",
+}
+_ENDED = {
+    ApprovalState.WAITING: "Nothing has been executed yet.",
+    ApprovalState.APPROVED: "Approved; it runs when its agent comes for it.",
+    ApprovalState.DENIED: "Denied; nothing was executed.",
+    ApprovalState.EXPIRED: "Expired; nothing was executed.",
+    ApprovalState.USED: "Approved, and executed once.",
+    ApprovalState.WITHDRAWN: "Withdrawn; nothing was executed.",
+}
+
+
+def _values(row: Approval, last: Approval | None) -> tuple[Value, ...]:
+    """The arguments in a fixed order, compared with those of the last approved call; what is gone comes last."""
+    sources: dict[str, list[str]] = {}
+    for one in row.shown.carried:
+        name = str(one.get("argument", "")).split(".")[0].split("[")[0]
+        sources.setdefault(name, []).append(str(one.get("source", "")))
+    former = {} if last is None else last.arguments
+    found = [
+        _value(name, value, last is not None, former, tuple(dict.fromkeys(sources.get(name, ()))))
+        for name, value in sorted(row.arguments.items())
+    ]
+    gone = [
+        Value(visible(name), "", 0, "", False, False, "gone", _shown(former[name])[0])
+        for name in sorted(set(former) - set(row.arguments))
+    ]
+    return (*found, *gone)
+
+
+def _value(name: str, value: Any, compared: bool, former: Mapping[str, Any], sources: tuple[str, ...]) -> Value:
+    text, raw = _shown(value)
+    change = before = ""
+    if compared:
+        change = "new" if name not in former else "same" if former[name] == value else "changed"
+        before = _shown(former[name])[0] if change == "changed" else ""
+    digest = hashlib.sha256(raw).hexdigest()[:HEX]
+    length = len(value) if isinstance(value, str) else len(raw)
+    hidden = isinstance(value, str) and visible_lines(value) != value
+    return Value(visible(name), text, length, digest, len(text) > FOLD, hidden, change, before, sources)
+
+
+def _shown(value: Any) -> tuple[str, bytes]:
+    """A value as a card shows it, and its bytes."""
+    if isinstance(value, str):
+        return visible_lines(value), value.encode("utf-8", "surrogatepass")
+    raw = canonical(value)
+    return visible_lines(msgspec.json.format(raw, indent=2).decode()), raw

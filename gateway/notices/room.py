@@ -1,0 +1,197 @@
+"""The room that hears of waiting calls and tells people who aren't looking. Out of band: no call ever waits for it.
+
+What can't be told is recorded, and nothing else comes of it.
+"""
+
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import Enum
+from typing import Protocol
+
+import anyio
+import anyio.abc
+
+from gateway import ids
+from gateway.clock import Sleeper
+from gateway.core.model import Approval, Kind, Record
+from gateway.core.notice import Group, Notice
+from gateway.errors import GatewayError, RecordError
+from gateway.notices.board import Act, After, Board, Step
+
+DEADLINE = 10.0  # seconds that one target gets for one notice
+MOST_NEWS = 10_000  # changes of rows that wait to be looked at; the oldest is forgotten first
+MOST_PENDING = 1_000  # notices that wait for one target; the oldest is forgotten first
+LONGEST_SLEEP = 3_600.0
+
+log = logging.getLogger("wardgate.notices")
+
+
+class NoticeSignal(str, Enum):
+    """What of notices stands on the record, as signals."""
+
+    FAILED = "notice-failed"  # a target could not be told
+    LIMITED = "notices-limited"  # a principal's calls were too many to tell of each
+
+
+class Channel(Protocol):
+    """One way to tell people something. Its methods raise `GatewayError`, in words that hold no secret."""
+
+    name: str
+
+    async def tell(self, group: Group, notice: Notice, *, anew: bool) -> None:
+        """Tell it; `anew` false: it was told before, and is only otherwise now."""
+
+    async def withdraw(self, group: Group) -> None:
+        """Nothing of the group waits any more."""
+
+
+@dataclass(slots=True)
+class _Lane:
+    """What one channel still has to do, the latest of each group."""
+
+    channel: Channel
+    steps: OrderedDict[Group, Step] = field(default_factory=OrderedDict)
+    come: anyio.Event = field(default_factory=anyio.Event)
+
+    def put(self, step: Step) -> None:
+        """Take a step; one that makes an earlier one needless takes its place."""
+        before = self.steps.pop(step.group, None)
+        untold = before is not None and before.act in (Act.TELL, Act.SECOND)
+        if untold and step.act is Act.WITHDRAW:
+            return
+        self.steps[step.group] = replace(step, act=before.act) if untold and before is not None else step
+        if len(self.steps) > MOST_PENDING:
+            self.steps.popitem(last=False)
+        self.come.set()
+
+
+class Notices:
+    """The notices of one gateway.
+
+    `first` are told at once, `second` when nobody answered for a while; `owner` gives a channel to whom answers for a
+    row's upstream, where `second` is empty (None: there is none).
+    """
+
+    def __init__(
+        self,
+        clock: Sleeper,
+        report: Callable[[Record], None],
+        link: Callable[[Approval], str],
+        first: tuple[Channel, ...],
+        second: tuple[Channel, ...] = (),
+        owner: Callable[[Approval], Channel | None] = lambda row: None,
+        after: After = After(),  # noqa: B008 - it is frozen
+    ) -> None:
+        self._clock, self._report, self._owner = clock, report, owner
+        self._board = Board(after, link)
+        self._first, self._second = [_Lane(channel) for channel in first], [_Lane(channel) for channel in second]
+        self._owners: dict[str, _Lane] = {}
+        self._news: deque[tuple[Approval, datetime]] = deque(maxlen=MOST_NEWS)
+        self._come = anyio.Event()
+        self._tasks: anyio.abc.TaskGroup | None = None
+
+    def note(self, row: Approval) -> None:
+        """A row was opened or settled: a hook of the desk, which returns at once."""
+        self._news.append((row, self._clock.now()))
+        self._come.set()
+
+    async def run(self) -> None:
+        """Tell people what there is to tell, until cancelled."""
+        async with anyio.create_task_group() as self._tasks:
+            for lane in (*self._first, *self._second):
+                self._tasks.start_soon(self._serve, lane)
+            while True:
+                self._come = anyio.Event()
+                while self._news:
+                    self._take(self._board.hear(*self._news.popleft()))
+                self._take(self._board.due(self._clock.now()))
+                await self._wait()
+
+    async def _wait(self) -> None:
+        """Wait for news, or until something is due."""
+        if self._news:
+            return
+        due = self._board.next_due()
+        left = LONGEST_SLEEP if due is None else (due - self._clock.now()).total_seconds()
+        async with anyio.create_task_group() as either:
+
+            async def sleep() -> None:
+                await self._clock.sleep(min(max(left, 0.0), LONGEST_SLEEP))
+                either.cancel_scope.cancel()
+
+            either.start_soon(sleep)
+            await self._come.wait()
+            either.cancel_scope.cancel()
+
+    def _take(self, steps: list[Step]) -> None:
+        for step in steps:
+            match step.act:
+                case Act.LIMITED:
+                    self._signal(NoticeSignal.LIMITED, step.row, {})
+                case Act.SECOND:
+                    for lane in self._seconds(step.row):
+                        lane.put(step)
+                case _:
+                    for lane in self._first:
+                        lane.put(step)
+
+    def _seconds(self, row: Approval) -> list[_Lane]:
+        """The lanes of the second targets: those that are configured, else the upstream's business owner."""
+        if self._second:
+            return self._second
+        if row.upstream not in self._owners and self._tasks is not None:
+            channel = self._owner(row)
+            if channel is None:
+                return []
+            lane = self._owners[row.upstream] = _Lane(channel)
+            self._tasks.start_soon(self._serve, lane)
+        return [self._owners[row.upstream]]
+
+    async def _serve(self, lane: _Lane) -> None:
+        """Do what one channel has to do, one after the other: a slow one is in nobody else's way."""
+        while True:
+            while not lane.steps:
+                lane.come = anyio.Event()
+                await lane.come.wait()
+            _, step = lane.steps.popitem(last=False)
+            await self._do(lane.channel, step)
+
+    async def _do(self, channel: Channel, step: Step) -> None:
+        why = "no answer in time"
+        try:
+            with anyio.move_on_after(DEADLINE) as scope:
+                if step.act is Act.WITHDRAW:
+                    await channel.withdraw(step.group)
+                else:
+                    await channel.tell(step.group, step.notice, anew=step.act is not Act.RENEW)
+            if not scope.cancelled_caught:
+                return
+        except GatewayError as problem:
+            why = str(problem)
+        except Exception as broken:  # noqa: BLE001 - a notice that breaks must not end the others
+            why = type(broken).__name__
+        self._signal(NoticeSignal.FAILED, step.row, {"target": channel.name, "why": why})
+
+    def _signal(self, signal: NoticeSignal, row: Approval, about: Mapping[str, str]) -> None:
+        log.warning("%s for approval %s%s", signal.value, row.id, f": {dict(about)}" if about else "")
+        record = Record(
+            kind=Kind.SIGNAL,
+            id=ids.new_id(ids.ENTRY),
+            at=self._clock.now(),
+            principal=row.principal,
+            client=row.client,
+            session=row.session,
+            upstream=row.upstream,
+            tool=row.tool,
+            tier=row.tier.value,
+            approval=row.id,
+            detail=signal.value,
+            extra=about,
+        )
+        try:
+            self._report(record)
+        except RecordError as problem:
+            log.warning("a signal could not be recorded: %s", problem)

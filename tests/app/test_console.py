@@ -1,0 +1,132 @@
+"""What the console is told of the record and of the tools: numbers, findings, former definitions."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import anyio
+
+from gateway.app import tallies
+from gateway.app.definitions import MOST, Definitions
+from gateway.console.pages import hours_back
+from gateway.core.model import Finding, Kind, Tool
+from gateway.reading import reading
+from gateway.records import Records
+from gateway.store import open_store
+from tests.fakes import NOON, FakeClock, a_record, a_tool
+from tests.store.keep import AT_ONCE
+
+FOUND = (Finding("github", "content[0].text", "f" * 16),)
+
+
+async def _fill(state: Path) -> None:
+    async with open_store(state, AT_ONCE) as store:
+        records = Records(store, FakeClock())
+        hour = timedelta(hours=1)
+        for number, (tier, verdict, ago, more) in enumerate(
+            (
+                ("read", "allow", 0 * hour, {}),
+                ("read", "allow", 1 * hour, {"findings": FOUND, "release": "redacted"}),
+                ("write", "ask", 1 * hour, {"tool": "note"}),
+                ("high", "block", 40 * hour, {}),
+                ("read", "allow", 0 * hour, {"principal": "os:bob", "findings": FOUND, "release": "withheld"}),
+            ),
+            start=1,
+        ):
+            at = NOON - ago
+            await records.append(a_record(number, at=at, tier=tier, verdict=verdict))
+            outcome = {"at": at, "tier": tier, "verdict": verdict, "outcome": "ok", **more}
+            await records.append(a_record(number, Kind.OUTCOME, **outcome))
+        for number, tools in ((11, {"added": {"files__a": "1"}}), (12, {"changed": {"files__a": "2"}})):
+            about = {"tools": tools}
+            at = NOON + timedelta(seconds=number)
+            await records.append(a_record(number, Kind.CATALOGUE, at=at, extra=about, tool="", upstream=""))
+
+
+def test_calls_are_counted_by_hour_tier_and_verdict(tmp_path: Path) -> None:
+    anyio.run(_fill, tmp_path)
+    with reading(tmp_path) as db:
+        tiers, verdicts = tallies.calls_by_hour(db, hours_back(NOON, 1))
+        whole, _ = tallies.calls_by_hour(db, hours_back(NOON, 7))
+    assert {name: values[-2:] for name, values in tiers.by.items()} == {"read": (1, 2), "write": (1, 0)}
+    assert {name: sum(values) for name, values in verdicts.by.items()} == {"allow": 3, "ask": 1}
+    assert sum(whole.by["high"]) == 1
+    assert len(tiers.hours) == 24
+
+
+def test_tools_are_counted_with_their_last_use(tmp_path: Path) -> None:
+    anyio.run(_fill, tmp_path)
+    with reading(tmp_path) as db:
+        used = tallies.uses(db)
+    assert used["files", "write_file"] == (4, "2026-11-22T12:00:00.000000Z")
+    assert used["files", "note"].calls == 1
+
+
+def test_findings_are_told_by_kind_and_tool_and_only_of_whom_one_may_see(tmp_path: Path) -> None:
+    anyio.run(_fill, tmp_path)
+    with reading(tmp_path) as db:
+        (all_of_it,) = tallies.secrets(db, "")
+        (bobs,) = tallies.secrets(db, "os:bob")
+        assert tallies.secrets(db, "os:nobody") == ()
+    assert (all_of_it.kind, all_of_it.count, all_of_it.last_call) == ("github", 2, "d_0000000005")
+    assert set(all_of_it.releases) == {"redacted", "withheld"}
+    assert (bobs.count, bobs.releases) == (1, ("withheld",))
+
+
+def test_a_definition_that_became_another_is_told_with_its_time(tmp_path: Path) -> None:
+    anyio.run(_fill, tmp_path)
+    with reading(tmp_path) as db:
+        assert tallies.changed(db) == {"files__a": "2026-11-22T12:00:12.000000Z"}
+
+
+class Offered:
+    """A catalogue of tools, that can change."""
+
+    def __init__(self) -> None:
+        self.tools: tuple[Tool, ...] = ()
+        self.watchers: list[object] = []
+
+    def offered(self, kind: str) -> tuple[Tool, ...]:
+        return self.tools
+
+    def on_change(self, watcher: object) -> None:
+        self.watchers.append(watcher)
+
+    def put(self, *tools: Tool, kinds: frozenset[str] = frozenset({"tools"})) -> None:
+        self.tools = tools
+        for watcher in self.watchers:
+            watcher(kinds)  # type: ignore[operator]  # a fake
+
+
+def other(tool: Tool, text: str) -> Tool:
+    """A tool whose definition became another one."""
+    from dataclasses import replace
+
+    return replace(tool, digest=text, definition={**tool.definition, "description": text})
+
+
+def test_the_former_definition_of_a_tool_is_kept_and_no_other() -> None:
+    offered = Offered()
+    definitions = Definitions(offered)  # type: ignore[arg-type]  # a fake
+    first = a_tool()
+    offered.put(first)
+    assert definitions.former(first) is None
+    offered.put(first, a_tool("more"))
+    assert definitions.former(first) is None
+    second = other(first, "second")
+    offered.put(second, kinds=frozenset({"prompts"}))
+    assert definitions.former(second) is None
+    offered.put(second)
+    assert definitions.former(second) == first
+    offered.put(other(first, "third"))
+    assert definitions.former(second) == second
+
+
+def test_of_too_many_changed_definitions_the_first_is_forgotten() -> None:
+    offered = Offered()
+    definitions = Definitions(offered)  # type: ignore[arg-type]  # a fake
+    tools = [a_tool(f"t{number}") for number in range(MOST + 1)]
+    offered.put(*tools)
+    offered.put(other(tools[0], "new"), *tools[1:])
+    offered.put(other(tools[0], "new"), *[other(tool, "new") for tool in tools[1:]])
+    assert definitions.former(tools[0]) is None
+    assert definitions.former(tools[1]) == tools[1]

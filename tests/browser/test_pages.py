@@ -1,0 +1,158 @@
+"""Every page of the console at a desk's and a phone's width: it has its data, fits, and axe finds nothing serious.
+
+With WARDGATE_SCREENSHOTS=1 the pictures of docs/screenshots are made anew.
+"""
+
+import pytest
+from mcp.client.client import Client
+
+from tests.browser.kit import DESKTOP, PHONE, Visitor, browser, visitor
+from tests.e2e.kit import House, asked, until
+from tests.made import token
+
+pytestmark = pytest.mark.slow
+
+LABELS = """\
+upstream = "ledger"
+owner = "alice@example.com"
+review_by = 2031-01-31
+[[tool]]
+match = ["look", "reveal"]
+effect = "read"
+[[tool]]
+match = "note"
+effect = "write"
+inert = ["text"]
+[[tool]]
+match = "stall"
+effect = "egress"
+payload = ["text"]
+[[tool]]
+match = "wipe"
+effect = "destructive"
+[[rule]]
+id = "ledger.notes"
+tools = "note"
+decide = "ask"
+[[rule]]
+id = "ledger.never"
+tools = "die"
+decide = "block"
+"""
+PAGES = {
+    "waiting": ("/", "ledger__wipe"),
+    "grants": ("/grants", "These exact arguments"),
+    "decisions": ("/decisions", "ledger/look"),
+    "figures": ("/figures", "ledger.notes"),
+    "sessions": ("/sessions", "tester"),
+    "upstreams": ("/upstreams", "policies/ledger.toml"),
+    "secrets": ("/secrets", "ledger/reveal"),
+    "policy": ("/policy", "policies/ledger.toml"),
+    "you": ("/you", "Signed in as"),
+}
+
+
+async def busy(house: House, client: Client) -> dict[str, str]:
+    """Let an agent do what fills every page; the pages that have an id in their address."""
+    for words in ("the order book", "the price list", "yesterday's notes"):
+        await client.call_tool("ledger__look", {"text": words})
+    await client.call_tool("ledger__reveal", {"text": "PLANTED"})
+    kept = asked(await client.call_tool("ledger__note", {"text": "stock taken"}))
+    assert (await house.run("approve", kept, "--arguments", "--for", "1h")).code == 0
+    before = {"text": "Order 30 crates of oranges for the market on Saturday"}
+    first = asked(await client.call_tool("ledger__note", before))
+    assert (await house.run("approve", first)).code == 0
+    await client.call_tool("ledger__note", before)
+    asked(await client.call_tool("ledger__fail", {"text": "what is that?"}))
+    change = "Order 300 crates of oranges for the market on Sunday"
+    card = asked(await client.call_tool("ledger__note", {"text": change}))
+    asked(await client.call_tool("ledger__note", {"text": "Tell the driver: gate 4, before six"}))
+    danger = asked(await client.call_tool("ledger__wipe", {"text": "last year's ledger"}))
+    (call,) = {row["call"] for row in await house.items("approvals", "--state", "all") if row["id"] == first}
+    return {"card": f"/approvals/{card}", "typed": f"/approvals/{danger}", "decision": f"/decisions/{call}"}
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme"),
+    [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")],
+    ids=["desk", "desk, dark", "phone", "phone, dark"],
+)
+async def test_every_page_fits_and_can_be_used_by_everybody(
+    size: tuple[int, int], scheme: str, house: House, request: pytest.FixtureRequest
+) -> None:
+    house.environment["PLANTED"] = token()
+    house.configure(house.ledger(inherit_env=["PLANTED"]), limits='hold = "100ms"', policies={"ledger": LABELS})
+    place = request.node.callspec.id.replace(", ", "-")
+    async with house.serving(), browser() as chromium, house.http_client("legacy", await house.token()) as client:
+        more = await busy(house, client)
+        pages = {**PAGES, **{name: (path, "ledger") for name, path in more.items()}}
+        async with visitor(house, size, chromium, color_scheme=scheme) as person:
+            await person.sign_in()
+            wrong = []
+            for name, (path, words) in pages.items():
+                await person.go(path)
+                if "/approvals/" in path:
+                    await person.armed()
+                await person.page.locator("[data-page]").filter(has_text=words).wait_for()
+                wrong += [f"{name}: {fault}" for fault in await person.faults()]
+                wide = await person.page.evaluate("document.documentElement.scrollWidth")
+                wrong += [f"{name}: {wide} px wide"] if wide > size[0] else []
+                await person.shot(f"{name}-{place}")
+            await _dialogs(person, more["card"], wrong)
+            assert wrong == []
+
+
+async def _dialogs(person: Visitor, card: str, wrong: list[str]) -> None:
+    """The card's dialogs, too."""
+    await person.go(card)
+    await person.armed()
+    for key in "xped?":
+        await person.page.keyboard.press(key)
+        await person.page.locator("dialog[open]").wait_for()
+        wrong += [f"dialog {key}: {fault}" for fault in await person.faults()]
+        await person.page.keyboard.press("Escape")
+        await until(lambda: _closed(person))
+
+
+async def _closed(person: Visitor) -> bool:
+    return not await person.page.locator("dialog[open]").count()
+
+
+async def test_somebody_who_is_not_signed_in_sees_a_link_to_a_card_and_nothing_of_it(house: House) -> None:
+    house.configure(limits='hold = "100ms"')
+    async with house.serving(), visitor(house) as person, house.http_client("legacy", await house.token()) as client:
+        approval = asked(await client.call_tool("ledger__note", {"text": "the words of the call"}))
+        await person.page.goto(f"{person.address}/approvals/{approval}")
+        await person.page.get_by_role("heading", name="This tab is not signed in").wait_for()
+        assert "the words of the call" not in await person.page.content()
+        assert await person.faults() == []
+        await person.shot("sign-in-desk")
+
+
+async def test_a_link_signs_in_once_and_leaves_no_trace_in_the_address(house: House) -> None:
+    async with house.serving(), browser() as chromium:
+        link = (await house.run("console")).out.strip()
+        async with visitor(house, of=chromium) as person, visitor(house, of=chromium) as late:
+            late.expected = ["403"]
+            await person.page.goto(link)
+            await person.ready()
+            assert person.page.url == f"{person.address}/"
+            await person.page.reload()
+            await person.ready()  # the tab remembers
+            await late.page.goto(link)
+            await late.page.get_by_role("alert").filter(has_text="this link was used").wait_for()
+            await late.page.reload()
+            await late.page.get_by_role("heading", name="This tab is not signed in").wait_for()
+
+
+async def test_a_new_tab_of_the_same_browser_is_let_in_and_signing_out_ends_both(house: House) -> None:
+    async with house.serving(), visitor(house) as person:
+        await person.sign_in()
+        second = await person.page.context.new_page()
+        await second.goto(f"{person.address}/policy")
+        await second.get_by_text("policies/ledger.toml").wait_for()
+        await person.go("/you")
+        await person.page.get_by_role("button", name="Sign out").click()
+        await person.page.get_by_role("heading", name="This tab is not signed in").wait_for()
+        await second.get_by_role("heading", name="This tab is not signed in").wait_for()
+        assert [cookie["name"] for cookie in await person.page.context.cookies()] == []
