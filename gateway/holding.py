@@ -35,6 +35,7 @@ from gateway.errors import GatewayError
 from gateway.ports import Caller, House
 
 MOST = 20_000  # characters that a card keeps of it
+PATIENCE = 10.0  # seconds until they must have been screened
 PREVIEW = "wardgate-preview"  # how the record tells these calls from the agent's own
 
 
@@ -160,10 +161,14 @@ async def preview(
     answer = await handle(asked, Nobody())
     if not isinstance(answer, Done) or answer.value is None or answer.value.get("isError"):
         return {**told, "why": "it gave no answer", "call": asked.id}
-    text = _text(answer.value)
+    try:
+        # Redacted whatever the preview's label says: a card is kept.
+        text = await house.screener.clean(_text(answer.value)[:MOST], house.clock.monotonic() + PATIENCE)
+    except GatewayError:
+        return {**told, "why": "it could not be screened", "call": asked.id}
     return {
         **told,
-        "text": text[:MOST],
+        "text": str(text),
         "digest": keyed_digest(house.key, canonical(answer.value.get("content", []))),
         "call": asked.id,
     }

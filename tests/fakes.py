@@ -26,6 +26,7 @@ from gateway.core.model import (
     Record,
     Requirement,
     Resume,
+    Shown,
     Tier,
     Tool,
     ToolRef,
@@ -142,7 +143,15 @@ def a_row(
     id: str, call: Call, tool: Tool, decision: Decision, arguments: Any = None, at: datetime = NOON, **more: Any
 ) -> Approval:
     """A row that waits for an answer to this call."""
-    row = draft(call, tool, decision, arguments, at, bound=bound(tool, call.arguments, KEY, tainted=True))
+    shown = Shown(
+        known_by=call.principal.known_by,
+        claimed=call.client.claimed,
+        transport=call.context.transport,
+        era=call.context.era,
+        trace=call.context.trace,
+        places=decision.places,
+    )
+    row = draft(call, tool, decision, arguments, at, shown, bound(tool, call.arguments, KEY, tainted=True))
     return replace(row, id=id, **more)
 
 

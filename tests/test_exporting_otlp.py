@@ -16,7 +16,7 @@ from gateway.exporting import otlp as sending
 from gateway.records import Records
 from gateway.store import open_store
 from tests.exports import Never
-from tests.fakes import KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, an_ask
+from tests.fakes import KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, a_wait, an_ask
 from tests.receiver import Answer, Receiver, plain, receiver
 from tests.store.keep import AT_ONCE
 
@@ -35,12 +35,12 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
         clock = FakeClock()
         async with open_store(state, AT_ONCE) as store:
             records, approvals = Records(store, clock), Approvals(store, clock, KEY)
-            held = await approvals.obtain(a_call(7), a_tool(), an_ask(), {"path": "a"}, FakeCaller(budget=0))
+            held = await approvals.obtain(*a_wait(a_call(7), a_tool(), an_ask(), {"path": "a"}), FakeCaller(budget=0))
             assert isinstance(held, Held)
             row = await approvals.vote(held.approval.id, True, "os:bob", Proof.LOCAL)
             trace = f"00-{TRACE}-{PARENT}-01"
             told = {"approval": row.id, "trace": trace}
-            await records.append(a_record(8, arguments={"path": "private"}, **told), consume=row.id)
+            await records.append(a_record(8, arguments={"path": "private"}, **told), consume=(row.id,))
             await records.append(
                 a_record(8, Kind.OUTCOME, outcome="ok", release="full", result={"a": "private"}, **told)
             )

@@ -114,6 +114,21 @@ async def test_an_argument_that_the_call_does_not_have_is_left_out_of_the_previe
     assert desk.upstreams.sent[0] == b'{"path":"a.txt"}'
 
 
+async def test_a_card_keeps_no_secret_of_a_preview_and_a_preview_that_can_not_be_screened_is_none() -> None:
+    desk = Desk(policy=previewing())
+    desk.upstreams.reply = Result({"content": [{"type": "text", "text": "a secret"}]})
+    await desk.call("write", path="a.txt")
+    assert desk.cards[0].shown.preview["text"] == "a [R]"
+
+    async def fail(value: object, deadline: float) -> object:
+        raise GatewayError("the scanner fails")
+
+    desk = Desk(policy=previewing())
+    desk.screener.clean = fail  # type: ignore[method-assign]  # the fake fails for previews alone
+    await desk.call("write", path="a.txt")
+    assert desk.cards[0].shown.preview["why"] == "it could not be screened"
+
+
 async def test_an_approval_is_void_when_the_call_would_change_something_else_by_then() -> None:
     desk = Desk(policy=previewing())
     fine = desk.upstreams.reply

@@ -19,7 +19,7 @@ from gateway.records import Records
 from gateway.schema import STORE_NAME
 from gateway.store import open_store
 from gateway.telling import find, tell
-from tests.fakes import KEY, NOON, FakeCaller, FakeClock, a_call, a_record, a_tool, an_ask
+from tests.fakes import KEY, NOON, FakeCaller, FakeClock, a_call, a_record, a_tool, a_wait, an_ask
 from tests.store.keep import AT_ONCE
 
 AUDITOR, ALICE, BOB = Viewer("os:root", True), Viewer("os:alice", False), Viewer("os:bob", False)
@@ -62,12 +62,11 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
             await records.append(bobs(3))
             await records.started()
             for number in (7, 8):
-                held = await approvals.obtain(
-                    a_call(number, path=str(number)), a_tool(), an_ask(), {}, FakeCaller(budget=0)
-                )
+                waits = a_wait(a_call(number, path=str(number)), a_tool(), an_ask(), {})
+                held = await approvals.obtain(*waits, FakeCaller(budget=0))
             assert isinstance(held, Held)
             row = await approvals.vote(held.approval.id, True, "os:bob", Proof.LOCAL)
-            await records.append(a_record(9, approval=row.id, reason="approved"), consume=row.id)
+            await records.append(a_record(9, approval=row.id, reason="approved"), consume=(row.id,))
             await records.append(a_record(9, Kind.OUTCOME, approval=row.id, reason="approved", outcome="ok"))
 
     anyio.run(fill)

@@ -26,6 +26,10 @@ _ELSE: Mapping[Reason, str] = {
     Reason.CLIENT_UNABLE: "a client that can be asked{detail}",
     Reason.TOO_MANY_ROUNDS: "fewer questions of its upstream, or more in `limits.rounds`{detail}",
     Reason.QUESTION_EXPIRED: "answers in time: `limits.question` says how long they may take",
+    Reason.FROZEN: "`wardgate thaw`: somebody holds such calls{detail}; no approval lifts it",
+    Reason.TOOL_BARRED: "`wardgate thaw {session}`: somebody blocked `{tool}` for this session{detail}",
+    Reason.GRANTED: "without the grant (`wardgate grants` lists it): a question{detail}",
+    Reason.VOUCHED: "without a person's word for its values: a question of {rules}{detail}",
     Reason.APPROVAL_VOID: "the call as it was approved{detail}; sent again, it asks anew",
     Reason.APPROVAL_USED: "an approval of its own: another call used this one",
     Reason.HANDLE_INVALID: "a `requestState` of this very call, in time and unused; without one it begins anew",
@@ -151,6 +155,7 @@ def _filled(text: str, record: Record, rules: str = "") -> str:
     return text.format(
         tool=f"{record.upstream}/{record.tool}",
         upstream=f"`{record.upstream}`",
+        session=record.session,
         tier=f"`{record.tier}`",
         rules=rules or named_rules(record),
         detail=f" ({record.detail})" if record.detail else "",

@@ -260,4 +260,4 @@ async def test_show_lays_the_card_out_at_a_terminal(tmp_path: Path, capsys: Capt
         row = await room.asks()
         async with at(room, "approvals", "show", row.id) as screen:
             assert await screen.end() == 0
-            assert "who      os:alice with claude-code" in screen.shown
+            assert "who      os:alice (os-user) with claude-code" in screen.shown

@@ -17,7 +17,7 @@ from gateway.core.reasons import SENTENCES
 from gateway.core.told import Telling
 from gateway.records import Records
 from gateway.store import open_store
-from tests.fakes import KEY, NOON, FakeCaller, FakeClock, a_call, a_record, a_tool, an_ask
+from tests.fakes import KEY, NOON, FakeCaller, FakeClock, a_call, a_record, a_tool, a_wait, an_ask
 from tests.store.keep import AT_ONCE
 
 LOGGED = {
@@ -41,8 +41,8 @@ async def fill(state: Path) -> None:
             a_record(2, Kind.OUTCOME, timings_us={"decide": 12}, findings=(finding,), detail="why", **blocked)
         )
         await records.append(a_record(3, Kind.OUTCOME, principal="os:bob", outcome="ok"))
-        await approvals.obtain(a_call(8, path="8"), a_tool(), an_ask(), {}, FakeCaller(budget=0))
-        held = await approvals.obtain(a_call(7, path="7"), a_tool(), an_ask(), {}, FakeCaller(budget=0))
+        await approvals.obtain(*a_wait(a_call(8, path="8"), a_tool(), an_ask(), {}), FakeCaller(budget=0))
+        held = await approvals.obtain(*a_wait(a_call(7, path="7"), a_tool(), an_ask(), {}), FakeCaller(budget=0))
         assert isinstance(held, Held)
         row = await approvals.vote(held.approval.id, True, "os:bob", Proof.LOCAL, "fine")
         prompt = a_record(0, Kind.PROMPT, id="l_0000000001", extra={"source": "hook", "proves": True, "text": "do it"})
@@ -73,7 +73,7 @@ async def fill(state: Path) -> None:
                 carried=carried,
                 **whole,
             ),
-            consume=row.id,
+            consume=(row.id,),
         )
         timings = {"approval": 5, "arguments": 2, "decide": 3, "intent": 1, "screen": 3, "upstream": 7}
         await records.append(a_record(7, Kind.OUTCOME, outcome="ok", release="full", timings_us=timings, **whole))
