@@ -5,7 +5,7 @@ from typing import Any
 
 from gateway.core import words
 from gateway.core.account import Trail
-from gateway.core.model import Approval, Outcome, Reason, Record, Refused, Tier, Verdict
+from gateway.core.model import Approval, Kind, Outcome, Reason, Record, Refused, Tier, Verdict
 from gateway.errors import RecordError
 from gateway.ports import House
 
@@ -17,7 +17,13 @@ class Endings:
         self._house = house
 
     async def record(self, trail: Trail, record: Record, consume: Sequence[str] = ()) -> bool:
-        """Write one record of a call: awaited for a write or high call, queued for a read; see `ports.Records`."""
+        """Write one record of a call: awaited for a write or high call, queued for a read; see `ports.Records`.
+
+        False, with nothing written, for an intent that can't stand any more.
+        """
+        # INVARIANT: from the moment in which somebody holds such calls none is sent, whenever it was decided.
+        if record.kind is Kind.INTENT and self._held(trail) is not None:
+            return False
         if trail.durable:
             return await self._house.records.append(record, consume)
         self._house.records.queue(record)
@@ -25,8 +31,12 @@ class Endings:
 
     def overtaken(self, trail: Trail) -> Reason:
         """Why an intent was not written: somebody holds such calls by now, or what it would use up is used up."""
-        frozen = self._house.approvals.standing(trail.call, trail.tool).frozen
-        return Reason.FROZEN if frozen or not trail.uses else Reason.APPROVAL_USED
+        return self._held(trail) or (Reason.APPROVAL_USED if trail.uses else Reason.FROZEN)
+
+    def _held(self, trail: Trail) -> Reason | None:
+        """Why nothing like this call is sent now, if somebody said so."""
+        said = self._house.approvals.standing(trail.call, trail.tool)
+        return Reason.FROZEN if said.frozen else Reason.TOOL_BARRED if said.barred else None
 
     async def refuse(
         self,

@@ -92,8 +92,9 @@ class Enforcer:
             with trail.timed("intent"):
                 uses = trail.uses
                 if not await self._end.record(trail, trail.intent(house.clock.now()), uses):
-                    return await self._end.refuse(trail, Outcome.BLOCKED, self._end.overtaken(trail))
-                house.approvals.spent(uses)
+                    how = Outcome.UNKNOWN if trail.rounds else Outcome.BLOCKED  # an earlier round has begun it
+                    return await self._end.refuse(trail, how, self._end.overtaken(trail))
+                await house.approvals.spent(uses)
             # 4. Act: what was checked is what is sent.
             await anyio.lowlevel.checkpoint_if_cancelled()
             trail.sent(house.clock.monotonic() + house.upstreams.timeout(tool.ref.upstream))

@@ -56,8 +56,10 @@ class Holding:
         self._house, self._end, self._weigh, self._decide, self._handle = house, end, weigh, decide, handle
 
     async def ask(self, trail: Trail, caller: Caller) -> Held | Refused | None:
-        """Hold the call until a person has decided; None once it may go on."""
+        """Hold the call until a person has decided; None once it may go on. Nobody is asked about a preview."""
         house = self._house
+        if trail.asks and isinstance(caller, Nobody):
+            return await self._end.refuse(trail, Outcome.BLOCKED, Reason.CLIENT_UNABLE, detail="it is a preview")
         waiting: Approval | None = None
         if trail.call.resume is not None and trail.asked is None:
             resumed = await house.approvals.resume(trail.call, caller)
@@ -90,9 +92,11 @@ class Holding:
         if approved.arguments_digest != trail.call.digest:
             trail.edited(approved, self._house.key)
         again = self._decide(trail, approved)
-        if again.verdict is Verdict.ALLOW and approved.shown.preview.get("digest"):
+        shown = approved.shown.preview.get("digest")
+        if again.verdict is Verdict.ALLOW and shown:
             seen = await preview(self._house, trail.call, trail.allowed()[0], self._handle)
-            if seen.get("digest") != approved.shown.preview["digest"]:
+            again = self._decide(trail, approved)  # once more: it took its time, and the world goes on
+            if again.verdict is Verdict.ALLOW and seen.get("digest") != shown:
                 again = trail.void("what the call would change is not as it was on the card")
         if again.verdict is Verdict.ALLOW:
             return None

@@ -5,7 +5,7 @@ No call waits for it. Where it fails a warning says so, and the search looks thr
 
 import logging
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,8 +21,10 @@ from gateway.reading import reading
 from gateway.searching import BLOCK, MISSING, Block, Index, block_of, create, remove
 
 ROWS = 50  # rows that are taken in at a time
+FEW = 10  # while calls run
 BYTES = 64 * 1024  # bytes of bodies after which a batch ends
 PAUSE = 0.01  # seconds between two batches, in which calls are served
+YIELD = 0.25  # seconds between two batches while calls run: their thread has the interpreter then
 LOOK = 1.0  # seconds between two looks for new rows
 PATIENCE = 30.0  # seconds before the next try when something failed
 
@@ -41,8 +43,9 @@ log = logging.getLogger("wardgate")
 class Indexing:
     """Looks after the index of one state folder. Without `wanted` there is none, and one that is there is removed."""
 
-    def __init__(self, state: Path, clock: Sleeper, *, wanted: bool) -> None:
-        self._state, self._clock, self._wanted = state, clock, wanted
+    def __init__(self, state: Path, clock: Sleeper, *, wanted: bool, busy: Callable[[], int] = lambda: 0) -> None:
+        """`busy` tells how many calls run: while any does, little is done and the rest caught up with later."""
+        self._state, self._clock, self._wanted, self._busy = state, clock, wanted, busy
         self._keeper: Keeper | None = None
         self._failure = ""
 
@@ -62,9 +65,10 @@ class Indexing:
                 remove(self._state)
                 return None
             self._keeper = self._keeper or Keeper(self._state)
-            busy = self._keeper.step()
+            calls = self._busy() > 0
+            more = self._keeper.step(FEW if calls else ROWS)
             self._failure = ""
-            return PAUSE if busy else LOOK
+            return LOOK if not more else YIELD if calls else PAUSE
         except (sqlite3.Error, OSError, StateError) as problem:
             return self._failed(problem)
 
@@ -109,8 +113,9 @@ class Keeper:
         """Close it."""
         self._db.close()
 
-    def step(self) -> bool:
-        """One piece of work: what is gone goes, or the next rows are taken in, the newest block first.
+    def step(self, rows: int = ROWS) -> bool:
+        """One piece of work: what is gone goes, or the next rows (so many at the most) are taken in, the newest block
+        first.
 
         Returns whether there is more to do. Raises `sqlite3.Error` for the index, `StateError` for the record.
         """
@@ -119,7 +124,7 @@ class Keeper:
             gone = int(record.execute("SELECT size FROM pruned WHERE one = 1").fetchone()[0])
             stale = [block for block in blocks if block.after < gone or self._is_foreign(record, block)]
             block = _unfilled({block.number: block for block in blocks}, gone, newest_seq(record))
-            batch = _batch(record, block) if block is not None and not stale else None
+            batch = _batch(record, block, rows) if block is not None and not stale else None
         self._checked = True
         if stale:
             for each in stale:
@@ -147,11 +152,11 @@ class Batch(NamedTuple):
     leaf: bytes
 
 
-def _batch(record: sqlite3.Connection, block: Block) -> Batch:
+def _batch(record: sqlite3.Connection, block: Block, most: int) -> Batch:
     """The next rows of a block that lacks some."""
     texts, size, upto, last = list[tuple[int, str]](), 0, block.upto, b""
     rows = "SELECT seq, body, leaf FROM record WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
-    for seq, body, leaf in record.execute(rows, (block.upto, block.end, ROWS)):
+    for seq, body, leaf in record.execute(rows, (block.upto, block.end, most)):
         texts.append((seq, _text(body)))
         upto, last, size = seq, leaf, size + len(body)
         if size > BYTES:

@@ -205,8 +205,8 @@ class Approvals(Protocol):
         row stays decidable.
         """
 
-    def spent(self, uses: Sequence[str]) -> None:
-        """A recorded intent has used up these grants."""
+    async def spent(self, uses: Sequence[str]) -> None:
+        """A recorded intent has used up these grants. Raises nothing but cancellation."""
 
     async def expire(self, approval: Approval) -> None:
         """Settle a row that can't be used any more (void, superseded), with its record."""

@@ -15,7 +15,7 @@ from gateway.clock import Sleeper
 from gateway.core.model import Kind, Outcome, Reason, Record, Release
 from gateway.core.record import columns, encode
 from gateway.errors import RecordError
-from gateway.store import Entry, Store, rows
+from gateway.store import Entry, Store, people, rows
 
 SWEEP_PAGE = 500
 MOST_OWED = 10_000  # outcomes that wait for a disk that doesn't take them
@@ -40,11 +40,11 @@ class Records:
         """
         now = self._clock.now()
         changes = [
-            rows.use_grant(name, now) if name.startswith(f"{ids.GRANT}_") else rows.use_approval(name, now)
+            people.use_grant(name, now) if name.startswith(f"{ids.GRANT}_") else rows.use_approval(name, now)
             for name in consume
         ]
         if record.kind is Kind.INTENT:
-            changes.append(rows.not_frozen(record.upstream, record.session, record.tool))
+            changes.append(people.not_frozen(record.upstream, record.session, record.tool))
         return await self._store.append((_entry(record),), changes)
 
     def queue(self, record: Record) -> None:

@@ -5,13 +5,15 @@ transaction as that record: whatever moment it is cut off at, the next start fin
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import anyio.to_thread
 
 from gateway.approvals import Approvals
 from gateway.clock import Sleeper
+from gateway.core.grants import stands
 from gateway.core.model import ApprovalState, Kind, Record
 from gateway.core.note import Verifier, read_vkey
 from gateway.core.query import PAGE_LIMIT, Query
@@ -19,27 +21,31 @@ from gateway.core.record import columns, decode, encode
 from gateway.core.succession import succession
 from gateway.errors import StateError
 from gateway.ids import ENTRY, new_id
-from gateway.store import Entry, SqliteStore, rows
+from gateway.store import Entry, SqliteStore, people, rows
 from gateway.store.folder import DIGEST, MARKS, SIGNING, mark
+
+WHY = "the digest key was exchanged"  # on the record of a grant that ended for it
 
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """What was done: which key now counts (a vkey, or a digest key's mark), and approvals that it ended."""
+    """What was done: which key now counts (a vkey, or a digest key's mark), how many approvals and grants it ended."""
 
     which: str
     key: str
     before: str
     lost: bool
     withdrawn: int
+    ended: int
 
 
 async def rotate(store: SqliteStore, clock: Sleeper, which: str, by: str, *, lost: bool = False) -> Rotated:
     """Exchange a key of an open store that nothing else uses; `by` is the principal who does it.
 
     With `lost` the present key need not be there, and signs nothing. Approvals that are open are bound to calls by the
-    key of digests, so that its exchange withdraws them. Raises `StateError` if a key that is said to be lost is there,
-    and `RecordError` if the record can't take it: then the present key still counts.
+    key of digests, and grants to arguments, so that its exchange withdraws these and ends those, all of them. Raises
+    `StateError` if a key that is said to be lost is there, and `RecordError` if the record can't take it: then the
+    present key still counts.
     """
     folder = store.folder
     known = await rows.get_meta(store, MARKS[which])
@@ -48,14 +54,16 @@ async def rotate(store: SqliteStore, clock: Sleeper, which: str, by: str, *, los
     made = await anyio.to_thread.run_sync(folder.draft, which)
     if which == SIGNING:
         told = await anyio.to_thread.run_sync(_signing, await _named(store), store, made, lost)
-        withdrawn = 0
+        withdrawn = ended = 0
     else:
         told = {"which": DIGEST, "key": mark(made), "before": known, "lost": lost}
-        withdrawn = await _withdraw(Approvals(store, clock, folder.keys.get(DIGEST, made)))
+        approvals = Approvals(store, clock, folder.keys.get(DIGEST, made))
+        withdrawn = await _withdraw(approvals)
+        ended = await _end_grants(store, approvals, clock.now(), by)
     record = Record(Kind.KEY, new_id(ENTRY), clock.now(), principal=by, extra=told)
     await store.append((Entry(encode(record), columns(record)),), (rows.set_meta(MARKS[which], mark(made)),))
     await anyio.to_thread.run_sync(folder.adopt, which)
-    return Rotated(which, str(told["key"]), str(told["before"]), lost, withdrawn)
+    return Rotated(which, str(told["key"]), str(told["before"]), lost, withdrawn, ended)
 
 
 async def _named(store: SqliteStore) -> Verifier | None:
@@ -90,3 +98,12 @@ async def _withdraw(approvals: Approvals) -> int:
                 await approvals.expire(row)
             count += len(found)
     return count
+
+
+async def _end_grants(store: SqliteStore, approvals: Approvals, now: datetime, by: str) -> int:
+    """End all grants that stand, also those that compare no digest; returns how many those were."""
+    found = [grant for grant in await people.standing_grants(store, now) if stands(grant, now)]
+    for grant in found:
+        entry = approvals.standings.entry(replace(grant, ended=WHY), by)
+        await store.append((entry,), (people.end_grant(grant.id, WHY),))
+    return len(found)

@@ -107,7 +107,7 @@ CREATE TABLE approval (
     note TEXT NOT NULL DEFAULT '',
     ballots TEXT NOT NULL DEFAULT '[]',
     card BLOB NOT NULL,
-    asked_digest TEXT NOT NULL,
+    asked_digest TEXT NOT NULL DEFAULT '',
     followed_by TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX approval_state ON approval (state, expires_at);

@@ -17,6 +17,7 @@ INDEX_NAME = "search.db"
 VERSION = 1
 BLOCK = 1 << 16  # sequence numbers of one block: what is pruned goes by dropping whole blocks
 BUSY = 2.0  # seconds to wait for a lock
+CACHE = 256  # KiB of pages that the one who writes keeps in memory
 
 MISSING = "no such module: fts5"
 _BLOCKS = """CREATE TABLE block (
@@ -155,6 +156,7 @@ def _prepare(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=NORMAL")
     db.execute("PRAGMA secure_delete=ON")  # what is let go of is overwritten
+    db.execute(f"PRAGMA cache_size=-{CACHE}")
     if version == 0:
         with _whole(db):
             db.execute(_BLOCKS)

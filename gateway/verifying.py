@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.core.beside import Beside
 from gateway.core.merkle import Tree
 from gateway.core.model import Kind
 from gateway.core.note import Note, Verifier, read_checkpoint, read_note, read_notes, read_vkey
@@ -276,6 +277,7 @@ def _approvals(db: sqlite3.Connection, walk: Inspection) -> None:
 
 def _signatures(db: sqlite3.Connection, walk: Inspection) -> None:
     """Every approval that was given by signature was: by a key that its approver had enrolled, over what stands there.
+    And what people said stands in the tables beside the record as it was recorded.
 
     Raises `StateError` where signatures can't be verified on this machine.
     """
@@ -288,23 +290,40 @@ def _signatures(db: sqlite3.Connection, walk: Inspection) -> None:
         return seen[what]
 
     pruned = any(size for (size,) in db.execute("SELECT size FROM pruned"))
-    looked = Signatures(listen_once, pruned)
+    looked, beside = Signatures(listen_once, pruned), Beside(pruned)
     if pruned:
         for key in _let_go(db):
             looked.assume(key)
     for seq, kind, extra in _of_people(db):
-        if wrong := looked.row(kind, extra):
+        if wrong := looked.row(kind, extra) or beside.row(kind, extra):
             walk.found(seq, wrong)
             return
+    for wrong in filter(None, _tables(db, beside)):
+        walk.found(None, wrong)
+
+
+def _tables(db: sqlite3.Connection, beside: Beside) -> Iterator[str]:
+    """What is wrong with the tables of people, as far as the record tells of them."""
+    for id, card in db.execute("SELECT id, card FROM approval"):
+        yield beside.card(id, _stored(card))
+    for id, kept, *more in db.execute("SELECT id, body, ended, expires_at, uses, used FROM granted"):
+        yield beside.grant(id, _stored(kept), *more)
+    yield beside.freezes([id for (id,) in db.execute("SELECT id FROM frozen")])
+    keys = db.execute("SELECT id, name, kind, key, attended FROM approver_key")
+    yield beside.keys({id: (name, kind, public, bool(attended)) for id, name, kind, public, attended in keys})
+
+
+def _stored(value: object) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
 
 
 def _of_people(db: sqlite3.Connection) -> Iterator[tuple[int, Kind, dict[str, object]]]:
-    """The rows of approvers, approvals and grants, in order; one that can't be read is found by the walk."""
+    """The rows of approvers, approvals, grants and freezes, in order; one that can't be read is found by the walk."""
 
     def of(kind: Kind) -> Iterator[tuple[int, Kind, dict[str, object]]]:
         return ((seq, kind, extra) for seq, extra in _beside(db, kind.value))
 
-    return merge(*map(of, (Kind.APPROVER, Kind.APPROVAL, Kind.GRANT)), key=itemgetter(0))
+    return merge(*map(of, (Kind.APPROVER, Kind.APPROVAL, Kind.GRANT, Kind.FREEZE)), key=itemgetter(0))
 
 
 def _let_go(db: sqlite3.Connection) -> Iterator[ApproverKey]:

@@ -254,7 +254,7 @@ class FakeApprovals:
     def standing(self, call: Call, tool: Tool | None) -> Standing:
         return self.said
 
-    def spent(self, uses: Sequence[str]) -> None:
+    async def spent(self, uses: Sequence[str]) -> None:
         self.effects += [f"spent {id}" for id in uses if id.startswith("g_")]
 
     async def obtain(

@@ -13,9 +13,10 @@ import anyio
 import pytest
 
 from gateway.approvals import Approvals
+from gateway.approvals.standing import MOST_ALIKE
 from gateway.core.approval import Ballot, Chosen, Terms, Voter
 from gateway.core.decide import decide
-from gateway.core.grants import MOST_USES, USUAL, USUAL_USES, offered, pins
+from gateway.core.grants import MOST_USES, USUAL, USUAL_USES, give, offered, pins
 from gateway.core.model import (
     AGAIN,
     Approval,
@@ -217,6 +218,27 @@ async def test_a_grant_stands_within_its_longest_time_and_most_uses(
 # --- once -----------------------------------------------------------------------------------------------------------
 
 
+async def test_a_grant_stands_no_longer_than_it_may_where_nobody_says_how_long(tmp_path: Path) -> None:
+    async with a_room(tmp_path) as room:
+        desk = Approvals(room.store, room.clock, KEY, longest=timedelta(minutes=10))
+        row = await room.waits()
+        await desk.settle(row.id, Chosen(Choice.ARGUMENTS), BOB)
+        (grant,) = await desk.standings.grants()
+        assert grant.expires_at == room.clock.now() + timedelta(minutes=10)
+
+
+async def test_so_many_grants_of_one_tool_stand_and_no_more(tmp_path: Path) -> None:
+    """Each is compared with every call of the tool."""
+    async with a_room(tmp_path) as room:
+        row, soon = await room.waits(), room.clock.now() + timedelta(seconds=60)
+        for number in range(MOST_ALIKE):
+            filling = give(row, Chosen(Choice.PATTERN, until=soon), BOB, f"g_{number:010d}", room.clock.now())
+            room.desk.standings.add(filling)
+        assert await room.refused(row, Chosen(Choice.PATTERN)) == "too-many"
+        room.clock.advance(60)  # they stand no more
+        assert (await room.desk.settle(row.id, Chosen(Choice.PATTERN), BOB)).state is ApprovalState.APPROVED
+
+
 async def test_once_gives_no_grant(tmp_path: Path) -> None:
     async with a_room(tmp_path) as room:
         row = await room.waits()
@@ -242,9 +264,10 @@ async def test_the_first_of_two_approvers_settles_nothing_and_gives_nothing(tmp_
 async def test_a_grant_and_the_vote_that_gave_it_are_one_transaction(tmp_path: Path) -> None:
     async with a_room(tmp_path) as room:
         row = await room.waits()
-        await room.store._writer.run(lambda db: db.execute("DROP TABLE granted"))
+        await room.store._writer.run(lambda db: db.execute("ALTER TABLE granted RENAME TO away"))
         with pytest.raises(RecordError):
             await room.desk.settle(row.id, Chosen(Choice.PATTERN), BOB)
+        await room.store._writer.run(lambda db: db.execute("ALTER TABLE away RENAME TO granted"))
         assert (await room.desk.show(row.id)).state is ApprovalState.WAITING
         assert room.kinds() == [(Kind.APPROVAL, "waiting")]
         assert room.desk.standing(a_call(2, **ONE), TOOL).grants == ()
@@ -276,6 +299,22 @@ async def test_of_the_calls_on_the_card_those_that_the_grant_covers_are_settled_
         told = [await room.desk.show(row.id) for row in (same, elsewhere, stricter, done)]
         assert [row.state.value for row in told] == ["approved", "waiting", "waiting", "denied"]
         assert told[0].decided_by == "os:bob"
+
+
+async def test_a_call_of_another_session_stands_on_no_card_and_is_settled_by_none(tmp_path: Path) -> None:
+    async with a_room(tmp_path) as room:
+        first, other = await room.waits(), await room.waits(a_call(2, **ONE, session="s2"))
+        await room.desk.settle(first.id, Chosen(Choice.ARGUMENTS, also=(other.id,)), BOB)
+        assert (await room.desk.show(other.id)).state is ApprovalState.WAITING
+
+
+async def test_a_call_of_another_request_is_settled_by_no_grant(tmp_path: Path) -> None:
+    """Whoever lets a resource be read has not let its changes be told."""
+    async with a_room(tmp_path) as room:
+        read = await room.waits(replace(a_call(1, **ONE), method="resources/read"))
+        told = await room.waits(replace(a_call(2, **ONE), method="resources/subscribe"))
+        assert await room.refused(read, Chosen(Choice.ARGUMENTS, also=(told.id,))) == "not-offered"
+        assert await room.desk.standings.grants() == []
 
 
 async def test_once_settles_no_other_call_that_was_listed(tmp_path: Path) -> None:
@@ -348,7 +387,7 @@ async def test_a_vouch_is_used_up_like_any_grant(tmp_path: Path) -> None:
         await room.desk.settle(row.id, Chosen(Choice.VOUCH, values=VOUCHABLE.vouchable, uses=1), BOB)
         proven = room.decides(a_call(2, **MAIL), SEND)
         assert await room.records.append(a_record(2), proven.uses)
-        room.desk.spent(proven.uses)
+        await room.desk.spent(proven.uses)
         assert room.decides(a_call(3, **MAIL), SEND).verdict is Verdict.ASK
         assert not await room.records.append(a_record(3), proven.uses)
 
@@ -495,7 +534,9 @@ async def test_an_edit_makes_a_new_row_for_the_same_call_that_holds_both_digests
         assert (gone.extra["state"], gone.extra["followed_by"]) == ("withdrawn", new.id)
         assert (opened.extra["state"], opened.extra["follows"]) == ("waiting", row.id)
         assert (opened.arguments_digest, opened.extra["asked_digest"]) == (new.arguments_digest, row.arguments_digest)
-        assert opened.extra["statement"] != gone.extra["statement"]
+        assert opened.extra["statement"]["asked_digest"] == gone.extra["statement"]["arguments_digest"]
+        assert opened.extra["statement"]["arguments_digest"] == new.arguments_digest
+        assert (opened.extra["edited_by"], "edited_by" in gone.extra) == ("os:bob", False)
         assert opened.arguments == EDITED
 
 
@@ -583,6 +624,26 @@ async def test_the_same_call_again_finds_the_row_that_a_person_edited(tmp_path: 
             *a_wait(a_call(3, **EDITED), TOOL, an_ask(Proof.LOCAL), EDITED), FakeCaller(budget=0)
         )
         assert isinstance(edited, Held)  # the agent never asked for that one
+
+
+async def test_a_call_whose_client_left_while_a_person_edited_it_comes_back_to_the_edited_row(tmp_path: Path) -> None:
+    caller = FakeCaller()
+    async with a_room(tmp_path) as room:
+        reconsidering(room)
+
+        async def waits() -> None:
+            await room.desk.obtain(*a_wait(a_call(1, **ONE), TOOL, an_ask(Proof.LOCAL), ONE), caller)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(waits)
+            await caller.noticed.wait()
+            (row,) = await room.desk.list()
+            new = await room.desk.settle(row.id, Chosen(Choice.EDIT, arguments=EDITED), BOB)
+            tasks.cancel_scope.cancel()  # before it has heard of that
+        await room.desk.settle(new.id, Chosen(Choice.ONCE), BOB)
+        again = await room.desk.obtain(*a_wait(a_call(2, **ONE), TOOL, an_ask(Proof.LOCAL), ONE), FakeCaller(budget=0))
+        assert isinstance(again, Approval)
+        assert again.id == new.id
 
 
 # --- labels ---------------------------------------------------------------------------------------------------------

@@ -197,6 +197,41 @@ async def test_a_preview_takes_the_whole_path_and_a_blocked_one_reads_nothing() 
     assert ("blocked", "rule") in desk.records.outcomes()
 
 
+ASKS_FOR_READS = '[[rule]]\nid = "up.reads"\ntools = "read"\ndecide = "ask"\n'
+
+
+@pytest.mark.parametrize("name", ["write", "read"])
+async def test_nobody_is_asked_about_a_preview_and_it_has_none_of_its_own(name: str) -> None:
+    """A tool may be named as its own preview: each question would lead to the next one."""
+    text = (PREVIEWED % "read").replace(
+        'match = "read"\neffect = "read"', 'match = "read"\neffect = "read"\npreview = { tool = "read", args = {} }'
+    )
+    desk = Desk(policy=policy_of(text + ASKS_FOR_READS))
+    assert isinstance(await desk.call(name, path="a.txt"), Done)
+    assert desk.effects.count("obtain") == 1
+    assert desk.cards[0].shown.preview["why"] == "it gave no answer"
+    assert preview_calls(desk) == ["read"]
+    assert desk.records.outcomes()[0] == ("blocked", Reason.CLIENT_UNABLE.value)
+    assert len(desk.upstreams.sent) == 1
+
+
+async def test_what_changes_while_the_preview_is_read_again_voids_the_approval() -> None:
+    desk = Desk(policy=previewing())
+    forward = desk.upstreams.forward
+
+    async def meanwhile(tool: Tool, *given: Any, **named: Any) -> Any:
+        if desk.effects.count("obtain"):  # the second preview: the definition changes under it
+            changed = replace(desk.catalogue.tools["up__write"], digest="another definition")
+            desk.catalogue.tools["up__write"] = changed
+        return await forward(tool, *given, **named)
+
+    desk.upstreams.forward = meanwhile  # type: ignore[method-assign]  # an upstream that changes in the middle
+    answer = await desk.call("write", path="a.txt", how="once")
+    assert answer.reason is Reason.APPROVAL_VOID
+    assert preview_calls(desk) == ["read", "read"]
+    assert len(desk.upstreams.sent) == 2
+
+
 async def test_a_long_preview_is_cut_and_still_compared_as_a_whole() -> None:
     desk = Desk(policy=previewing())
     long = "x" * (MOST + 100)
@@ -240,6 +275,7 @@ async def test_what_a_person_changed_is_what_runs_and_the_model_is_told() -> Non
     assert desk.upstreams.sent == [b'{"path":"b.txt"}']
     intent = next(record for record in desk.records.rows if record.kind is Kind.INTENT)
     assert intent.arguments == {"path": "b.txt"}
+    assert intent.extra == {"origin": "person"}  # and no untrusted output is where its values come from
     assert isinstance(done, Done)
     assert done.value is not None
     assert done.value != desk.upstreams.reply.value  # type: ignore[union-attr]  # it is a result here
@@ -357,6 +393,28 @@ async def test_what_was_held_or_barred_meanwhile_does_not_run(said: dict[str, st
     assert answer.reason in (Reason.FROZEN, Reason.TOOL_BARRED)
     assert desk.upstreams.sent == []
     assert desk.records.outcomes() == [("blocked", answer.reason.value)]
+
+
+@pytest.mark.parametrize("name", ["read", "write"])
+@pytest.mark.parametrize(("said", "reason"), [("frozen", Reason.FROZEN), ("barred", Reason.TOOL_BARRED)])
+async def test_a_call_that_was_decided_before_a_freeze_is_not_sent_after_it(
+    name: str, said: str, reason: Reason
+) -> None:
+    """A read's intent is not awaited, so that the disk never gets to say no to it."""
+    desk = Model(policy_of(POLICY + '[[rule]]\nid = "up.all"\ntools = "*"\ndecide = "allow"\n'))
+    redact = desk.screener.redact
+
+    async def meanwhile(value: Any, deadline: float) -> Any:
+        desk.approvals.said = Standing(**{said: "by os:ada"})
+        return await redact(value, deadline)
+
+    desk.screener.redact = meanwhile  # type: ignore[method-assign]  # somebody is faster than the scanner
+    answer = await desk.call(name, path="a.txt")
+    assert isinstance(answer, Refused)
+    assert answer.reason is reason
+    assert desk.upstreams.sent == []
+    assert [record.kind for record in desk.records.rows] == [Kind.OUTCOME]
+    assert desk.records.outcomes() == [("blocked", reason.value)]
 
 
 # --- what the record says --------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What upstreams ask in the middle of a call: who is asked, what is sent upstream and recorded, on every way."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from gateway.core.model import (
     Refused,
     Result,
     Resume,
+    Standing,
 )
 from gateway.errors import GatewayError
 from tests.house import POLICY, Model, a_call, policy_of
@@ -338,3 +340,21 @@ async def test_other_methods_get_their_result_as_it_is() -> None:
     model.upstreams.reply = Result({"contents": []})
     made = replace(a_call("read"), method="resources/read")
     assert await model.enforcer.handle(made, model.caller) == Done({"contents": []})
+
+
+@pytest.mark.parametrize("parked", ["", "t1"], ids=["modern upstream", "legacy upstream"])
+async def test_a_freeze_between_two_rounds_says_not_that_nothing_happened(parked: str) -> None:
+    model = house(asked(parked=parked))
+    answers = model.caller.ask
+
+    async def meanwhile(question: Question) -> Mapping[str, Any]:
+        model.approvals.said = Standing(frozen="by os:ada")
+        return await answers(question)
+
+    model.caller.ask = meanwhile  # type: ignore[method-assign]  # somebody is faster than the client's user
+    answer = await call(model)
+    assert isinstance(answer, Refused)
+    assert answer.reason is Reason.FROZEN
+    assert len(model.upstreams.sent) == 1
+    assert model.records.outcomes() == [("unknown", "frozen")]
+    assert answer.text.startswith("OUTCOME UNKNOWN")

@@ -1,6 +1,8 @@
 """Proofs: which keys are enrolled by whom, and what a signature is good for: once, soon, and for what it says."""
 
+import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from gateway.approvals.asked import LASTS, MOST
 from gateway.approvals.keyring import MOST_KEYS
 from gateway.approvals.proofs import EndorsementError, Proofs
 from gateway.core.model import Kind, Proof
+from gateway.core.record import stamp
 from gateway.core.signed import KeyKind
 from gateway.errors import ApprovalError
 from tests.authenticator import Passkey, SecurityKey, SshKey
@@ -380,3 +383,21 @@ async def test_the_oldest_that_waits_is_forgotten_where_too_much_does(tmp_path: 
         await refused("stale", office.proofs.ssh_signed([row], ONCE, first["nonce"], ""))
         signature = await in_thread(key.sign, last["document"])
         assert (await office.proofs.ssh_signed([row], ONCE, last["nonce"], signature)).by == "ada"
+
+
+async def test_whoever_asks_to_sign_in_drives_out_nothing_that_waits_to_be_signed(tmp_path: Path) -> None:
+    """Nobody is known there yet, so that anybody may ask, as often as they like."""
+    async with an_office(tmp_path) as office:
+        row, key = await office.asks(), await office.security_key()
+        made = office.proofs.document([row], ONCE)
+        for _ in range(2 * MOST):
+            await office.proofs.sign_in_options(ORIGIN)
+        signature = await in_thread(key.sign, made["document"])
+        assert (await office.proofs.ssh_signed([row], ONCE, made["nonce"], signature)).by == "ada"
+
+
+async def test_a_signed_grant_stands_no_longer_than_it_may_where_nobody_says_how_long(tmp_path: Path) -> None:
+    async with an_office(tmp_path) as office:
+        proofs = Proofs(office.store, office.clock, KEY, APPROVERS, timedelta(minutes=10))
+        document = proofs.document([await office.asks()], {"choice": "arguments"})["document"]
+        assert json.loads(document)["until"] == stamp(office.clock.now() + timedelta(minutes=10))

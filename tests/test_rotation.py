@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,20 @@ from gateway.approvals import Approvals
 from gateway.bundling import bundle
 from gateway.checkpoints import Checkpoints
 from gateway.config import Recording
+from gateway.core.approval import Chosen, Voter
 from gateway.core.canon import keyed_digest
-from gateway.core.model import ApprovalState, Held, Kind, Proof
+from gateway.core.grants import give, stands
+from gateway.core.model import ApprovalState, Choice, Held, Kind, Proof
 from gateway.core.verify import Verification
 from gateway.errors import ApprovalError, StateError
 from gateway.reading import reading
 from gateway.records import Records
 from gateway.rotation import Rotated, rotate
 from gateway.schema import KEY_NAME, OLD_KEYS_NAME, SIGNING_NAME
-from gateway.store import SqliteStore, open_store
+from gateway.store import SqliteStore, open_store, people
 from gateway.store.folder import DIGEST, SIGNING, digest_keys, mark
 from gateway.verifying import verify_folder
-from tests.fakes import DEADLINE, KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, an_ask
+from tests.fakes import DEADLINE, KEY, NOON, FakeCaller, FakeClock, a_call, a_record, a_row, a_tool, a_wait, an_ask
 from tests.store.keep import AT_ONCE, on_disk, whole
 
 FILES = {DIGEST: KEY_NAME, SIGNING: SIGNING_NAME}
@@ -204,9 +207,8 @@ async def test_approvals_that_are_open_are_withdrawn_with_their_digest_key_and_o
     async with open_store(state, AT_ONCE) as store:
         approvals = Approvals(store, clock, KEY)
         for number in range(3):
-            answer = await approvals.obtain(
-                a_call(number, path=str(number)), a_tool(), an_ask(Proof.LOCAL), {}, FakeCaller(budget=0)
-            )
+            waits = a_wait(a_call(number, path=str(number)), a_tool(), an_ask(Proof.LOCAL), {})
+            answer = await approvals.obtain(*waits, FakeCaller(budget=0))
             assert isinstance(answer, Held)
             held.append(answer.approval.id)
         await approvals.vote(held[1], True, "os:bob", Proof.LOCAL)
@@ -223,6 +225,46 @@ async def test_approvals_that_are_open_are_withdrawn_with_their_digest_key_and_o
         ]
         with pytest.raises(ApprovalError):
             await approvals.vote(held[0], True, "os:bob", Proof.LOCAL)
+    await whole(state)
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["there", "lost"])
+async def test_grants_that_stand_end_with_the_digest_key_that_they_were_pinned_by(tmp_path: Path, lost: bool) -> None:
+    state, clock, call, tool = tmp_path / "state", FakeClock(), a_call(), a_tool()
+    row = a_row("a_0000000001", call, tool, an_ask(Proof.LOCAL))
+    scopes = {Choice.ARGUMENTS: "", Choice.PATTERN: "", Choice.SESSION: "", Choice.VOUCH: "a.txt"}
+    given = [
+        give(row, Chosen(scope), Voter("os:bob", Proof.LOCAL), f"g_{number:010d}", NOON, value)
+        for number, (scope, value) in enumerate(scopes.items())
+    ]
+    over = [
+        replace(given[0], id="g_0000000007", uses=0),
+        replace(given[0], id="g_0000000008", expires_at=NOON),
+        replace(given[0], id="g_0000000009"),
+    ]
+    async with open_store(state, AT_ONCE) as store:
+        approvals = Approvals(store, clock, KEY)
+        for grant in (*given, *over):
+            await store.append((approvals.standings.entry(grant, grant.owner),), (people.insert_grant(grant),))
+        await approvals.standings.load()
+        await approvals.standings.revoke(over[-1].id, "os:bob")
+        assert all(grant in approvals.standings.of(call, tool).grants for grant in given)
+    assert (await rotated(state, SIGNING)).ended == 0
+    if lost:
+        (state / KEY_NAME).unlink()
+    assert (await rotated(state, DIGEST, lost=lost)).ended == len(given)
+    assert (await rotated(state, DIGEST)).ended == 0
+    async with open_store(state, AT_ONCE) as store:
+        approvals = Approvals(store, clock, store.folder.key)
+        await approvals.standings.load()
+        assert not any(stands(grant, NOON) for grant in approvals.standings.of(call, tool).grants)
+        ended = {grant.id: grant.ended for grant in await people.list_grants(store, 9)}
+    why = "the digest key was exchanged"
+    before = {over[0].id: "", over[1].id: "", over[2].id: "revoked by os:bob"}  # these did not stand any more
+    assert ended == {**dict.fromkeys([grant.id for grant in given], why), **before}
+    told = [record for record in on_disk(state) if record.kind is Kind.GRANT and record.extra["state"] == why]
+    assert {record.id for record in told} == {grant.id for grant in given}
+    assert {record.extra["by"] for record in told} == {"os:alice"}
     await whole(state)
 
 

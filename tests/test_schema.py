@@ -3,22 +3,24 @@
 import shutil
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from gateway import schema
 from gateway.backup import back_up
+from gateway.core.canon import canonical
 from gateway.core.merkle import Tree, leaf_hash
 from gateway.core.model import Kind
-from gateway.core.record import columns, encode, seal
+from gateway.core.record import columns, encode, seal, stamp
 from gateway.errors import RecordError, StateError
 from gateway.records import Records
 from gateway.schema import STEPS, STORE_NAME, VERSION
-from gateway.store import open_store
+from gateway.store import open_store, people, rows
 from gateway.store.folder import DIGEST, hold
 from gateway.verifying import verify_folder
-from tests.fakes import FakeClock, a_record
+from tests.fakes import NOON, FakeClock, a_call, a_record, a_tool
 from tests.store.keep import AT_ONCE, ids_on_disk, whole
 
 # As version 1 made its store: this text stays as it is, whatever the present version does.
@@ -87,17 +89,14 @@ def old(tmp_path: Path) -> Path:
     return state
 
 
-def shape(file: Path) -> dict[str, tuple[object, ...]]:
-    """The tables with their columns, and the indexes with what they hold, by name."""
+def shape(file: Path) -> dict[str, object]:
+    """The tables with their columns, whatever the order of these, and the indexes with what they hold, by name."""
     with closing(sqlite3.connect(file)) as db:
-        names = db.execute("SELECT name, type, tbl_name FROM sqlite_master WHERE name NOT LIKE 'sqlite%'").fetchall()
+        columns = 'SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_info(?) ORDER BY name'
+        made = db.execute("SELECT name, type, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite%'").fetchall()
         return {
-            name: (
-                kind,
-                table,
-                *db.execute(f"PRAGMA {'table' if kind == 'table' else 'index'}_info({name})").fetchall(),
-            )
-            for name, kind, table in names
+            name: db.execute(columns, (name,)).fetchall() if kind == "table" else " ".join(sql.split())
+            for name, kind, sql in made
         }
 
 
@@ -123,6 +122,49 @@ async def test_a_store_of_version_1_is_brought_forward_with_a_copy_beside_it(old
     async with open_store(old, AT_ONCE):
         pass
     assert version(old / STORE_NAME) == VERSION
+
+
+async def test_an_approval_of_before_is_brought_forward_with_what_was_asked_for(old: Path) -> None:
+    card = {
+        "exposed": "files__write_file",
+        "arguments": {"path": "a.txt"},
+        "tier": "write",
+        "effect": "write",
+        "rule": "files.writes",
+        "reason": "rule",
+        "proof": "local",
+        "by": [],
+        "approvers": 1,
+        "timeout_us": 600_000_000,
+        "obligations": [],
+        "policy_revision": "r1",
+    }
+    call = a_call()
+    row = {
+        "id": "a_0000000001",
+        "state": "waiting",
+        "call": call.id,
+        "principal": call.principal.id,
+        "client": call.client.name,
+        "session": call.context.session,
+        "upstream": "files",
+        "tool": "write_file",
+        "definition": a_tool().digest,
+        "arguments_digest": call.digest,
+        "created_at": stamp(NOON),
+        "expires_at": stamp(NOON + timedelta(minutes=10)),
+        "told": 1,
+        "card": canonical(card),
+    }
+    with closing(sqlite3.connect(old / STORE_NAME)) as db, db:
+        db.execute(f"INSERT INTO approval ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", [*row.values()])
+    async with open_store(old, AT_ONCE) as store:
+        (found,) = await rows.told_approvals(store, call, NOON)  # the same call finds it
+        assert (found.id, found.asked_digest, found.followed_by) == ("a_0000000001", call.digest, "")
+        assert (found.pins, found.labels, found.free) == ({}, "", ())
+        assert await people.list_grants(store, 9) == []
+        assert (await people.list_freezes(store), await people.list_keys(store)) == ([], [])
+        assert await store.append((), [rows.attach_approval(found.id)])
 
 
 async def test_the_copy_is_a_store_that_can_be_put_back(old: Path) -> None:

@@ -24,7 +24,7 @@ from gateway.core.record import COLUMNS
 from gateway.errors import StateError
 from gateway.schema import STORE_NAME
 from gateway.signers import ssh
-from gateway.store import rows
+from gateway.store import people, rows
 from gateway.verifying import verify_folder
 from tests.authenticator import SecurityKey, SshKey, b64u
 from tests.fakes import a_call, an_ask
@@ -219,7 +219,7 @@ async def test_a_key_that_was_enrolled_in_rows_that_are_gone_is_known_while_anyt
         if known == "by its revocation":
             await office.proofs.revoke(enrolled.id, "os:ada")
         elif known == "no more":
-            await office.store.append((), (rows.drop_key(enrolled.id),))
+            await office.store.append((), (people.drop_key(enrolled.id),))
         upto = Tree()
         upto.extend(await office.store.leaves(0, 1))
         assert await office.store.append((), rows.prune(0, upto))

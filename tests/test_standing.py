@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from gateway.approvals import Approvals
@@ -37,7 +38,7 @@ from gateway.core.model import (
 from gateway.core.policy import Policy, parse
 from gateway.errors import ApprovalError, RecordError
 from gateway.records import Records
-from gateway.store import SqliteStore, open_store
+from gateway.store import SqliteStore, open_store, rows
 from tests.fakes import DEADLINE, KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, a_wait, an_ask
 from tests.store.keep import AT_ONCE, on_disk, whole
 
@@ -88,7 +89,7 @@ class Desk:
             return False
         done = await self.records.append(self.intent(call), decision.uses)
         if done:
-            self.approvals.spent(decision.uses)
+            await self.approvals.spent(decision.uses)
         return done
 
     def intent(self, call: Call) -> Record:
@@ -139,6 +140,27 @@ async def test_a_grant_covers_what_was_chosen_and_no_more(
         assert (decision.verdict is Verdict.ALLOW) is covered
         if covered:
             assert (decision.reason, decision.uses) == (Reason.GRANTED, (grant.id,))
+
+
+async def test_the_call_that_a_grant_came_from_does_not_run_once_more_on_its_own_approval(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        grant = await desk.grants(Choice.PATTERN)
+        assert (await desk.approvals.show(grant.approval)).state is ApprovalState.APPROVED
+        assert await desk.runs(a_call(2, path="a.txt", text="one"))
+        assert (await desk.approvals.show(grant.approval)).state is ApprovalState.WITHDRAWN
+        assert await desk.runs(a_call(3, path="a.txt", text="one"))
+        assert (await desk.approvals.standings.grants())[0].used == 2
+
+
+async def test_a_call_that_waits_on_its_approval_is_not_robbed_of_it_by_another_use_of_the_grant(
+    tmp_path: Path,
+) -> None:
+    async with a_desk(tmp_path) as desk:
+        row = await desk.asks(a_call(1, path="a.txt", text="one"))
+        await desk.store.append((), (rows.attach_approval(row.id),))  # the same call came back, and waits
+        await desk.approvals.settle(row.id, Chosen(Choice.PATTERN), BOB)
+        assert await desk.runs(a_call(2, path="a.txt", text="two"))
+        assert (await desk.approvals.show(row.id)).state is ApprovalState.APPROVED
 
 
 async def test_a_grant_stands_on_the_record_as_it_was_given_used_and_revoked(tmp_path: Path) -> None:
@@ -349,6 +371,21 @@ async def test_a_freeze_is_on_disk_with_its_lapsed_grants_and_outlives_a_restart
         assert desk.decides(call).reason is Reason.RULE  # asks: the grant has lapsed for good
     async with a_desk(tmp_path, clock) as desk:
         assert desk.approvals.standings.freezes() == []
+
+
+async def test_a_grant_that_is_given_at_the_moment_of_a_freeze_lapses_with_it(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        row = await desk.asks(a_call(1, path="a.txt", text="one"))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(desk.approvals.settle, row.id, Chosen(Choice.PATTERN), BOB)
+            while not desk.store._waiting:  # the grant is on its way to the disk
+                await anyio.lowlevel.checkpoint()
+            await desk.approvals.freeze("files", "", "os:bob", "")
+        await desk.approvals.standings.thaw("files", "", "os:bob")
+        (grant,) = await desk.approvals.standings.grants()
+        assert grant.ended == "lapsed: frozen by os:bob"
+        assert desk.decides(a_call(2, path="a.txt", text="two")).reason is Reason.RULE
+        assert desk.told(Kind.FREEZE) == ["freeze", "thaw"]
 
 
 async def test_a_freeze_of_one_session_lapses_only_its_own_grants(tmp_path: Path) -> None:

@@ -185,10 +185,11 @@ async def test_an_approval_that_no_record_tells_of_is_found_unless_it_is_older_t
     tmp_path: Path,
 ) -> None:
     columns = (
-        "id, state, call, principal, client, session, upstream, tool, definition, arguments_digest, expires_at, card"
+        "id, state, call, principal, client, session, upstream, tool, definition, arguments_digest, asked_digest, "
+        "expires_at, card"
     )
     made_up = f"""INSERT INTO approval ({columns}, created_at)
-        VALUES ('a_MADEUP', 'approved', '', '', '', '', '', '', '', '', '', x'7b7d', ?)"""
+        VALUES ('a_MADEUP', 'approved', '', '', '', '', '', '', '', '', '', '', x'7b7d', ?)"""
     state = tmp_path / "state"
     with anyio.fail_after(DEADLINE):
         async with open_store(state, AT_ONCE) as store:

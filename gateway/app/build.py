@@ -120,7 +120,13 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
             beside.start_soon(gateway.rounds.run)
             beside.start_soon(gateway.keeping.run)
             beside.start_soon(gateway.checkpoints.run)
-            beside.start_soon(Indexing(settings.gateway.state, clock, wanted=settings.recording.search).run)
+            index = Indexing(
+                settings.gateway.state,
+                clock,
+                wanted=settings.recording.search,
+                busy=lambda: gateway.face.calls_in_flight,
+            )
+            beside.start_soon(index.run)
             await beside.start(gateway.upstreams.run)
             tell = partial(pass_changes_on, gateway.upstreams, gateway.face, gateway.records)
             beside.start_soon(tell, gateway.screener, gateway.clock)
@@ -200,7 +206,7 @@ def _build(
     return Gateway(
         *(settings, in_force, clock, store, records, approvals, sessions, screener, rounds, turns),
         *(checkpoints, keeping, monitor, upstreams, face, house, labels),
-        Proofs(store, clock, key, settings.approvers),
+        Proofs(store, clock, key, settings.approvers, timedelta(seconds=settings.limits.grant)),
         notices_of(settings, clock, records.queue, approvals),
     )
 
@@ -208,7 +214,8 @@ def _build(
 def _face_settings(settings: Settings, key: bytes) -> FaceSettings:
     gateway, limits = settings.gateway, settings.limits
     instructed = any(upstream.instructions for upstream in settings.upstreams.values())
-    return FaceSettings(key, gateway.session_meta, limits.hold, limits, gateway.prompt_meta, instructed)
+    holds = {name: client.hold for name, client in settings.clients.items() if client.hold is not None}
+    return FaceSettings(key, gateway.session_meta, limits.hold, holds, limits, gateway.prompt_meta, instructed)
 
 
 async def _recall(gateway: Gateway) -> None:

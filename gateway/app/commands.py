@@ -17,6 +17,7 @@ from gateway.core.approval import Voter, item
 from gateway.core.card import card
 from gateway.core.grants import SCOPES, freeze_item, grant_item, offered
 from gateway.core.hooks import read_event
+from gateway.core.model import Choice
 from gateway.errors import ApprovalError, CallerError, GatewayError, RecordError
 
 USAGE, UNREACHABLE = 2, 3
@@ -83,11 +84,11 @@ class Commands:
 
     async def approve(self, request: Request, user: str) -> dict[str, Any]:
         """Approve exactly what was shown, with proof `local`: the name is that of the user at the other end."""
-        return await self._vote({"choice": "once", **request}, user)
+        return await self._vote({"choice": "once", **request}, user, denies=False)
 
     async def deny(self, request: Request, user: str) -> dict[str, Any]:
         """Deny, with a reason for the model."""
-        return await self._vote({"choice": "deny", **request}, user)
+        return await self._vote({"choice": "deny", **request}, user, denies=True)
 
     async def label(self, request: Request, user: str) -> dict[str, Any]:
         """Say what the tool of a waiting row does."""
@@ -164,7 +165,9 @@ class Commands:
         rows = [{"upstream": name, "state": state, "detail": detail} for name, (state, detail) in states.items()]
         return {"version": __version__, "items": rows}
 
-    async def _vote(self, request: Request, user: str) -> dict[str, Any]:
+    async def _vote(self, request: Request, user: str, *, denies: bool) -> dict[str, Any]:
+        if (request["choice"] in (Choice.DENY.value, Choice.BAR.value)) is not denies:
+            raise Refusal(f"`{'deny' if denies else 'approve'}` is no word for the choice `{request['choice']}`", USAGE)
         with answering():
             row = await self._door.row(str(request.get("id", "")))
             shown = request.get("arguments_digest")

@@ -21,16 +21,19 @@ from gateway.console.pages import hours_back
 from gateway.console.ports import FileRow, PolicyRow, SecretRow, Told, ToolRow, UpstreamRow
 from gateway.core.approval import Voter, person
 from gateway.core.card import visible
-from gateway.core.figures import figures
+from gateway.core.figures import figures, questions
 from gateway.core.model import Approval, Choice, Freeze, Grant, Tool
 from gateway.core.policy import PolicyFile
 from gateway.core.query import Query
+from gateway.core.spare import proposals
 from gateway.core.view import Card
 from gateway.people import AUDITOR
 from gateway.reading import Row, Story, Viewer, approvals_since, find_call, newest, reading, story
 from gateway.store import rows
 
 MOST_ROWS = 5_000  # questions that figures are made of
+PATIENCE = 10.0  # seconds that one question to the record may take
+STEPS = 100_000  # of the database's machine, between two looks at the clock
 ABOUT = 240  # characters of a tool's description
 
 T = TypeVar("T")
@@ -159,7 +162,9 @@ class ConsoleGate:
 
         def look(db: Any) -> Told:
             asked = tuple(approvals_since(db, now - timedelta(days=days), MOST_ROWS))
-            return Told(days, figures(asked), asked, *tallies.calls_by_hour(db, hours))
+            found, each = figures(asked), questions(asked)
+            waved = {rule.name: proposals(rule.name, each) for rule in found.rules if rule.waved_through}
+            return Told(days, found, asked, *tallies.calls_by_hour(db, hours), waved)
 
         return await self._read(look)
 
@@ -182,11 +187,16 @@ class ConsoleGate:
         return Viewer(f"os:{person(name)}", auditor)
 
     async def _read(self, look: Callable[[Any], T]) -> T:
-        """Ask the record something, in a thread and after what is queued is durable."""
+        """Ask the record something, in a thread and after what is queued is durable; raises `StateError` where that
+        takes longer than `PATIENCE`, as a search through millions of records may.
+        """
         await self._gateway.store.flush()
+        clock = self._gateway.clock
+        latest = clock.monotonic() + PATIENCE
 
         def work() -> T:
             with reading(self._gateway.settings.gateway.state) as db:
+                db.set_progress_handler(lambda: clock.monotonic() > latest, STEPS)
                 return look(db)
 
         return await anyio.to_thread.run_sync(work)

@@ -9,10 +9,11 @@ from datetime import timedelta
 from typing import Any
 
 from gateway.app.build import Gateway
-from gateway.core.approval import Chosen, Voter
+from gateway.approvals.history import history_of
+from gateway.core.approval import Chosen, Voter, permitted
 from gateway.core.grants import SCOPES, covers_row, give
 from gateway.core.model import Approval, ApprovalState, Choice, Effect, Freeze, Grant, Proof
-from gateway.core.view import Card, History, view
+from gateway.core.view import Card, view
 from gateway.errors import ApprovalError
 from gateway.store import rows
 
@@ -21,7 +22,6 @@ PATIENCE = 10.0  # seconds for screening it
 PLAN_LIMIT = 100  # other calls of a session on one card
 LOOK_BACK = timedelta(days=30)  # how far back it is looked what a grant would have covered
 MOST_ASKED = 1_000  # questions that are looked at for that
-_DECISION = {ApprovalState.APPROVED, ApprovalState.USED}
 
 
 class Door:
@@ -43,15 +43,7 @@ class Door:
     async def card(self, row: Approval) -> Card:
         """The card of a row: with what was decided before, and what else waits in its session."""
         store = self._gateway.store
-        last = await rows.last_approved(store, row, 2)
-        told = await rows.tally(store, row)
-        by = tuple(dict.fromkeys(name for _, name, _ in told))
-        history = History(
-            approved=sum(count for state, _, count in told if state in _DECISION),
-            denied=sum(count for state, _, count in told if state is ApprovalState.DENIED),
-            by=by[:5],
-            last=next((one for one in last if one.id != row.id), None),
-        )
+        history = await history_of(store, row)
         waiting = await rows.waiting_in(store, row, PLAN_LIMIT)
         return view(row, history, waiting, self._gateway.clock.now())
 
@@ -74,6 +66,9 @@ class Door:
         chosen = await self._chosen(body)
         if voter.terms is not None:  # what was signed is what counts
             chosen = replace(chosen, until=voter.terms.until, uses=voter.terms.uses)
+        if chosen.choice in SCOPES:
+            covered, _ = await self.would_cover(row, chosen.choice, voter)
+            chosen = replace(chosen, would_cover=covered)
         after = await self._gateway.approvals.settle(row.id, chosen, voter)
         if chosen.choice is Choice.EDIT and body.get("approve") is True:
             return await self._gateway.approvals.settle(after.id, Chosen(Choice.ONCE, chosen.note), voter)
@@ -82,7 +77,7 @@ class Door:
     async def _chosen(self, body: Mapping[str, Any]) -> Chosen:
         word, minutes, uses = body.get("choice", "once"), body.get("minutes"), body.get("uses")
         values, also, arguments = body.get("values", ()), body.get("also", ()), body.get("arguments")
-        if word not in {choice.value for choice in Choice}:
+        if not isinstance(word, str) or word not in {choice.value for choice in Choice}:
             raise ApprovalError(f"unknown choice `{word}`", "choice")
         if not _whole(minutes) or not _whole(uses) or not _texts(values) or not _texts(also):
             raise ApprovalError("expected `minutes` and `uses` as numbers, `values` and `also` as lists", "shape")
@@ -101,7 +96,8 @@ class Door:
 
     async def label(self, row: Approval, effect: str, voter: Voter) -> int:
         """Write down what the tool of a row does, and decide anew whatever waits for it; returns how many rows that
-        are. Needs the proof that a high call needs.
+        are. Needs what an approval of the row itself would need, and the proof that a high call needs: with its
+        label the call may pass. Where several have to approve, one alone can't say so.
         """
         if effect not in {each.value for each in Effect}:
             raise ApprovalError(f"unknown effect `{effect}`", "effect")
@@ -109,6 +105,12 @@ class Door:
             raise ApprovalError("what a tool does can't be said through the agent's own client", "proof-too-weak")
         if not voter.may_approve:
             raise ApprovalError("this approver may not say so from here: see `proofs` in `[approvers]`", "not-listed")
+        asked = row.requirement
+        if asked.approvers > 1 or voter.proof < asked.proof or not permitted(asked, voter.by, voter.roles):
+            told = (
+                f"only who may approve `{row.id}` alone, and so, can say what its tool does: else it is for `policies/`"
+            )
+            raise ApprovalError(told, "not-permitted")
         await self._gateway.labels.label(row, Effect(effect), voter.by)
         return await self._gateway.approvals.again(row.upstream, row.tool)
 

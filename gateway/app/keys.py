@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.app.build import Gateway
-from gateway.app.door import Door
+from gateway.app.door import PLAN_LIMIT, Door
 from gateway.approvals.proofs import EndorsementError
 from gateway.control import Handler, Request
 from gateway.core.approval import Voter
@@ -79,8 +79,9 @@ class KeyCommands:
     async def _rows(self, row: Approval, body: Request) -> list[Approval]:
         """The rows that an answer is for: the card's, and those that are to be settled with it."""
         also = body.get("also", ())
-        others = also if isinstance(also, list) else ()
-        return [row, *[await self._door.row(str(other)) for other in others]]
+        if not isinstance(also, list | tuple) or len(also) > PLAN_LIMIT:
+            raise ApprovalError(f"expected `also` as a list of at most {PLAN_LIMIT} ids", "shape")
+        return [row, *[await self._door.row(str(other)) for other in also]]
 
     async def _item(self, id: str) -> list[dict[str, Any]]:
         return [key_item(key) for key in await self._proofs.keys() if key.id == id]

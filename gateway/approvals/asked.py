@@ -12,7 +12,7 @@ from gateway.core.signed import ApproverKey
 from gateway.errors import ApprovalError
 
 LASTS = timedelta(minutes=5)  # how long it can be answered
-MOST = 256  # at a time; the oldest is forgotten
+MOST = 256  # of one purpose at a time; the oldest is forgotten
 
 
 class Purpose(Enum):
@@ -51,8 +51,10 @@ class Waiting:
         """Wait for an answer under each of these names."""
         now = self._clock.now()
         self._asked = {name: kept for name, kept in self._asked.items() if now - kept.at < LASTS}
-        while len(self._asked) >= MOST:
-            del self._asked[next(iter(self._asked))]
+        # INVARIANT: whoever asks to sign in, which anybody may, drives out nothing else.
+        alike = [name for name, kept in self._asked.items() if kept.purpose is asked.purpose]
+        for name in alike[: max(0, len(alike) - MOST + 1)]:
+            del self._asked[name]
         self._asked.update(dict.fromkeys(names, asked))
 
     def look(self, name: bytes, purpose: Purpose) -> Asked:

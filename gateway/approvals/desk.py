@@ -16,12 +16,14 @@ from gateway import ids
 from gateway.approvals.standing import Standings
 from gateway.clock import Sleeper
 from gateway.core.approval import Ballot, Chosen, Event, Objection, Voter, next_state, objection, settle
+from gateway.core.beside import mark
 from gateway.core.card import statement
-from gateway.core.grants import MOST_USES, SCOPES, covers_row, give, offered
+from gateway.core.grants import MOST_USES, SCOPES, USUAL, covers_row, give, offered
+from gateway.core.kept import card_bytes
 from gateway.core.model import AGAIN, Approval, ApprovalState, Choice, Freeze, Grant, Kind, Proof, Record
 from gateway.core.record import columns, encode, stamp
 from gateway.errors import ApprovalError, BusyError
-from gateway.store import Change, Entry, Store, rows
+from gateway.store import Change, Entry, Store, people, rows
 
 LIST_LIMIT = 1_000
 _NO_LIMIT = 1 << 60  # an edit asks nobody anew
@@ -39,6 +41,7 @@ _SAYINGS = {
     Objection.UNSIGNED: "what was signed is not this choice on approval `{0}`",
     Objection.NOT_LISTED: "approval `{0}` can't be given so by this approver: see `proofs` in `[approvers]`",
     Objection.TOO_LONG: "a grant on approval `{0}` may not stand so long, or be used so often",
+    Objection.TOO_MANY: "there are too many grants like one on approval `{0}`: `wardgate grants revoke` ends one",
 }
 
 
@@ -53,6 +56,7 @@ class _Consequence:
     bar: Freeze | None = None
     entries: tuple[Entry, ...] = ()
     changes: tuple[Change, ...] = ()
+    would_cover: int | None = None  # of the grants, for the record
 
 
 class Desk:
@@ -131,9 +135,11 @@ class Desk:
             if wrong := self._wrong(row, given, ballot, chosen, voter):
                 raise _refused(wrong, row.id, row)
             if chosen.choice is Choice.EDIT:
-                return await self._edit(row, given, chosen)
+                return await self._edit(row, given, chosen, voter.by)
             after = settle(row, given, ballot)
             consequence = self._consequence(after, chosen, voter)
+            if any(map(self.standings.full, consequence.grants)):
+                raise _refused(Objection.TOO_MANY, row.id, row)
             if await self._move(row, after, given, (*given, ballot), consequence):
                 return await self._follow_up(after, chosen, voter, consequence)
             row = await self._look(row.id)
@@ -163,8 +169,10 @@ class Desk:
     def _consequence(self, after: Approval, chosen: Chosen, voter: Voter) -> "_Consequence":
         """What an answer leads to besides the row: grants, or a tool that is barred."""
         now = self._clock.now()
+        chosen = replace(chosen, until=chosen.until or now + min(USUAL, self._longest))
         if after.state is ApprovalState.APPROVED and chosen.choice in SCOPES:
-            return _Consequence((give(after, chosen, voter, ids.new_id(ids.GRANT), now),))
+            grant = give(after, chosen, voter, ids.new_id(ids.GRANT), now)
+            return _Consequence((grant,), would_cover=chosen.would_cover)
         if after.state is ApprovalState.APPROVED and chosen.choice is Choice.VOUCH:
             values = [value for value in after.shown.vouchable if value in chosen.values]
             return _Consequence(
@@ -183,13 +191,14 @@ class Desk:
             self.standings.hold(consequence.bar)
         for other in chosen.also if consequence.grants else ():
             found = await rows.find_approvals(self._store, other)
-            fits = found and any(covers_row(grant, found[0]) for grant in consequence.grants)
+            listed = found and found[0].session == after.session  # the card lists what waits in its session
+            fits = listed and any(covers_row(grant, found[0]) for grant in consequence.grants)
             if fits and found[0].state is ApprovalState.WAITING:
                 with suppress(ApprovalError):  # it was settled or has expired meanwhile
                     await self.settle(other, Chosen(Choice.ONCE, chosen.note), voter)
         return after
 
-    async def _edit(self, row: Approval, given: Sequence[Ballot], chosen: Chosen) -> Approval:
+    async def _edit(self, row: Approval, given: Sequence[Ballot], chosen: Chosen, by: str) -> Approval:
         """Put a new row with other arguments in the place of one; votes that were given are void."""
         if self.reconsider is None or chosen.arguments is None:
             raise _refused(Objection.NOT_OFFERED, row.id, row)
@@ -204,7 +213,7 @@ class Desk:
         )
         after = replace(row, state=next_state(row.state, Event.WITHDRAW), followed_by=new.id)
         opened = rows.insert_approval(new, limit=_NO_LIMIT)
-        entry = self._entry(new, new.created_at)
+        entry = self._entry(new, new.created_at, edited_by=by)
         if not await self._move(row, after, given, given, _Consequence(entries=(entry,), changes=(opened,))):
             raise _refused(Objection.SETTLED, row.id, await self._look(row.id))
         self._tell(new)
@@ -295,10 +304,10 @@ class Desk:
         changes: list[Change] = [rows.move_approval(before, after, given, ballots), *follows.changes]
         entries = [self._entry(after, self._clock.now(), ballots), *follows.entries]
         for grant in follows.grants:
-            changes.append(rows.insert_grant(grant))
-            entries.append(self.standings.entry(grant, grant.owner))
+            changes.append(people.insert_grant(grant))
+            entries.append(self.standings.entry(grant, grant.owner, follows.would_cover))
         if follows.bar is not None:
-            changes.append(rows.insert_freeze(follows.bar))
+            changes.append(people.insert_freeze(follows.bar))
             entries += self.standings.freezing(follows.bar)
         if not await self._store.append(entries, changes):
             return False
@@ -312,7 +321,7 @@ class Desk:
         for hook in self.on_change:
             hook(row)
 
-    def _entry(self, row: Approval, now: datetime, ballots: Sequence[Ballot] = ()) -> Entry:
+    def _entry(self, row: Approval, now: datetime, ballots: Sequence[Ballot] = (), edited_by: str = "") -> Entry:
         """The record of a row as it became."""
         opened = row.state is ApprovalState.WAITING and not ballots
         in_full = opened and "record-digest" not in row.obligations
@@ -354,7 +363,9 @@ class Desk:
                 "approvers_required": row.requirement.approvers,
                 "votes": [_told(each) for each in ballots],
                 **({"asked_digest": row.asked_digest, "follows": row.follows} if row.follows else {}),
+                **({"edited_by": edited_by} if edited_by else {}),
                 **({"followed_by": row.followed_by} if row.followed_by else {}),
+                **({"kept": mark(card_bytes(row))} if opened else {}),
                 "expires_at": stamp(row.expires_at),
                 "statement": statement(row, self._store.gateway_id, self._key),
             },

@@ -20,7 +20,7 @@ from gateway.core.record import columns, encode
 from gateway.core.signed import ApproverKey, Heard, KeyKind, enrolment, evidence
 from gateway.errors import ApprovalError, StateError
 from gateway.signers import passkey, ssh
-from gateway.store import Entry, Store, rows
+from gateway.store import Entry, Store, people
 
 MOST_KEYS = 32  # of one approver
 
@@ -50,7 +50,7 @@ class Keyring:
 
     async def keys(self, name: str = "", kind: KeyKind | None = None) -> list[ApproverKey]:
         """The keys that are enrolled: all, those of one approver, those of one kind."""
-        found = await rows.list_keys(self._store)
+        found = await people.list_keys(self._store)
         return [key for key in found if name in ("", key.name) and kind in (None, key.kind)]
 
     def voter(self, by: str) -> Voter:
@@ -80,7 +80,7 @@ class Keyring:
         """Enrol a key; `endorsed` is what another one of the same name signed for it."""
         more = {"how": how, **({"endorsed": endorsed} if endorsed is not None else {})}
         entry = self._entry(enrolment(key, "enrolled", key.added_by, **more))
-        await self._store.append((entry,), (rows.insert_key(key),))
+        await self._store.append((entry,), (people.insert_key(key),))
 
     async def revoke(self, wanted: str, by: str) -> ApproverKey:
         """Let a key count no more, by its id or the beginning of it."""
@@ -91,7 +91,7 @@ class Keyring:
                 f"unknown key `{wanted}`" if not exact else f"`{wanted}` begins several keys", "unknown"
             )
         (key,) = exact
-        if not await self._store.append((self._entry(enrolment(key, "revoked", by)),), (rows.drop_key(key.id),)):
+        if not await self._store.append((self._entry(enrolment(key, "revoked", by)),), (people.drop_key(key.id),)):
             raise ApprovalError(f"key `{key.id}` is revoked already", "settled")
         return key
 
@@ -100,7 +100,7 @@ class Keyring:
         assertion = await off(passkey.read_assertion, answer)
         key = await self._of(assertion.id, KeyKind.PASSKEY)
         check = partial(passkey.verified, assertion.id, assertion.parts, nonce, origin, key.public, key.counter)
-        if not await self._store.append((), (rows.count_key(key.id, await off(check)),)):
+        if not await self._store.append((), (people.count_key(key.id, await off(check)),)):
             raise ApprovalError("the passkey's counter did not grow: there may be a copy of it", "copied")
         return Signed(key, asked, assertion.parts, True)
 

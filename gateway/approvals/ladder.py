@@ -14,11 +14,13 @@ import msgspec
 
 from gateway import ids
 from gateway.approvals.desk import Desk
+from gateway.approvals.history import history_of
 from gateway.clock import Sleeper
-from gateway.core.approval import answerable_by_client, covers
+from gateway.core.approval import Event, answerable_by_client, covers
 from gateway.core.canon import canonical
 from gateway.core.model import AGAIN, Approval, ApprovalState, Call, Held, Proof, Standing, Tool, Vote
 from gateway.core.patience import Patience, never_shown
+from gateway.core.view import before
 from gateway.errors import ApprovalError, RecordError
 from gateway.ports import Caller
 from gateway.store import Store, rows
@@ -92,9 +94,19 @@ class Approvals(Desk):
         """What people have said that concerns a call now."""
         return self.standings.of(call, tool)
 
-    def spent(self, uses: Sequence[str]) -> None:
-        """A recorded intent has used up these grants."""
-        self.standings.spent(uses)
+    async def spent(self, uses: Sequence[str]) -> None:
+        """A recorded intent has used up these grants.
+
+        The call that a grant came from is answered by it, too: where nobody waited for that answer any more, its own
+        approval must not let it run once more.
+        """
+        for grant in self.standings.spent(uses):
+            try:
+                row = await self._look(grant.approval)
+                if row.told and row.state is ApprovalState.APPROVED:
+                    await self._end(row, Event.WITHDRAW)
+            except (ApprovalError, RecordError) as problem:
+                log.warning("approval %s stays beside its grant: %s", grant.approval, problem)
 
     async def obtain(
         self, call: Call, asked: Approval, caller: Caller, waiting: Approval | None = None
@@ -152,12 +164,12 @@ class Approvals(Desk):
                 await self._store.append((), (rows.attach_approval(row.id, must=False),))
                 return row
             await self.expire(row)
-        told = await rows.told_approvals(self._store, call, now=self._clock.now())
-        for row in told:
+        for row in await rows.told_approvals(self._store, call, now=self._clock.now()):
             # INVARIANT: a row is attached to one call at a time; the swap decides between two that come together.
             if covers(row, asked) and await self._store.append((), (rows.attach_approval(row.id),)):
                 return await self._look(row.id)
-        row = replace(asked, id=ids.new_id(ids.APPROVAL))
+        told = before(asked, await history_of(self._store, asked))
+        row = replace(asked, id=ids.new_id(ids.APPROVAL), shown=replace(asked.shown, before=told))
         await self._open(row)
         return row
 
@@ -262,8 +274,11 @@ class Approvals(Desk):
             log.info("%s", objection)
 
     async def _orphan(self, row: Approval) -> None:
-        """The client went away: the row stays open for the same call to come back to."""
+        """The client went away: the row, or what took its place, stays open for the same call to come back to."""
         try:
+            row = await self._look(row.id)
+            while row.followed_by not in ("", AGAIN):
+                row = await self._look(row.followed_by)
             await self._store.append((), (rows.tell_approval(row.id, waiting=False),))
-        except RecordError as problem:
+        except (RecordError, ApprovalError) as problem:
             log.warning("approval %s can't be kept for its call: %s", row.id, problem)

@@ -7,6 +7,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from gateway.clock import Sleeper
 from gateway.config import Approver
 from gateway.core.approval import Voter
 from gateway.core.card import statement
+from gateway.core.grants import USUAL
 from gateway.core.model import Approval, Proof
 from gateway.core.signed import (
     ApproverKey,
@@ -48,9 +50,17 @@ class Proofs:
     An `origin` is that of the page which asks, as the console has checked it; an `answer` is what a browser gave.
     """
 
-    def __init__(self, store: Store, clock: Sleeper, key: bytes, approvers: Mapping[str, Approver]) -> None:
-        """`key` makes the digest of what was shown, as the desk does."""
+    def __init__(
+        self,
+        store: Store,
+        clock: Sleeper,
+        key: bytes,
+        approvers: Mapping[str, Approver],
+        longest: timedelta = USUAL,
+    ) -> None:
+        """`key` makes the digest of what was shown, and `longest` is how long a grant may stand, as for the desk."""
         self._clock, self._key, self._gateway = clock, key, store.gateway_id
+        self._usual = min(USUAL, longest)
         self.keyring = Keyring(store, clock, approvers)
         self._waiting = Waiting(clock)
 
@@ -195,7 +205,7 @@ class Proofs:
     def _asked(self, rows: Sequence[Approval], body: Mapping[str, Any], origin: str) -> Asked:
         now = self._clock.now()
         try:
-            terms = terms_of(body, now)
+            terms = terms_of(body, now, self._usual)
         except (TypeError, ValueError, OverflowError) as problem:
             raise ApprovalError(f"this can't be signed: {problem}", "choice") from None
         statements = [statement(row, self._gateway, self._key) for row in rows]

@@ -8,13 +8,16 @@ from dataclasses import replace
 
 from gateway import ids
 from gateway.clock import Sleeper
+from gateway.core.beside import mark
 from gateway.core.grants import SCOPES, stands
-from gateway.core.model import Call, Freeze, Grant, Kind, Record, Standing, Tool
+from gateway.core.kept import grant_bytes
+from gateway.core.model import Call, Choice, Freeze, Grant, Kind, Record, Standing, Tool
 from gateway.core.record import columns, encode, stamp
 from gateway.errors import ApprovalError
-from gateway.store import Change, Entry, Store, rows
+from gateway.store import Change, Entry, Store, people
 
 LIST_LIMIT = 1_000
+MOST_ALIKE = 200  # grants that are compared with a call: of one tool and caller, or vouches of one session
 NOTHING = Standing()
 
 
@@ -24,13 +27,14 @@ class Standings:
     def __init__(self, store: Store, clock: Sleeper) -> None:
         self._store, self._clock = store, clock
         self._grants: dict[tuple[str, ...], dict[str, Grant]] = {}
+        self._keys: dict[str, tuple[str, ...]] = {}
         self._freezes: dict[str, Freeze] = {}
 
     async def load(self) -> None:
         """Read what stands from the store."""
-        for grant in await rows.standing_grants(self._store, self._clock.now()):
+        for grant in await people.standing_grants(self._store, self._clock.now()):
             self.add(grant)
-        self._freezes = {freeze.id: freeze for freeze in await rows.list_freezes(self._store)}
+        self._freezes = {freeze.id: freeze for freeze in await people.list_freezes(self._store)}
 
     def of(self, call: Call, tool: Tool | None) -> Standing:
         """What concerns a call now."""
@@ -46,36 +50,51 @@ class Standings:
         who = (call.principal.id, call.client.name)
         found = list(self._grants.get((*who, session), {}).values())
         if tool is not None:
-            found += self._grants.get((*who, tool.ref.upstream, tool.ref.name), {}).values()
+            named = (*who, tool.ref.upstream, tool.ref.name)
+            found += self._grants.get(named, {}).values()
+            found += self._grants.get((*named, call.digest), {}).values()
         return Standing(frozen, barred, tuple(found))
 
     def add(self, grant: Grant) -> None:
         """Let a grant count that was written down; those that count no more are forgotten."""
         now = self._clock.now()
-        kept = {id: one for id, one in self._grants.get(_key(grant), {}).items() if stands(one, now)}
-        self._grants[_key(grant)] = {**kept, grant.id: grant}
+        gone = [one for each in self._grants.values() for one in each.values() if not stands(one, now)]
+        for one in gone:
+            self._end(one)
+        self._keys[grant.id] = _key(grant)
+        self._grants.setdefault(_key(grant), {})[grant.id] = grant
 
-    def spent(self, uses: Sequence[str]) -> None:
-        """Count the use of grants that a recorded intent has used up."""
-        for granted in self._grants.values():
-            for id in uses:
-                if id in granted:
-                    granted[id] = replace(granted[id], used=granted[id].used + 1)
+    def full(self, grant: Grant) -> bool:
+        """Whether as many like this one stand as a call is compared with."""
+        now = self._clock.now()
+        return sum(stands(one, now) for one in self._grants.get(_key(grant), {}).values()) >= MOST_ALIKE
+
+    def spent(self, uses: Sequence[str]) -> list[Grant]:
+        """Count the use of grants that a recorded intent has used up; returns those that were used for the first
+        time.
+        """
+        first: list[Grant] = []
+        for id in uses:
+            if id in self._keys:
+                granted = self._grants[self._keys[id]]
+                first += [granted[id]] if not granted[id].used else []
+                granted[id] = replace(granted[id], used=granted[id].used + 1)
+        return first
 
     async def grants(self) -> list[Grant]:
         """All grants that were ever given and are still remembered, the newest first."""
-        return await rows.list_grants(self._store, LIST_LIMIT)
+        return await people.list_grants(self._store, LIST_LIMIT)
 
     async def revoke(self, prefix: str, by: str) -> Grant:
         """End a grant; raises `ApprovalError` for one that is unknown or has ended, `RecordError` as ever."""
         wanted = ids.normal(prefix)
-        found = await rows.find_grants(self._store, wanted) if len(wanted) >= ids.SHORTEST_PREFIX else []
+        found = await people.find_grants(self._store, wanted) if len(wanted) >= ids.SHORTEST_PREFIX else []
         exact = [grant for grant in found if grant.id == wanted] or found
         if len(exact) != 1:
             raise ApprovalError(f"unknown grant `{prefix}`" if not exact else f"`{prefix}` begins several", "unknown")
         (grant,) = exact
         ended = replace(grant, ended=f"revoked by {by}")
-        change = rows.end_grant(grant.id, ended.ended)
+        change = people.end_grant(grant.id, ended.ended)
         if not stands(grant, self._clock.now()) or not await self._store.append((self.entry(ended, by),), (change,)):
             raise ApprovalError(f"grant `{grant.id}` counts no more already", "settled")
         self._end(grant)
@@ -90,16 +109,18 @@ class Standings:
         concerns lapse. It is on disk when this returns; calls that were forwarded before go on.
         """
         freeze = Freeze(ids.new_id(ids.ENTRY), upstream, session, tool, by, self._clock.now(), note)
-        lapsed = [] if tool else self._concerned(freeze)
-        entries, changes = self.freezing(freeze), [rows.insert_freeze(freeze)]
-        for grant in lapsed:
-            ended = replace(grant, ended=f"lapsed: frozen by {by}")
-            entries.append(self.entry(ended, by))
-            changes.append(_optional(rows.end_grant(grant.id, ended.ended)))
+        entries, changes = self.freezing(freeze), [people.insert_freeze(freeze)]
         self._freezes[freeze.id] = freeze  # at once: what can't be written down is held all the same
-        await self._store.append(entries, changes)
-        for grant in lapsed:
-            self._end(grant)
+        lapsed = [] if tool else self._concerned(freeze)
+        while entries or lapsed:  # once more for a grant that was on its way to the disk at the same moment
+            for grant in lapsed:
+                ended = replace(grant, ended=f"lapsed: frozen by {by}")
+                entries.append(self.entry(ended, by))
+                changes.append(_optional(people.end_grant(grant.id, ended.ended)))
+            await self._store.append(entries, changes)
+            for grant in lapsed:
+                self._end(grant)
+            entries, changes, lapsed = [], [], [] if tool else self._concerned(freeze)
         return freeze
 
     def hold(self, freeze: Freeze) -> None:
@@ -117,7 +138,7 @@ class Standings:
         ]
         for freeze in found:
             entry = self._record(freeze, "thaw", by)
-            await self._store.append((entry,), (_optional(rows.lift_freeze(freeze.id)),))
+            await self._store.append((entry,), (_optional(people.lift_freeze(freeze.id)),))
             self._freezes.pop(freeze.id, None)
         return found
 
@@ -154,6 +175,7 @@ class Standings:
             "used": grant.used,
             **({"value": grant.value} if grant.value else {}),
             **({"would_have_covered": covered} if covered is not None else {}),
+            **({"kept": mark(grant_bytes(grant))} if not grant.ended else {}),
         }
         record = Record(
             kind=Kind.GRANT,
@@ -186,7 +208,7 @@ class Standings:
         ]
 
     def _end(self, grant: Grant) -> None:
-        granted = self._grants.get(_key(grant), {})
+        granted = self._grants.get(self._keys.pop(grant.id, ()), {})
         granted.pop(grant.id, None)
         if not granted:
             self._grants.pop(_key(grant), None)
@@ -199,7 +221,10 @@ def _optional(change: Change) -> Change:
 
 def _key(grant: Grant) -> tuple[str, ...]:
     who = (grant.principal, grant.client)
-    return (*who, grant.upstream, grant.tool) if grant.scope in SCOPES else (*who, grant.session)
+    if grant.scope not in SCOPES:
+        return (*who, grant.session)
+    exact = (grant.arguments_digest,) if grant.scope is Choice.ARGUMENTS else ()
+    return (*who, grant.upstream, grant.tool, *exact)
 
 
 def _bars(freeze: Freeze, session: str, tool: Tool) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.cli.common import FINDINGS, FINE, aligned, parser, print_json
-from gateway.cli.sign import sign
+from gateway.cli.sign import endorsed
 from gateway.cli.talk import Unreachable, ask
 
 
@@ -79,7 +79,7 @@ def _add(given: Namespace) -> int:
 
 
 def _endorse(given: Namespace, nonce: str, made: Mapping[str, Any]) -> int:
-    signature = sign(made["document"], Path(given.key).expanduser(), made["namespace"])
+    signature = endorsed(made["document"], Path(given.key).expanduser())
     return _tell(given, ask(given.config, "endorse", nonce=nonce, signature=signature)["items"], "added")
 
 

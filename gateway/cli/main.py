@@ -6,8 +6,9 @@ from importlib import import_module
 # command -> (module, what it does). A row's module is imported only when the command is called.
 COMMANDS = {
     "stdio": ("gateway.cli.stdio", "connect a client's pipes to the gateway (what clients register)"),
-    "serve": ("gateway.cli.serve", "run the gateway: streamable HTTP and the control socket"),
+    "serve": ("gateway.cli.serve", "run the gateway: streamable HTTP, the console and the control socket"),
     "check": ("gateway.cli.check", "validate upstreams.toml and policies, offline"),
+    "doctor": ("gateway.cli.doctor", "tell how far you are from the gateway, and what is not as it should be"),
     "approvals": ("gateway.cli.approvals", "list, show or watch what waits for a person"),
     "approve": ("gateway.cli.approve", "approve one waiting call, or calls like it for a while"),
     "deny": ("gateway.cli.deny", "deny one waiting call, with a reason"),

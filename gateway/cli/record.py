@@ -151,12 +151,14 @@ def _rotate(argv: Sequence[str]) -> int:
     except GatewayError as problem:
         fail(FINDINGS if isinstance(problem, StateError) and given.lost else UNREACHABLE, str(problem))
     if given.json:
-        rows = {name: getattr(done, name) for name in ("which", "key", "before", "lost", "withdrawn")}
+        rows = {name: getattr(done, name) for name in ("which", "key", "before", "lost", "withdrawn", "ended")}
         print_json([rows])
         return FINE
     print(f"a new {done.which} key counts from now on: {done.key}")
     if done.withdrawn:
         print(f"{done.withdrawn} open approvals were withdrawn: they were bound to their calls by the old key")
+    if done.ended:
+        print(f"{done.ended} grants were ended: they were bound to arguments by the old key")
     return FINE
 
 

@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 import subprocess
+import sys
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 from gateway.cli.talk import Unreachable, ask
 
 WRONG = 1  # the exit code where nothing was signed
+NAMESPACE = "wardgate-approval"  # whatever is asked for: what is signed here counts nowhere else
+KEY_FORMAT = "wardgate-key/1"
 GRANTS = ("arguments", "pattern", "session", "vouch")  # choices that give more than one call
 
 
@@ -29,12 +32,12 @@ def signed(config: str | None, answer: Mapping[str, Any], shown: Mapping[str, An
     file = Path(key).expanduser() if key else _enrolled(config)
     made = ask(config, "document", **answer)
     _look(made["document"], answer, shown)
-    return {"nonce": made["nonce"], "signature": sign(made["document"], file, made["namespace"])}
+    return {"nonce": made["nonce"], "signature": sign(made["document"], file)}
 
 
-def sign(document: str, key: Path, namespace: str) -> str:
+def sign(document: str, key: Path) -> str:
     """The signature of a document, as `ssh-keygen` makes it; it may ask for a passphrase or a touch at the terminal."""
-    words = ["ssh-keygen", "-Y", "sign", "-n", namespace, "-f", str(key)]
+    words = ["ssh-keygen", "-Y", "sign", "-n", NAMESPACE, "-f", str(key)]
     try:
         done = subprocess.run(words, input=document.encode(), stdout=subprocess.PIPE, check=False)
     except OSError as problem:
@@ -42,6 +45,16 @@ def sign(document: str, key: Path, namespace: str) -> str:
     if done.returncode:
         raise Unreachable(f"nothing was signed with `{key}`: nothing was decided", WRONG)
     return done.stdout.decode("ascii", "replace")
+
+
+def endorsed(document: str, key: Path) -> str:
+    """The signature of a document by which another key counts for the same name; says before which key that is."""
+    said = json.loads(document)
+    if said.get("format") != KEY_FORMAT:
+        raise Unreachable("the gateway asks to sign something else than a key: nothing was signed", WRONG)
+    about = (said["kind"], said["key"], said["name"])
+    print("wardgate: you sign that the {} key {} signs for {}".format(*map(ascii, about)), file=sys.stderr)
+    return sign(document, key)
 
 
 def _look(document: str, answer: Mapping[str, Any], shown: Mapping[str, Any]) -> None:

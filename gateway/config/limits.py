@@ -47,6 +47,7 @@ class Limit:
 
 
 NONE_OF_THEM = "none of them is offered, and the upstream's state says so"
+HOLD = (0.1, 3600.0)  # seconds, from and to; of `[clients.NAME] hold` too
 TABLE = (
     Limit("line", Kind.SIZE, 64 * KIB, GIB, "one message of a client or an upstream, one HTTP body",
           "skipped to its end: a request is answered with -32700 (HTTP: 413), a call that it answers with an error"),
@@ -63,7 +64,7 @@ TABLE = (
           "turned away (HTTP: 503)"),
     Limit("prompts_per_hour", Kind.NUMBER, 1, 10_000, "questions to people, by principal", "`busy`"),
     Limit("grant", Kind.DURATION, 60, 30 * 86_400, "how long a grant may stand", "it can't be given"),
-    Limit("hold", Kind.DURATION, 0.1, 3600, "how long a call that waits for a person is held",
+    Limit("hold", Kind.DURATION, *HOLD, "how long a call that waits for a person is held",
           "answered as `approval-pending`"),
     Limit("question", Kind.DURATION, 1, 86_400, "how long an upstream's question waits for its answer",
           "`question-expired`: the outcome is unknown"),

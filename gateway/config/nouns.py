@@ -84,6 +84,7 @@ class ClientEntry:
     owner: Owner | None = None
     trust: frozenset[str] = frozenset()  # session, prompt
     closed: bool = False
+    hold: float | None = None  # seconds for which its calls wait for a person; None: as `limits.hold`
 
 
 @dataclass(frozen=True, slots=True)

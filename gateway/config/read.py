@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.config.hosts import is_loopback, may_carry_tokens
-from gateway.config.limits import read_limits
+from gateway.config.limits import HOLD, read_limits
 from gateway.config.nouns import Approver, Auth, ClientEntry, Gateway, Notify, Settings
 from gateway.config.record import read_recording
 from gateway.config.references import flaw, looks_secret, split_reference
@@ -108,7 +108,8 @@ def _clients(section: Section) -> Mapping[str, ClientEntry]:
         else:
             owner = None
             child.warn("owner", "missing: say who answers for this client")
-        clients[name] = ClientEntry(name, owner, frozenset(trust), child.flag("closed", False))
+        closed, hold = child.flag("closed", False), child.duration("hold", 0.0, *HOLD)
+        clients[name] = ClientEntry(name, owner, frozenset(trust), closed, hold or None)
         child.close(also=("owner",))
     return clients
 

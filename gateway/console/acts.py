@@ -134,11 +134,16 @@ class Acts:
         return dict(await self._need_proofs().enrol_options(person(tab.name), _origin(request)))
 
     async def enrol(self, tab: Tab, body: Mapping[str, Any], request: Request) -> Mapping[str, Any]:
-        """Keep the new passkey of whoever is signed in; a further one waits for the signature of an older one."""
+        """Keep the new passkey of whoever is signed in; a further one waits for the signature of an older key."""
         proofs = self._need_proofs()
         made = _mapping(body.get("passkey"))
         id, nonce = await proofs.enrol(person(tab.name), made, tab.name, _origin(request))
-        return {"id": id} if id else {"nonce": nonce, **await proofs.endorse_options(nonce)}
+        if id:
+            return {"id": id}
+        try:
+            return dict(await proofs.endorse_options(nonce))
+        except ApprovalError:  # this person has no passkey that could sign for it: an ssh key has to
+            return {"code": nonce}
 
     async def endorse(self, tab: Tab, body: Mapping[str, Any], request: Request) -> Mapping[str, Any]:
         """Keep a passkey that waited, by the signature of an older one."""

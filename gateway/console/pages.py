@@ -63,19 +63,20 @@ class Pages:
         return self._looks.render("waiting.html", sessions=sessions)
 
     async def card(self, tab: Tab, prefix: str, params: Params) -> str:
-        """One card, which counts as shown from now on."""
+        """One card: it counts as shown from now on, and so does what stands whole beside it."""
         row = await self._gate.row(prefix)
         card, plan, voter = await self._gate.card(row), await self._gate.plan(row), self._gate.voter(tab.name)
         order = [one.id for one in await self._gate.waiting()]
         now = self._gate.monotonic()
-        for one in (row, *plan):
-            tab.show(one.id, now)
+        beside = [self._line(one) for one in plan]
+        for id in (row.id, *(str(line["id"]) for line in beside if line["plain"])):
+            tab.show(id, now)
         return self._looks.render(
             "card.html",
             card=card,
             row=row,
             scopes=[choice for choice in card.choices if Choice(choice) in SCOPES],
-            plan=[self._line(one) for one in plan],
+            plan=beside,
             minutes=[minutes for minutes in (15, 60, 240, 480) if minutes <= self._gate.longest_grant()],
             editable=editable(row.arguments) if "edit" in card.choices else "",
             around=_around(order, row.id),

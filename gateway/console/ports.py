@@ -9,6 +9,7 @@ from gateway.core.approval import Voter
 from gateway.core.figures import Figures
 from gateway.core.model import Approval, Choice, Freeze, Grant
 from gateway.core.query import Query
+from gateway.core.spare import Proposal
 from gateway.core.view import Card
 from gateway.reading import Row, Story
 
@@ -101,6 +102,7 @@ class Told:
     rows: tuple[Approval, ...]
     tiers: Counts
     verdicts: Counts
+    proposals: Mapping[str, Sequence[Proposal]] = field(default_factory=dict)  # by rule that is waved through
 
 
 class Gate(Protocol):

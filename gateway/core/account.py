@@ -41,6 +41,7 @@ from gateway.core.proposal import propose
 from gateway.core.record import stamp
 
 CLAIMED = 128  # characters of what a client says of itself, on a card
+PERSON = "person"  # the origin of arguments that a person edited, in the record
 
 
 @dataclass(slots=True)
@@ -168,7 +169,7 @@ class Trail:
             findings += screened.findings
             self.poses |= {"result"} if screened.poses else set()
         if self.poses:
-            told["extra"] = {"poses": sorted(self.poses)}
+            told["extra"] = {**told.get("extra", {}), "poses": sorted(self.poses)}
         return self._record(
             Kind.OUTCOME,
             at,
@@ -186,6 +187,8 @@ class Trail:
         """What the call was decided on: arguments, facts, who allowed it, and what was read before."""
         call, facts, decision = self.call, self.facts, self.decision
         grounds = {**self.capture.arguments(self.arguments, call.arguments, len(call.canonical), decision)}
+        if self.edits:
+            grounds["extra"] = {"origin": PERSON}
         if self.findings:
             grounds["findings"] = tuple(replace(one, place=f"arguments.{one.place}") for one in self.findings)
         if facts is not None:
@@ -229,6 +232,7 @@ class Trail:
             proposed="" if tool.labelled else propose(tool).value,
             carried=self.carried,
             vouchable=() if self.findings else vouchable(tool, call.arguments, decision),
+            unproven=decision.unproven,
             preview=self.preview,
         )
         tainted = self.facts is None or self.facts.tainted

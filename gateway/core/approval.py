@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.core.model import Approval, ApprovalState, Call, Choice, Decision, Proof, Requirement, Shown, Tier, Tool
 from gateway.core.record import stamp
+from gateway.core.sinks import folded
 
 
 class Event(Enum):
@@ -70,6 +71,7 @@ class Chosen:
     values: tuple[str, ...] = ()  # that are vouched for
     arguments: Mapping[str, Any] | None = None  # an edit's
     also: tuple[str, ...] = ()  # rows that were listed on the card, and are settled with it
+    would_cover: int | None = None  # recorded questions that a grant would have answered, as counted when it is given
 
     @property
     def approves(self) -> bool:
@@ -129,6 +131,7 @@ class Objection(str, Enum):
     REPEATED = "already-voted"
     NOT_OFFERED = "not-offered"
     TOO_LONG = "too-long"
+    TOO_MANY = "too-many"
     UNSIGNED = "unsigned"
     NOT_LISTED = "proof-not-listed"
 
@@ -239,11 +242,14 @@ def objection(
         return Objection.NOT_PERMITTED
     if not ballot.approve:
         return None
-    if ballot.proof < approval.requirement.proof:
+    # INVARIANT: the agent's own client, whoever sits at it, approves only what it may be asked about.
+    if ballot.proof < approval.requirement.proof or (
+        ballot.proof is Proof.CLIENT and not answerable_by_client(approval)
+    ):
         return Objection.PROOF
-    if any(person(earlier.by) == person(ballot.by) for earlier in given):
+    if any(same_person(earlier.by, ballot.by) for earlier in given):
         return Objection.REPEATED
-    if approval.requirement.approvers > 1 and person(ballot.by) == person(approval.principal):
+    if approval.requirement.approvers > 1 and same_person(ballot.by, approval.principal):
         return Objection.REQUESTER
     return None
 
@@ -253,12 +259,27 @@ def person(name: str) -> str:
     return name.removeprefix("os:")
 
 
+def same_person(one: str, other: str) -> bool:
+    """Whether two names may be of one person, however each is known and written: where several have to approve, what
+    can't be told apart counts once.
+    """
+    return _alike(one) == _alike(other)
+
+
+def _alike(name: str) -> str:
+    kind, _, rest = name.partition(":")
+    return folded(rest if kind in _KNOWN_BY else name)
+
+
+_KNOWN_BY = ("os", "jwt", "client")  # what stands before the names of principals
+
+
 def settle(approval: Approval, given: Sequence[Ballot], ballot: Ballot) -> Approval:
     """The row after a ballot to which there is no objection: denied, approved, or still waiting for more approvers."""
     if not ballot.approve:
         return _decided(approval, Event.DENY, ballot.by, ballot.proof, ballot.at, ballot.note)
     approvers = [*(earlier.by for earlier in given), ballot.by]
-    if len({person(name) for name in approvers}) < approval.requirement.approvers:
+    if len({_alike(name) for name in approvers}) < approval.requirement.approvers:
         return approval
     proof = min(ballot.proof, *(earlier.proof for earlier in given)) if given else ballot.proof
     return _decided(approval, Event.APPROVE, ", ".join(approvers), proof, ballot.at, ballot.note)

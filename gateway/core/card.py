@@ -16,6 +16,8 @@ from gateway.core.record import stamp
 
 VALUE_LIMIT = 600  # characters of one value before it is folded
 TEXT_LIMIT = 6000  # characters of all arguments together
+NAME_LIMIT = 64  # characters of an argument's name
+FOLDED = 48  # characters of each value at least, however many there are
 PREVIEW_LINES = 12
 MOST_CARRIED = 12
 
@@ -27,6 +29,17 @@ def visible(text: str) -> str:
     return "".join(_visible(char) for char in text)
 
 
+# Letters, marks and symbols by their category, of which nothing is to be seen: fillers, joiners, selectors of variants.
+_BLANK = frozenset(
+    chr(code)
+    for first, last in (
+        *((0x034F, 0x034F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x2800, 0x2800)),
+        *((0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFFA0, 0xFFA0), (0xE0100, 0xE01EF)),
+    )
+    for code in range(first, last + 1)
+)
+
+
 def _visible(char: str) -> str:
     if char == "\n":
         return "\\n"
@@ -34,36 +47,41 @@ def _visible(char: str) -> str:
         return "\\t"
     category = unicodedata.category(char)
     hidden = category in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") or (category == "Zs" and char != " ")
-    return f"\\u{{{ord(char):x}}}" if hidden else char
+    return f"\\u{{{ord(char):x}}}" if hidden or char in _BLANK else char
 
 
-def value_line(name: str, value: Any) -> str:
-    """One argument on one line: its name, its exact value with hidden characters visible, folded when it is long."""
-    shown = visible(value if isinstance(value, str) else msgspec.json.encode(value).decode())
-    if len(shown) > VALUE_LIMIT:
+def value_line(name: str, value: Any, limit: int = VALUE_LIMIT) -> str:
+    """One argument on one line: its name, its exact value with hidden characters visible, folded beyond `limit`."""
+    shown, known = visible(value if isinstance(value, str) else msgspec.json.encode(value).decode()), visible(name)
+    if len(shown) > limit:
         size = len(value) if isinstance(value, str) else len(canonical(value))
-        shown = f"{shown[:VALUE_LIMIT]}… ({size} characters in all)"
-    return f"  {visible(name)}: {shown}"
+        shown = f"{shown[:limit]}… ({size} characters in all)"
+    return f"  {known if len(known) <= NAME_LIMIT else f'{known[:NAME_LIMIT]}…'}: {shown}"
 
 
 def arguments_lines(approval: Approval) -> tuple[str, ...]:
-    """The arguments, a line each, in a fixed order, bounded in all."""
-    lines: list[str] = []
-    room = TEXT_LIMIT
-    for name, value in sorted(approval.arguments.items()):
-        line = value_line(name, value)
-        room -= len(line)
-        if room < 0:
-            lines.append(f"  … {len(approval.arguments) - len(lines)} more")
-            break
-        lines.append(line)
-    return tuple(lines) or ("  (no arguments)",)
+    """The arguments, a line each, bounded in all: where the effect lands first, each part in a fixed order.
+
+    Long values make room for the others: none is left out because of what stands before it, as long as there are not
+    more than fit with `FOLDED` characters each.
+    """
+    given = sorted(approval.arguments.items(), key=lambda each: (each[0] in approval.free, each[0]))
+    lines = [value_line(name, value) for name, value in given]
+    if sum(map(len, lines)) > TEXT_LIMIT:
+        limit = max(FOLDED, TEXT_LIMIT // len(given) - 2 * NAME_LIMIT)
+        lines = [value_line(name, value, limit) for name, value in given]
+    kept, room = 0, TEXT_LIMIT
+    while kept < len(lines) and (room := room - len(lines[kept])) >= 0:
+        kept += 1
+    rest = [f"  … {len(lines) - kept} more"] if kept < len(lines) else []
+    return (*lines[:kept], *rest) or ("  (no arguments)",)
 
 
 def why(approval: Approval) -> str:
-    """Why a call stopped, in words: the rule or the tier's default."""
+    """Why a call stopped, in words: the rules that ask, the strictest first, or the tier's default."""
     if approval.rule:
-        return f"rule {approval.rule} ({approval.reason.value})"
+        rules = approval.rules or (approval.rule,)
+        return f"rule{'s' * (len(rules) > 1)} {', '.join(rules)} ({approval.reason.value})"
     told = f"no rule allows it, and effect {approval.effect.value} asks"
     return (
         told if approval.shown.labelled else f"nobody said what this tool does, so it counts as {approval.effect.value}"
@@ -84,6 +102,7 @@ def card(approval: Approval) -> str:
         f"Asked by: {visible(who)}",
         *([f"Acts as: {visible(shown.acts_as)}"] if shown.acts_as else []),
         f"Stopped because: {visible(why(approval))}{_places(shown)}",
+        *([f"Before: {visible(shown.before)}"] if shown.before else []),
         "Arguments:" if not approval.follows else "Arguments, as a person changed them:",
         *arguments_lines(approval),
         *_provenance(shown),
@@ -121,7 +140,8 @@ def _preview(shown: Shown) -> list[str]:
 def statement(approval: Approval, gateway: str, key: bytes) -> Mapping[str, str]:
     """What an approver answers for, exactly: the call, what was shown of it (keyed digest of the card), until when.
 
-    It stands in the record of the approval; `approvals.md` names its parts.
+    It stands in the record of the approval; `approvals.md` names its parts. Of arguments that a person edited both
+    digests are in it.
     """
     return {
         "gateway": gateway,
@@ -132,6 +152,7 @@ def statement(approval: Approval, gateway: str, key: bytes) -> Mapping[str, str]
         "tool": approval.tool,
         "definition": approval.definition,
         "arguments_digest": approval.arguments_digest,
+        **({"asked_digest": approval.asked_digest} if approval.follows else {}),
         "policy_revision": approval.policy_revision,
         "shown": keyed_digest(key, card(approval).encode()),
         "expires_at": stamp(approval.expires_at),

@@ -191,17 +191,19 @@ def _judge(plan: FilePlan, scene: Scene, facts: Facts, tool: Tool) -> _Ruling | 
         if isinstance(holds, str):
             return _Ruling(_RANKS[Decide.BLOCK], rule, Reason.RULE_ERROR, f"rule `{rule.id}`: {holds}")
         if holds and rule.decide is Decide.ASK_UNLESS_PROVEN:
-            return _prove(rule, scene, facts, tool)
+            return _prove(plan.file, rule, scene, facts, tool)
         if holds:
             return _temper(plan.file, rule, facts, tool)
     return None
 
 
-def _prove(rule: Rule, scene: Scene, facts: Facts, tool: Tool) -> _Ruling:
-    """An ask, unless a person vouched for every value where the effect lands."""
-    vouchers = vouched(scene.call, facts, tool) if facts.standing.grants else ()
+def _prove(file: PolicyFile, rule: Rule, scene: Scene, facts: Facts, tool: Tool) -> _Ruling:
+    """An ask, unless somebody who may approve it vouched for every value where the effect lands."""
+    vouchers = vouched(scene.call, facts, tool, _asked_by(rule, tool)) if facts.standing.grants else ()
     if not vouchers:
         return _Ruling(_RANKS[rule.decide], rule, Reason.UNPROVEN)
+    if overdue := _overdue(file, facts, tool):
+        return _Ruling(_RANKS[Decide.ASK], rule, Reason.REVIEW_OVERDUE, overdue)
     return _Ruling(_RANKS[Decide.ALLOW], rule, Reason.VOUCHED, "", vouchers)
 
 
@@ -210,13 +212,18 @@ def _temper(file: PolicyFile, rule: Rule, facts: Facts, tool: Tool) -> _Ruling:
     ruling = _Ruling(_RANKS[rule.decide], rule, Reason.RULE)
     if rule.decide is not Decide.ALLOW:
         return ruling
-    if file.review_by is not None and facts.now.date() > file.review_by and tool.tier is not Tier.READ:
-        return _Ruling(
-            _RANKS[Decide.ASK], rule, Reason.REVIEW_OVERDUE, f"`{file.name}` was to be reviewed by {file.review_by}"
-        )
+    if overdue := _overdue(file, facts, tool):
+        return _Ruling(_RANKS[Decide.ASK], rule, Reason.REVIEW_OVERDUE, overdue)
     if rule.rate is not None and facts.used.get(rule.id, 0) >= rule.rate.count:
         return _Ruling(_RANKS[Decide.ASK], rule, Reason.RATE_EXCEEDED, f"rule `{rule.id}`: {rule.rate.count} used")
     return ruling
+
+
+def _overdue(file: PolicyFile, facts: Facts, tool: Tool) -> str:
+    """Why what a file allows is asked for now; empty where its review is not overdue, and for reads."""
+    if file.review_by is None or facts.now.date() <= file.review_by or tool.tier is Tier.READ:
+        return ""
+    return f"`{file.name}` was to be reviewed by {file.review_by}"
 
 
 def _combine(rulings: Sequence[_Ruling], duties: frozenset[Obligation], tool: Tool, policy: Policy) -> Decision:
@@ -224,8 +231,12 @@ def _combine(rulings: Sequence[_Ruling], duties: frozenset[Obligation], tool: To
     if not rulings:
         return _default(duties, tool, policy)
     rank = max(ruling.rank for ruling in rulings)
-    decisive = sorted((ruling for ruling in rulings if ruling.rank == rank), key=lambda ruling: ruling.rule.id)
     verdict = _VERDICTS[rank]
+    # INVARIANT: every rule that asks is named, the strictest first: a grant lifts no ask that was not on its card.
+    decisive = sorted(
+        (ruling for ruling in rulings if _VERDICTS[ruling.rank] is verdict),
+        key=lambda ruling: (-ruling.rank, ruling.rule.id),
+    )
     if verdict is Verdict.ASK and is_question(tool):
         return _block(policy, Reason.METHOD_BLOCKED, "what an upstream asks is not put to an approver")
     changes = _changes(rulings)
@@ -233,7 +244,7 @@ def _combine(rulings: Sequence[_Ruling], duties: frozenset[Obligation], tool: To
         return _block(policy, Reason.OBLIGATION_UNMET, "rules set or drop the same argument differently")
     return Decision(
         verdict=verdict,
-        reason=min((ruling.reason for ruling in decisive), key=_WEIGHTS.index),
+        reason=min((ruling.reason for ruling in decisive if ruling.rank == rank), key=_WEIGHTS.index),
         rules=tuple(ruling.rule.id for ruling in decisive),
         places=tuple(str(ruling.rule.at) for ruling in decisive),
         obligations=duties | (changes or frozenset()),
@@ -242,6 +253,7 @@ def _combine(rulings: Sequence[_Ruling], duties: frozenset[Obligation], tool: To
         detail="; ".join(ruling.detail for ruling in decisive if ruling.detail),
         authorised=_authority(decisive, policy) if verdict is Verdict.ALLOW else {},
         uses=tuple(grant.id for ruling in decisive for grant in ruling.vouchers) if verdict is Verdict.ALLOW else (),
+        unproven=any(ruling.reason is Reason.UNPROVEN for ruling in rulings),
     )
 
 
@@ -299,20 +311,22 @@ def _changes(rulings: Iterable[_Ruling]) -> frozenset[Obligation] | None:
 
 def _requirement(rulings: Iterable[_Ruling], tool: Tool) -> Requirement:
     """What an approval must bring: the strictest of every file that asks, never the client's proof for tier high."""
-    least = _least_proof(tool)
     combined: Requirement | None = None
     for ruling in rulings:
         if _VERDICTS[ruling.rank] is not Verdict.ASK:
             continue
-        asked = ruling.rule.approve
-        one = Requirement(least)
-        if asked is not None:
-            proof = least if asked.proof is None else asked.proof
-            if tool.tier is Tier.HIGH:
-                proof = max(proof, Proof.LOCAL)
-            one = Requirement(proof, asked.by, asked.approvers, asked.timeout)
+        one = _asked_by(ruling.rule, tool)
         combined = one if combined is None else combined.combine(one)
-    return combined or Requirement(least)
+    return combined or Requirement(_least_proof(tool))
+
+
+def _asked_by(rule: Rule, tool: Tool) -> Requirement:
+    """What an approval must bring for one rule."""
+    asked, least = rule.approve, _least_proof(tool)
+    if asked is None:
+        return Requirement(least)
+    proof = least if asked.proof is None else max(asked.proof, least) if tool.tier is Tier.HIGH else asked.proof
+    return Requirement(proof, asked.by, asked.approvers, asked.timeout)
 
 
 def _least_proof(tool: Tool) -> Proof:
@@ -345,6 +359,8 @@ def _worse(decision: Decision, call: Call, facts: Facts, tool: Tool, approval: A
         return "the tool's definition changed"
     if facts.tainted and not approval.tainted:
         return "an untrusted output was read in the session meanwhile"
+    if decision.unproven and not (approval.shown.unproven or approval.reason is Reason.UNPROVEN):
+        return "a value where the effect lands has no good origin any more"
     if _TIERS.index(tool.tier) > _TIERS.index(approval.tier) or (
         tool.tier is approval.tier is Tier.HIGH and tool.effect is not approval.effect
     ):

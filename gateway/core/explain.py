@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.core.canon import canonical
 from gateway.core.card import visible
+from gateway.core.isolation import MEANS
 from gateway.core.model import Kind, Record, Tier
 from gateway.core.otherwise import expiry, named_rules
 from gateway.core.reasons import sentence
@@ -51,7 +52,7 @@ def sections(telling: Telling) -> Iterator[tuple[str, Sequence[str]]]:
 def _decision(telling: Telling) -> Iterator[tuple[str, Sequence[str]]]:
     """Who asked for what, and what was decided on it by whom."""
     record, grounds = telling.main[1], telling.grounds
-    yield "who", [_who(grounds)]
+    yield "who", [_who(grounds), _isolation(grounds)]
     yield "what", [_what(grounds)]
     yield "when", [_when(telling)]
     if telling.is_call:
@@ -101,6 +102,14 @@ def _who(record: Record) -> str:
     who = record.principal + known + (f" with {record.client}{claims}" if record.client else "")
     session = f"session {record.session}" if record.session else ""
     return ", ".join(filter(None, (who, session, record.transport, record.era)))
+
+
+def _isolation(record: Record) -> str:
+    """How far the caller was from the gateway."""
+    if record.isolation is None:
+        return ""
+    known = {level.value: words for level, (words, _) in MEANS.items()}
+    return f"isolation {record.isolation}: {known.get(record.isolation, 'a level of another version')}"
 
 
 def _what(record: Record) -> str:
@@ -172,8 +181,9 @@ def _arguments(telling: Telling) -> Sequence[str]:
     grounds, kept = telling.grounds, kept_arguments(telling)
     if kept is not None:
         lines = [f"{name}: {_folded(_text(value))}" for name, value in sorted(kept.items())]
-        more = len(lines) - ARGUMENTS
-        return [*lines[:ARGUMENTS], f"and {more} more: `--json` has them" if more > 0 else ""] if lines else ("none",)
+        rest = [f"and {len(lines) - ARGUMENTS} more: `--json` has them"] if len(lines) > ARGUMENTS else []
+        by = ["a person put them in the place of the agent's"] if "origin" in grounds.extra else []
+        return [*(lines[:ARGUMENTS] or ["none"]), *rest, *by]
     digest = f"digest {grounds.arguments_digest[:12]}"
     if "arguments" in grounds.omitted:
         return (f"not kept, {grounds.omitted['arguments']} bytes: {digest}",)

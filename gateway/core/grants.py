@@ -20,6 +20,7 @@ from gateway.core.model import (
     Grant,
     Labels,
     Reason,
+    Requirement,
     Surface,
     Tier,
     Tool,
@@ -74,6 +75,8 @@ def offered(row: Approval) -> tuple[Choice, ...]:
     """
     asked, shown = row.requirement, row.shown
     choices = [Choice.ONCE]
+    if row.method:  # grants and edits are of tools' calls
+        return (*choices, Choice.DENY, *([Choice.BAR] if shown.named else []))
     if asked.approvers == 1 and shown.labelled:
         choices.append(Choice.ARGUMENTS)
         if any(name not in row.pins for name in row.free):
@@ -121,13 +124,21 @@ def give(row: Approval, chosen: Chosen, voter: Voter, id: str, now: datetime, va
 
 
 def stands(grant: Grant, now: datetime) -> bool:
-    """Whether a grant counts at all: not ended, not expired, not used up."""
-    return not grant.ended and now < grant.expires_at and grant.used < grant.uses
+    """Whether a grant counts at all: not ended, not expired, not used up; nor before it was given, for then the clock
+    went back.
+    """
+    return not grant.ended and grant.created_at <= now < grant.expires_at and grant.used < grant.uses
+
+
+def suffices(grant: Grant, asked: Requirement) -> bool:
+    """Whether who gave a grant, and how that is known, is what an approval would need: proof, role, number."""
+    return asked.approvers == 1 and asked.proof <= grant.proof and permitted(asked, grant.owner, grant.roles)
 
 
 def covers(grant: Grant, call: Call, facts: Facts, tool: Tool, decision: Decision) -> bool:
     """Whether a grant turns the ask that was decided for a call into an allow."""
-    return _is_of(grant, call, facts, tool) and _lifts(grant, decision) and _fits(grant, call, facts.pins)
+    # What tells most of them apart comes first: there may be a thousand.
+    return _fits(grant, call, facts.pins) and _lifts(grant, decision) and _is_of(grant, call, facts, tool)
 
 
 def _is_of(grant: Grant, call: Call, facts: Facts, tool: Tool) -> bool:
@@ -150,9 +161,7 @@ def _lifts(grant: Grant, decision: Decision) -> bool:
         asked is not None
         and decision.reason is grant.reason
         and decision.rules == grant.rules
-        and asked.proof <= grant.proof
-        and asked.approvers == 1
-        and permitted(asked, grant.owner, grant.roles)
+        and suffices(grant, asked)
         and all(str(duty) in grant.obligations for duty in decision.obligations)
     )
 
@@ -176,12 +185,10 @@ def covers_row(grant: Grant, row: Approval) -> bool:
         getattr(grant, name) == getattr(row, name)
         for name in ("principal", "client", "upstream", "tool", "exposed", "definition", "labels", "tier", "effect")
     )
-    asked = row.requirement
     lifts = (
         (grant.reason, grant.rules) == (row.reason, row.rules)
-        and asked.approvers == 1
-        and asked.proof <= grant.proof
-        and permitted(asked, grant.owner, grant.roles)
+        and not row.method
+        and suffices(grant, row.requirement)
         and set(row.obligations) <= set(grant.obligations)
     )
     match grant.scope:
@@ -196,11 +203,11 @@ def covers_row(grant: Grant, row: Approval) -> bool:
     return same and lifts and fits
 
 
-def vouched(call: Call, facts: Facts, tool: Tool) -> tuple[Grant, ...]:
+def vouched(call: Call, facts: Facts, tool: Tool, asked: Requirement) -> tuple[Grant, ...]:
     """The grants that together vouch for every value where the effect of a call lands; none if one is left over.
 
-    A vouch is of a value, a session and an effect, whichever tool it is used with; a value that parses as nothing of
-    its kind, or is too short, is never vouched for.
+    A vouch is of a value, a session and an effect, whichever tool it is used with, by somebody who may approve what is
+    `asked`; a value that parses as nothing of its kind, or is too short, is never vouched for.
     """
     found: dict[str, Grant] = {}
     for grant in facts.standing.grants:
@@ -209,7 +216,8 @@ def vouched(call: Call, facts: Facts, tool: Tool) -> tuple[Grant, ...]:
             call.client.name,
             call.context.session,
         )
-        if grant.scope is Choice.VOUCH and mine and stands(grant, facts.now) and grant.effect is tool.effect:
+        fits = grant.scope is Choice.VOUCH and mine and grant.effect is tool.effect
+        if fits and stands(grant, facts.now) and suffices(grant, asked):
             found[grant.value] = grant
     values = dict.fromkeys(sink_values(tool, call.arguments)) if found else {}
     return tuple(found[value] for value in values) if values and all(value in found for value in values) else ()

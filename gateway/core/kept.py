@@ -1,4 +1,4 @@
-"""How an approval is kept: a row of columns, with its card as JSON. Pure: no database here.
+"""How an approval is kept: a row of columns, with its card as JSON; and a grant. Pure: no database here.
 
 The store writes and reads it so, and so does whoever reads the store of a gateway that doesn't run.
 """
@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from gateway.core.canon import canonical
-from gateway.core.model import Approval, ApprovalState, Effect, Proof, Reason, Requirement, Shown, Tier
-from gateway.core.record import unstamp
+from gateway.core.model import Approval, ApprovalState, Effect, Grant, Proof, Reason, Requirement, Shown, Tier
+from gateway.core.record import stamp, unstamp
 
 COLUMNS = (
     *("id", "state", "call", "principal", "client", "session", "upstream", "tool", "definition", "arguments_digest"),
@@ -48,6 +48,11 @@ def card_bytes(row: Approval) -> bytes:
             "method": row.method,
         }
     )
+
+
+def grant_bytes(grant: Grant) -> bytes:
+    """What of a grant is kept besides its columns: as it was given, it never changes."""
+    return canonical({**msgspec.to_builtins(grant), "expires_at": stamp(grant.expires_at)})
 
 
 def approval_of(row: Sequence[Any]) -> Approval:

@@ -1,6 +1,7 @@
 """What a notice says of calls that wait: how many, of which tool, until when, and where to look. No I/O here.
 
 INVARIANT: no argument and no output of an upstream is in one; a tool's name is bounded and its hidden characters shown.
+A URI is an argument, too: whoever asks for it might have made it up.
 """
 
 from collections.abc import Sequence
@@ -42,10 +43,15 @@ def notice_of(rows: Sequence[Approval], link: str) -> Notice:
     more = f" and {count - 1} more" if count > 1 else ""
     until = min(row.expires_at for row in rows)
     lines = (
-        f"{short(f'{first.upstream}/{first.tool}')}{more}, asked by {short(first.client)}, until {until:%H:%M} UTC",
+        f"{short(f'{first.upstream}/{_what(first)}')}{more}, asked by {short(first.client)}, until {until:%H:%M} UTC",
         link or "wardgate approvals watch",
     )
     return Notice(f"Wardgate: {'a call waits' if count == 1 else f'{count} calls wait'} for a person", "\n".join(lines))
+
+
+def _what(row: Approval) -> str:
+    """What is called, by a name that its upstream gave it."""
+    return row.tool if row.method in ("", "prompts/get") else f"({row.method})"
 
 
 def short(name: str) -> str:

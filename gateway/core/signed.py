@@ -68,7 +68,7 @@ Listen = Callable[[KeyKind, str, str, Any], Heard]
 SIGNED_PARTS = ("choice", "minutes", "uses", "values")  # of an answer, as every door hands it over
 
 
-def terms_of(body: Mapping[str, Any], now: datetime) -> Terms:
+def terms_of(body: Mapping[str, Any], now: datetime, usual: timedelta = USUAL) -> Terms:
     """What is signed of an answer (`SIGNED_PARTS`); a grant's time and uses are said even where nobody chose them.
 
     Raises `ValueError` for a choice that there isn't, or that is not signed: an edit, for what comes of it is.
@@ -79,7 +79,7 @@ def terms_of(body: Mapping[str, Any], now: datetime) -> Terms:
     if choice not in _GIVING:
         return Terms(choice)
     minutes, uses, values = body.get("minutes"), body.get("uses"), body.get("values") or ()
-    until = now + (USUAL if not minutes else timedelta(minutes=int(minutes)))
+    until = now + (usual if not minutes else timedelta(minutes=int(minutes)))
     return Terms(choice, until, int(uses) if uses else USUAL_USES, tuple(str(value) for value in values))
 
 

@@ -163,7 +163,7 @@ def checks(telling: Telling) -> tuple[Check, ...]:
     """Each check that was made, in the order of the path of a call."""
     record, proof = telling.main[1], approval_proof(telling)
     verdict, reason = decided(telling)
-    durable = record.tier != Tier.READ.value or bool(record.approval)
+    durable = record.tier != Tier.READ.value or bool(record.approval) or "grant" in telling.grounds.authorised
     results = {
         "decide": f"{verdict} ({reason})" if reason else verdict,
         "arguments": f"{sum(found.place.startswith('arguments.') for found in findings(telling))} redacted",
@@ -229,6 +229,7 @@ def item(telling: Telling) -> dict[str, Any]:
         "proof_of_approval": approval_proof(telling),
         "authorised": dict(grounds.authorised),
         **{name: getattr(grounds, name) for name in names},
+        "isolation": grounds.isolation,
         "facts": dict(grounds.facts),
         "arguments": kept_arguments(telling),
         "omitted": {**grounds.omitted, **record.omitted},

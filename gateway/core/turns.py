@@ -15,6 +15,7 @@ MOST_OUTPUTS = 500  # outputs of one turn that calls list; the rest is counted
 MOST_PROMPTS = 8  # prompts of a session by the client's own ids
 MOST_FLYING = 256  # tools of a session that are announced and not over
 KEPT_EACH, KEPT_SESSION = 256 * 1024, 1024 * 1024  # bytes of outputs in which carried arguments are looked for
+MOST_KEPT = 1_000  # outputs of a session: many small ones would take far more than their bytes
 
 
 @dataclass(slots=True, eq=False)
@@ -73,7 +74,7 @@ class Session:
         if data:
             self.kept.append((id, data if len(data) <= KEPT_EACH else data[:KEPT_EACH]))
             self.size += len(self.kept[-1][1])
-            while self.size > KEPT_SESSION:
+            while self.size > KEPT_SESSION or len(self.kept) > MOST_KEPT:
                 self.size -= len(self.kept.popleft()[1])
         return self.size - before
 

@@ -19,6 +19,7 @@ from gateway.core.record import stamp
 
 FOLD = 240  # characters from which on a value is folded
 HEX = 12  # digits of a value's digest that are shown
+MOST_NAMED, LONGEST_NAME = 6, 48  # arguments that are named on one line, and characters of such a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,28 @@ def view(row: Approval, history: History, waiting: Sequence[Approval], now: date
             if other.id != row.id
         ),
     )
+
+
+def before(row: Approval, history: History) -> str:
+    """What was decided before, and what is not as it was at the last approval, in one line; empty where nothing was."""
+    if not history.approved and not history.denied:
+        return ""
+    by = f" (by {', '.join(map(visible, history.by))})" if history.by else ""
+    said = [f"approved {_times(history.approved)}, denied {_times(history.denied)}{by}"]
+    last = history.last
+    if last is not None:
+        names = sorted({*row.arguments, *last.arguments})
+        other = [name for name in names if row.arguments.get(name) != last.arguments.get(name)]
+        listed = ", ".join(visible(name)[:LONGEST_NAME] for name in other) or "something that is not shown"
+        many = f"{len(other)} arguments" if len(other) > MOST_NAMED else listed
+        same = row.asked_digest == last.asked_digest and not other
+        said.append("the arguments are those of the last approval" if same else f"not as at the last approval: {many}")
+        said += ["its definition changed since then"] * (last.definition != row.definition)
+    return "; ".join(said)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def visible_lines(text: str) -> str:

@@ -24,7 +24,7 @@ def deliver(address: str, title: str, text: str) -> str:
         sender: Any = apprise.Apprise(asset=apprise.AppriseAsset(app_id="Wardgate", app_desc="Wardgate", app_url=""))
         if not sender.add(address):
             return "the address is none that apprise knows"
-        done = sender.notify(title=title, body=text)
+        done = sender.notify(title=title, body=text, body_format="text")  # a mail's is markup, if nobody says so
     except Exception as broken:  # noqa: BLE001 - whatever a target's plugin raises, the notice did not leave
         return type(broken).__name__
     return "" if done else "the target did not take it"

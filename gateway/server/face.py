@@ -61,7 +61,8 @@ class FaceSettings:
 
     key: bytes  # of the keyed digests
     session_meta: str
-    hold: float | None = None  # seconds to hold a call that waits for a person; None: by client
+    hold: float | None = None  # seconds to hold a call that waits for a person; None: by what a client calls itself
+    holds: Mapping[str, float] = field(default_factory=dict)  # the same for registered clients that have their own
     limits: Limits = field(default_factory=Limits)
     prompt_meta: str = "dev.wardgate/prompt"
     instructed: bool = False  # some upstream has instructions for clients: the handshake waits until it is there
@@ -246,11 +247,14 @@ class Face:
 
     async def _call(self, ctx: Context, modern: bool) -> dict[str, Any]:
         call = await self.named(self._reader.read(ctx.method, ctx.params or {}, self._hop(ctx, modern)))
-        answer = await self._submit(call, RequestCaller(ctx, call, self._settings.hold))
+        answer = await self._submit(call, self._caller(ctx, call))
         near = None
         if isinstance(answer, Refused) and answer.reason in UNKNOWN:
             near = self._catalogue.nearest(call.exposed, call.method)
         return write_answer(answer, call, self._info, near)
+
+    def _caller(self, ctx: Context, call: Call) -> RequestCaller:
+        return RequestCaller(ctx, call, self._settings.holds.get(call.client.name, self._settings.hold))
 
     async def _submit(self, call: Call, caller: RequestCaller) -> Answer:
         """Take a call along its path as soon as there is a place for it; without one it is refused as busy."""
@@ -274,7 +278,7 @@ class Face:
         """Subscribe a listen stream to one resource, or unsubscribe it; whether that was done."""
         params = {**(ctx.params or {}), "uri": uri}
         call = await self.named(self._reader.read(method, params, modern_hop(ctx.params, peer_of(ctx))))
-        answer = await self._submit(call, RequestCaller(ctx, call, self._settings.hold))
+        answer = await self._submit(call, self._caller(ctx, call))
         return isinstance(answer, Done) and answer.error is None
 
     def _input_schema(self, name: str) -> Mapping[str, Any] | None:

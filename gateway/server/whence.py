@@ -39,8 +39,8 @@ def _look(client: tuple[str, int] | None, server: tuple[str, int | None] | None)
         return Isolation.SAME_USER
     try:
         here, there = _plain(client[0]), _plain(server[0])
-        on_this = here.is_loopback or here == there
-        caller = uid_of((here, client[1]), (there, server[1])) if on_this else None
+        caller = uid_of((here, client[1]), (there, server[1]))  # a connection has two ends here, by whatever address
+        on_this = here.is_loopback or here == there or caller is not None
         return between(caller, os.getuid(), loopback=on_this)
     except ValueError:
         return Isolation.SAME_USER

@@ -18,6 +18,7 @@ from mcp_types import (
 
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.model import Call, Client, Context, Resume
+from gateway.holding import PREVIEW
 from gateway.server.caller import COME_BACK, LEVELS, QUESTION, vote_of
 from gateway.server.peer import Peer
 from gateway.transport.wire import deeper
@@ -53,7 +54,9 @@ def invalid(message: str) -> MCPError:
 
 
 def claimed_name(info: Any) -> str:
-    """A client's own words for itself (`clientInfo` as on the wire), bounded and printable: `name version`."""
+    """A client's own words for itself (`clientInfo` as on the wire), bounded and printable: `name version`. One that
+    calls itself as only the gateway's own calls are called is told with a `?`.
+    """
     if not isinstance(info, dict):
         return ""
     name, version = info.get("name"), info.get("version")
@@ -64,7 +67,8 @@ def claimed_name(info: Any) -> str:
 
 @lru_cache(maxsize=256)
 def _claimed(name: str, version: str) -> str:
-    return "".join(char for char in f"{name} {version}".strip() if char.isprintable())[:NAME_LIMIT]
+    said = "".join(char for char in f"{name} {version}".strip() if char.isprintable())[:NAME_LIMIT]
+    return f"?{said}"[:NAME_LIMIT] if said.casefold().startswith(PREVIEW) else said
 
 
 def modern_hop(params: Mapping[str, Any] | None, peer: Peer) -> Hop:

@@ -1,8 +1,8 @@
 """The store as a port: what the rooms need of whatever keeps the record. No database here, and no SQL.
 
-An implementation has to pass `tests/store/contract.py` and `contract_tables.py`; one in memory does, beside that of
-SQLite. Changes and questions have names (`rows.py` makes them and reads the answers); what each means is said there,
-how it is done is the implementation's.
+An implementation has to pass the contract in `tests/store` (`contract.py`, `contract_tables.py`, `contract_people.py`);
+one in memory does, beside that of SQLite. Changes and questions have names (`rows.py` and `people.py` make them and
+read the answers); what each means is said there, how it is done is the implementation's.
 """
 
 from collections.abc import Sequence
@@ -89,4 +89,4 @@ class Store(Protocol):
         """The leaf hashes of the records behind `after` up to `upto`, in order."""
 
     async def ask(self, question: Ask) -> Sequence[tuple[Value, ...]]:
-        """The rows that answer a question; see `rows.py`. Raises `LookupError` for one that has no meaning."""
+        """The rows that answer a question of `rows.py` or `people.py`; `LookupError` for one that has no meaning."""

@@ -1,11 +1,12 @@
 """The tables beside the record: approvals, handles and connections, as changes to make and questions to ask.
 
-Builds them by name with their values and reads the answers; decides nothing, and knows no SQL.
+Builds them by name with their values and reads the answers; decides nothing, and knows no SQL. What people have said
+for a while stands in `people.py`.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,17 +16,8 @@ from gateway.core.approval import Ballot
 from gateway.core.canon import canonical
 from gateway.core.kept import approval_of, card_bytes
 from gateway.core.merkle import Tree
-from gateway.core.model import (
-    Approval,
-    ApprovalState,
-    Call,
-    Freeze,
-    Grant,
-    Proof,
-    Record,
-)
+from gateway.core.model import Approval, ApprovalState, Call, Proof, Record
 from gateway.core.record import decode, stamp, unstamp
-from gateway.core.signed import ApproverKey, KeyKind
 from gateway.errors import RecordError
 from gateway.store.port import Ask, Change, Store
 
@@ -98,97 +90,6 @@ def handle_hash(handle: str) -> bytes:
     return hashlib.sha256(handle.encode("utf-8", "surrogatepass")).digest()
 
 
-def insert_grant(grant: Grant) -> Change:
-    """Write a grant down."""
-    kept = canonical({**msgspec.to_builtins(grant), "expires_at": stamp(grant.expires_at)})
-    return Change("grant.open", (grant.id, stamp(grant.expires_at), grant.uses, stamp(grant.created_at), kept))
-
-
-def use_grant(grant_id: str, now: datetime) -> Change:
-    """Use a grant once more: while it stands, before it expires, and no more often than it may be."""
-    return Change("grant.use", (grant_id, stamp(now)))
-
-
-def end_grant(grant_id: str, why: str) -> Change:
-    """Let a grant count no more."""
-    return Change("grant.end", (why, grant_id))
-
-
-def insert_freeze(freeze: Freeze) -> Change:
-    """Hold calls."""
-    return Change(
-        "freeze.add",
-        (
-            *(freeze.id, freeze.upstream, freeze.session, freeze.tool),
-            *(freeze.by, stamp(freeze.at), freeze.note),
-        ),
-    )
-
-
-def lift_freeze(freeze_id: str) -> Change:
-    """Let calls go that were held."""
-    return Change("freeze.lift", (freeze_id,))
-
-
-def not_frozen(upstream: str, session: str, tool: str) -> Change:
-    """Nothing but a condition: that nobody holds the calls of this upstream, session and tool."""
-    return Change("freeze.none", (upstream, session, tool))
-
-
-def insert_key(key: ApproverKey) -> Change:
-    """Enrol a key of an approver."""
-    added = stamp(key.added_at) if key.added_at is not None else ""
-    return Change(
-        "key.add", (key.id, key.name, key.kind.value, key.public, int(key.attended), key.counter, added, key.added_by)
-    )
-
-
-def drop_key(key_id: str) -> Change:
-    """Let a key count no more."""
-    return Change("key.revoke", (key_id,))
-
-
-def count_key(key_id: str, counter: int) -> Change:
-    """Note a key's counter: it has to grow, unless the key doesn't count (0)."""
-    return Change("key.count", (counter, key_id, counter))
-
-
-async def list_keys(store: Store) -> list[ApproverKey]:
-    """All keys of approvers, by name."""
-    return [
-        ApproverKey(
-            *(_text(id), _text(name), KeyKind(_text(kind)), _text(key), bool(attended), int(counter)),
-            added_at=unstamp(_text(added_at)),
-            added_by=_text(added_by),
-        )
-        for id, name, kind, key, attended, counter, added_at, added_by in await store.ask(Ask("keys", ()))
-    ]
-
-
-async def list_grants(store: Store, limit: int) -> list[Grant]:
-    """All grants, the newest first."""
-    return [_grant(row) for row in await store.ask(Ask("grant.all", (limit,)))]
-
-
-async def standing_grants(store: Store, now: datetime) -> list[Grant]:
-    """The grants that neither ended nor expired."""
-    return [_grant(row) for row in await store.ask(Ask("grant.standing", (stamp(now),)))]
-
-
-async def find_grants(store: Store, prefix: str) -> list[Grant]:
-    """The grants whose id begins so, two at most."""
-    return [_grant(row) for row in await store.ask(Ask("grant.by-prefix", (prefix, prefix + "\x7f")))]
-
-
-async def list_freezes(store: Store) -> list[Freeze]:
-    """All that is held now, oldest first."""
-    found = await store.ask(Ask("frozen", ()))
-    return [
-        Freeze(_text(id), _text(upstream), _text(session), _text(tool), _text(by), unstamp(_text(at)), _text(note))
-        for id, upstream, session, tool, by, at, note in found
-    ]
-
-
 def insert_handle(
     handle: str, call: Call, first: str, now: datetime, expires_at: datetime, approval: str = ""
 ) -> Change:
@@ -237,7 +138,7 @@ async def find_connection(store: Store, connection_id: str) -> SavedConnection |
     found = await store.ask(Ask("connection.by-id", (connection_id,)))
     if not found:
         return None
-    known, principal, client, session, era, handshake, updated_at = map(_text, found[0])
+    known, principal, client, session, era, handshake, updated_at = map(text_of, found[0])
     return SavedConnection(known, principal, client, session, era, msgspec.json.decode(handshake), unstamp(updated_at))
 
 
@@ -246,7 +147,7 @@ async def find_handle(store: Store, handle: str) -> Handle | None:
     found = await store.ask(Ask("handle.by-hash", (handle_hash(handle),)))
     if not found:
         return None
-    approval, call, created_at = map(_text, found[0])
+    approval, call, created_at = map(text_of, found[0])
     return Handle(approval, call, unstamp(created_at))
 
 
@@ -270,7 +171,7 @@ async def find_ballots(store: Store, approval_id: str) -> tuple[Ballot, ...]:
             *(each["by"], Proof[each["proof"].upper()], each["approve"], unstamp(each["at"]), each["note"]),
             evidence=each.get("evidence", {}),
         )
-        for each in msgspec.json.decode(_text(found[0][0]) if found else "[]")
+        for each in msgspec.json.decode(text_of(found[0][0]) if found else "[]")
     )
 
 
@@ -307,7 +208,7 @@ async def asked_of_tool(store: Store, row: Approval, since: datetime, limit: int
 async def tally(store: Store, row: Approval) -> list[tuple[ApprovalState, str, int]]:
     """How often who decided how on the same tool and principal, the most frequent first."""
     found = await store.ask(Ask("approval.tally", (row.upstream, row.tool, row.principal)))
-    return [(ApprovalState(_text(state)), _text(by), int(count)) for state, by, count in found]
+    return [(ApprovalState(text_of(state)), text_of(by), int(count)) for state, by, count in found]
 
 
 async def due_approvals(store: Store, now: datetime) -> list[Approval]:
@@ -340,7 +241,7 @@ async def has_ended(store: Store, call: str) -> bool:
 async def get_meta(store: Store, name: str) -> str:
     """A word that the store keeps about itself; empty where there is none."""
     found = await store.ask(Ask("meta.get", (name,)))
-    return _text(found[0][0]) if found else ""
+    return text_of(found[0][0]) if found else ""
 
 
 def set_meta(name: str, value: str) -> Change:
@@ -384,7 +285,7 @@ def _ballots_text(ballots: Sequence[Ballot]) -> str:
     return canonical(kept).decode("utf-8")
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
     """A value that is stored as text, or as the bytes of one."""
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
@@ -399,7 +300,3 @@ def _record(body: object) -> tuple[int, Record]:
 
 def _bytes(value: object) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode("utf-8")
-
-
-def _grant(row: Sequence[Any]) -> Grant:
-    return replace(msgspec.json.decode(row[0], type=Grant), used=row[1], ended=row[2])

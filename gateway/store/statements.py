@@ -1,4 +1,7 @@
-"""How SQLite does the changes and answers the questions that `rows.py` names. Text only: nothing is executed here."""
+"""How SQLite does the changes and answers the questions that `rows.py` and `people.py` name.
+
+Text only: nothing is executed here.
+"""
 
 from gateway.core.kept import COLUMNS
 

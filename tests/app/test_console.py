@@ -1,18 +1,24 @@
 """What the console is told of the record and of the tools: numbers, findings, former definitions."""
 
+import sqlite3
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import anyio
+import pytest
 
 from gateway.app import tallies
+from gateway.app.console import PATIENCE, ConsoleGate
 from gateway.app.definitions import MOST, Definitions
 from gateway.console.pages import hours_back
 from gateway.core.model import Finding, Kind, Tool
+from gateway.errors import StateError
 from gateway.reading import reading
 from gateway.records import Records
 from gateway.store import open_store
-from tests.fakes import NOON, FakeClock, a_record, a_tool
+from tests.fakes import DEADLINE, NOON, FakeClock, a_record, a_tool
 from tests.store.keep import AT_ONCE
 
 FOUND = (Finding("github", "content[0].text", "f" * 16),)
@@ -76,6 +82,23 @@ def test_a_definition_that_became_another_is_told_with_its_time(tmp_path: Path) 
     anyio.run(_fill, tmp_path)
     with reading(tmp_path) as db:
         assert tallies.changed(db) == {"files__a": "2026-11-22T12:00:12.000000Z"}
+
+
+async def test_a_question_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with open_store(tmp_path, AT_ONCE) as store:
+        upstreams = SimpleNamespace(catalogue=Offered())
+        settings = SimpleNamespace(gateway=SimpleNamespace(state=tmp_path))
+        gateway: Any = SimpleNamespace(clock=clock, store=store, settings=settings, upstreams=upstreams)
+        gate = ConsoleGate(gateway, Definitions(gateway.upstreams.catalogue))
+
+        def endless(db: sqlite3.Connection) -> Any:
+            clock.advance(PATIENCE + 1)
+            counting = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+            return db.execute(counting).fetchall()
+
+        with pytest.raises(StateError), anyio.fail_after(DEADLINE):
+            await gate._read(endless)
 
 
 class Offered:

@@ -16,7 +16,21 @@ import pytest
 from gateway.app.door import NOTE_LIMIT, PLAN_LIMIT, Door
 from gateway.approvals import Approvals
 from gateway.core.approval import Terms, Voter
-from gateway.core.model import Approval, ApprovalState, Call, Choice, Effect, Held, Labels, Proof, Shown, SinkKind, Tool
+from gateway.core.model import (
+    Approval,
+    ApprovalState,
+    Call,
+    Choice,
+    Decision,
+    Effect,
+    Held,
+    Kind,
+    Labels,
+    Proof,
+    Shown,
+    SinkKind,
+    Tool,
+)
 from gateway.errors import ApprovalError
 from gateway.store import open_store
 from tests.fakes import DEADLINE, KEY, FakeCaller, FakeClock, a_call, a_tool, a_wait, an_ask
@@ -53,10 +67,16 @@ class Room:
     screener: FakeScreener
     state: Path
 
-    async def waits(self, call: Call | None = None, tool: Tool = TOOL, shown: Shown | None = None) -> Approval:
+    async def waits(
+        self,
+        call: Call | None = None,
+        tool: Tool = TOOL,
+        shown: Shown | None = None,
+        decision: Decision | None = None,
+    ) -> Approval:
         """A row that waits."""
         given = call or a_call(1, **ONE)
-        made, draft = a_wait(given, tool, an_ask(Proof.LOCAL), given.arguments, self.clock.now())
+        made, draft = a_wait(given, tool, decision or an_ask(Proof.LOCAL), given.arguments, self.clock.now())
         held = await self.desk.obtain(made, replace(draft, shown=shown or draft.shown), FakeCaller(budget=0))
         assert isinstance(held, Held)
         return held.approval
@@ -154,6 +174,8 @@ async def test_an_answer_without_a_choice_is_once(tmp_path: Path) -> None:
         ({"choice": "always"}, "choice"),
         ({"choice": 1}, "choice"),
         ({"choice": None}, "choice"),
+        ({"choice": ["once"]}, "choice"),
+        ({"choice": {}}, "choice"),
         ({"choice": "pattern", "minutes": "60"}, "shape"),
         ({"choice": "pattern", "minutes": 1.5}, "shape"),
         ({"choice": "pattern", "minutes": True}, "shape"),
@@ -187,6 +209,16 @@ async def test_a_grant_is_given_for_the_minutes_and_uses_that_were_chosen(tmp_pa
         assert grant.expires_at == room.clock.now() + timedelta(minutes=30)
         ended = await room.door.revoke(grant.id, Voter("os:bob", Proof.LOCAL))
         assert ended.ended == "revoked by os:bob"
+
+
+async def test_the_record_of_a_grant_says_what_it_would_have_covered(tmp_path: Path) -> None:
+    async with a_room(tmp_path) as room:
+        for number, path in enumerate(("a.txt", "a.txt", "b.txt")):
+            await room.waits(a_call(number, path=path, text=str(number)))
+        row = await room.waits(a_call(5, **ONE))
+        await room.door.answer(row, {"choice": "pattern"}, ADA)
+        given = next(each for each in on_disk(room.state) if each.kind is Kind.GRANT)
+        assert given.extra["would_have_covered"] == 3
 
 
 async def test_what_was_signed_counts_and_not_what_was_sent_with_it(tmp_path: Path) -> None:
@@ -313,3 +345,32 @@ async def test_an_upstream_that_there_is_not_can_not_be_held(tmp_path: Path) -> 
             await room.door.freeze("flies", "", ADA)
         assert problem.value.objection == "unknown"
         assert room.door.freezes() == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "voter"),
+    [
+        ({"by": frozenset({"role:boss"})}, ADA),
+        ({"proof": Proof.SIGNED}, ADA),
+        ({"approvers": 2}, ADA),
+        ({"approvers": 2, "proof": Proof.SIGNED}, Voter("ada", Proof.SIGNED)),
+    ],
+    ids=["role", "proof", "two", "two-by-signature"],
+)
+async def test_who_may_not_approve_a_call_alone_says_not_what_its_tool_does(
+    tmp_path: Path, asked: dict[str, Any], voter: Voter
+) -> None:
+    """A label lets calls pass: it would be the way round an approver."""
+    async with a_room(tmp_path) as room:
+        row = await room.waits(decision=an_ask(**{"proof": Proof.LOCAL, **asked}))
+        with pytest.raises(ApprovalError) as problem:
+            await room.door.label(row, "read", voter)
+        assert problem.value.objection == "not-permitted"
+        assert room.labels.written == []
+        assert (await room.door.row(row.id)).state is ApprovalState.WAITING
+
+
+async def test_who_may_approve_a_call_says_what_its_tool_does(tmp_path: Path) -> None:
+    async with a_room(tmp_path) as room:
+        row = await room.waits(decision=an_ask(Proof.LOCAL, by=frozenset({"role:boss"})))
+        assert await room.door.label(row, "write", Voter("os:ada", Proof.LOCAL, frozenset({"boss"}))) == 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.app.door import Door
+from gateway.app.door import PLAN_LIMIT, Door
 from gateway.app.keys import KeyCommands
 from gateway.core.approval import Voter
 from gateway.core.model import Proof
@@ -75,3 +75,10 @@ async def test_who_may_only_sign_does_not_say_what_a_tool_does_without_a_signatu
         assert room.labels.written == []
         await room.door.label(row, "read", replace(only, proofs=frozenset({Proof.LOCAL})))
         assert room.labels.written
+
+
+@pytest.mark.parametrize("also", ["a_0000000000", {"a": 1}, 7, ["a_0000000000"] * (PLAN_LIMIT + 1)])
+async def test_the_rows_of_a_signature_are_a_short_list(also: Any, tmp_path: Path) -> None:
+    async with an_office(tmp_path) as office:
+        row = await office.asks()
+        await refused("shape", commands(office).document({"id": row.id, "also": also}, "root"))

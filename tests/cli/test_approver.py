@@ -9,6 +9,8 @@ import pytest
 from gateway.cli import approve, approver, deny, sign
 from gateway.cli.talk import Unreachable
 from gateway.core.model import Kind, Proof
+from gateway.core.signed import KEY_FORMAT, NAMESPACE
+from gateway.signers.ssh import read_public
 from tests.authenticator import SshKey
 from tests.cli.room import Room, labelled, running
 from tests.fakes import a_call, an_ask
@@ -93,7 +95,9 @@ async def test_a_key_that_waits_elsewhere_is_endorsed_by_its_code(tmp_path: Path
         await add(room, first)
         fields = {"name": "ada", "public": second.line, "private": str(second.file)}
         waits = await in_thread(approver.ask, str(room.folder), "key-add", **fields)
-        assert (await room.run(approver, "endorse", waits["nonce"], "--key", str(first.file))).code == 0
+        ended = await room.run(approver, "endorse", waits["nonce"], "--key", str(first.file))
+        assert ended.code == 0
+        assert f"{read_public(second.line).fingerprint!r} signs for 'ada'" in ended.err
         assert (await room.run(approver, "endorse", waits["nonce"], "--key", str(first.file))).code == 1
 
 
@@ -184,3 +188,13 @@ def test_only_the_answer_to_what_was_shown_is_signed(
     monkeypatch.setattr(sign, "ask", lambda config, op, **fields: made)
     with pytest.raises(Unreachable, match="something else"):
         sign.signed(None, {"id": "a_1"}, {"id": "a_1", "arguments_digest": "00"}, str(tmp_path / "key"))
+
+
+def test_nothing_but_a_key_is_signed_as_a_key(tmp_path: Path) -> None:
+    document = json.dumps({"format": "wardgate-approval/1", "choice": "once", "statements": []})
+    with pytest.raises(Unreachable, match="nothing was signed"):
+        sign.endorsed(document, tmp_path / "key")
+
+
+def test_what_is_signed_here_counts_for_nothing_else() -> None:
+    assert (sign.NAMESPACE, sign.KEY_FORMAT) == (NAMESPACE, KEY_FORMAT)

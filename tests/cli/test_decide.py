@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from gateway.cli import approvals, approve, deny
 from gateway.cli.decide import READING
+from gateway.cli.talk import Unreachable, ask
 from gateway.core.model import Approval, ApprovalState, Choice, Effect, Reason, Tier
 from tests.cli.ptys import Pty, terminal
 from tests.cli.room import LOCAL, Room, labelled, running
@@ -261,3 +263,16 @@ async def test_show_lays_the_card_out_at_a_terminal(tmp_path: Path, capsys: Capt
         async with at(room, "approvals", "show", row.id) as screen:
             assert await screen.end() == 0
             assert "who      os:alice (os-user) with claude-code" in screen.shown
+
+
+@pytest.mark.parametrize(
+    ("op", "choice"), [("deny", "once"), ("deny", "pattern"), ("approve", "deny"), ("approve", [])]
+)
+async def test_no_word_means_its_opposite_at_the_control_socket(
+    tmp_path: Path, capsys: Capture, op: str, choice: Any
+) -> None:
+    async with running(tmp_path / "c", capsys) as room:
+        row = await room.asks()
+        with pytest.raises(Unreachable):
+            await anyio.to_thread.run_sync(partial(ask, str(room.folder), op, id=row.id, choice=choice))
+        assert await state(room, row) == "waiting"

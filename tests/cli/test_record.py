@@ -166,7 +166,7 @@ def test_an_exchange_is_told_as_json_and_values_are_still_found(
         before = (config / "state" / name).read_bytes()
         assert run(config, "rotate", which, "--json") == 0
         (item,) = printed(capsys)["items"]
-        assert (item["which"], item["lost"], item["withdrawn"]) == (which, False, 0)
+        assert [item[name] for name in ("which", "lost", "withdrawn", "ended")] == [which, False, 0, 0]
         assert (config / "state" / name).read_bytes() != before
         told = on_disk(config / "state")[-1]
         assert told.extra["key"] == item["key"]

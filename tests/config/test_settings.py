@@ -46,6 +46,7 @@ owner = "bob@example.com"
 owner = "alice@example.com"
 trust = ["session", "prompt"]
 closed = true
+hold = "40s"
 
 [approvers.alice]
 roles = ["admin"]
@@ -93,6 +94,7 @@ def test_a_whole_configuration_is_read(tmp_path: Path) -> None:
     )
     assert settings.clients["claude-code"].trust == {"session", "prompt"}
     assert settings.clients["claude-code"].closed
+    assert settings.clients["claude-code"].hold == 40.0
     assert settings.approvers["alice"].proofs == {Proof.LOCAL, Proof.SIGNED}
     limits = settings.limits
     assert (limits.line, limits.calls_per_client, limits.calls_per_upstream) == (1024 * 1024, 2, 3)

@@ -30,6 +30,7 @@ from gateway.core.model import (
     Tier,
 )
 from gateway.core.query import Query
+from gateway.core.spare import Proposal
 from gateway.core.view import Card, History, view
 from gateway.errors import ApprovalError
 from gateway.reading import Row, Story
@@ -161,7 +162,8 @@ class FakeGate:
     async def told(self, days: int) -> Told:
         hours = hours_back(self.clock.now(), days)
         counts = Counts(hours, {"read": (*[0] * (len(hours) - 1), 5), "allow": (*[0] * (len(hours) - 1), 5)})
-        return Told(days, figures(self.rows.values()), tuple(self.rows.values()), counts, counts)
+        spared = {"files.writes": (Proposal("rule", "files", "write_file", '[[rule]]\nid = "<b>"', 19, 21),)}
+        return Told(days, figures(self.rows.values()), tuple(self.rows.values()), counts, counts, spared)
 
     def now(self) -> datetime:
         return self.clock.now()

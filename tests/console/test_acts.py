@@ -16,6 +16,7 @@ class FakeProofs:
 
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     waits: bool = False
+    only_ssh: bool = False
 
     async def enrol_options(self, name: str, origin: str) -> Mapping[str, Any]:
         self.asked.append(("enrol", name, origin))
@@ -26,6 +27,8 @@ class FakeProofs:
         return ("", "nonce") if self.waits else ("key", "")
 
     async def endorse_options(self, nonce: str) -> Mapping[str, Any]:
+        if self.only_ssh:
+            raise ApprovalError("no passkey is enrolled that could sign", "unknown")
         return {"challenge": nonce}
 
     async def endorse(self, answer: Mapping[str, Any], origin: str) -> str:
@@ -174,8 +177,10 @@ async def test_a_passkey_is_enrolled_for_whoever_is_signed_in_and_a_further_one_
         assert (await tab.post("/do/passkeys", {"passkey": {}, "name": "root"})).json() == {"id": "key"}
         assert proofs.asked == [("enrol", "ada", HERE), ("enrolled", "ada", "os:ada", HERE)]
         proofs.waits = True
-        assert (await tab.post("/do/passkeys", {"passkey": {}})).json() == {"nonce": "nonce", "challenge": "nonce"}
+        assert (await tab.post("/do/passkeys", {"passkey": {}})).json() == {"challenge": "nonce"}
         assert (await tab.post("/do/passkeys/endorse", {"passkey": {}})).json() == {"id": "key"}
+        proofs.only_ssh = True
+        assert (await tab.post("/do/passkeys", {"passkey": {}})).json() == {"code": "nonce"}
 
 
 async def test_without_the_extra_passkeys_are_not_there() -> None:

@@ -220,3 +220,33 @@ def test_duties_are_written_on_the_row() -> None:
     duty = Obligation(ObligationKind.SET, "priority", "low")
     decision = replace(an_ask(), obligations=frozenset({duty}))
     assert fakes.a_row("a_1", a_call(), a_tool(), decision, {}, NOON).obligations == (str(duty),)
+
+
+def test_the_agents_own_client_is_never_one_of_two_approvers() -> None:
+    """It may be asked about nothing but calls that it approves alone, and so answers about nothing else."""
+    row, ballot = a_row(Proof.CLIENT, approvers=2), a_ballot("client:claude-code", proof=Proof.CLIENT)
+    assert objection(row, (), ballot) is Objection.PROOF
+    assert objection(row, (a_ballot(),), ballot) is Objection.PROOF
+    assert objection(a_row(Proof.CLIENT), (), ballot) is None
+    assert objection(row, (), replace(ballot, approve=False)) is None
+
+
+@pytest.mark.parametrize("name", ["bob", "os:Bob", "Bob", "jwt:bob", "os:\uff42ob"])
+def test_who_differs_only_in_how_the_name_is_known_or_written_is_no_second_person(name: str) -> None:
+    row, first = a_row(approvers=2), a_ballot("os:bob")
+    assert objection(row, (first,), a_ballot(name)) is Objection.REPEATED
+    assert settle(row, (first,), a_ballot(name)).state is ApprovalState.WAITING
+
+
+@pytest.mark.parametrize("name", ["os:ada", "os:ADA", "jwt:ada", "jwt:Ada", "client:ada"])
+def test_a_requester_who_is_named_like_an_approver_is_not_the_second_person(name: str) -> None:
+    row = replace(a_row(approvers=2), principal=name)
+    assert objection(row, (), a_ballot("ada")) is Objection.REQUESTER
+    assert objection(row, (), a_ballot("bob")) is None
+
+
+def test_what_two_different_people_would_have_to_approve_can_be_approved_by_nobody() -> None:
+    both = Requirement(by=frozenset({"ada"})).combine(Requirement(by=frozenset({"bob"})))
+    row = replace(a_row(), requirement=both)
+    for name in ("os:nobody", "nobody", "os:ada", "bob"):
+        assert objection(row, (), a_ballot(name)) is Objection.NOT_PERMITTED

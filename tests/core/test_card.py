@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from gateway.core.card import (
+    FOLDED,
     MOST_CARRIED,
     PREVIEW_LINES,
     TEXT_LIMIT,
@@ -57,6 +59,18 @@ def test_the_card_shows_tool_arguments_and_the_gateways_line_last() -> None:
     assert lines[-1].startswith("— Wardgate, approval a_0000000001")
 
 
+def test_the_card_tells_what_was_decided_before() -> None:
+    assert "Before: approved once, denied 2 times" in card(
+        approval(shown=Shown(before="approved once, denied 2 times"))
+    )
+    assert "Before:" not in card(approval())
+
+
+def test_the_card_names_every_rule_that_asks() -> None:
+    text = card(approval(rule="a.one", rules=("a.one", "b.two"), reason=Reason.RULE))
+    assert "rules a.one, b.two (rule)" in text
+
+
 def test_the_card_names_the_rule_where_one_decided() -> None:
     assert "rule mail.ask" in card(approval(rule="mail.ask"))
 
@@ -93,10 +107,33 @@ def test_a_long_value_is_folded_with_its_length() -> None:
 
 
 def test_many_arguments_are_bounded_and_counted() -> None:
-    many = {f"n{index:03}": "z" * 500 for index in range(TEXT_LIMIT // 400)}
+    many = {f"n{index:03}": "z" * 500 for index in range(TEXT_LIMIT // FOLDED)}
     lines = arguments_lines(approval(arguments=many))
     assert lines[-1].endswith("more")
     assert len(lines) < len(many)
+    assert sum(map(len, lines)) < TEXT_LIMIT + len(lines[-1])
+
+
+@pytest.mark.parametrize(
+    "filling",
+    [
+        {f"a{number:02}": "x" * 5_000 for number in range(30)},
+        {"a" * (2 * TEXT_LIMIT): 1},
+        {"!" * TEXT_LIMIT: "\u202e" * TEXT_LIMIT},
+        {f"{number:02}": list(range(900)) for number in range(20)},
+    ],
+    ids=["values", "a-name", "hidden", "lists"],
+)
+def test_no_argument_is_pushed_off_the_card_by_what_stands_before_it(filling: dict[str, Any]) -> None:
+    lines = arguments_lines(approval(arguments={**filling, "to": "eve@evil.example"}))
+    assert "  to: eve@evil.example" in lines
+    assert sum(map(len, lines)) <= TEXT_LIMIT
+    assert not lines[-1].endswith("more")
+
+
+def test_where_the_effect_lands_stands_before_what_it_carries() -> None:
+    row = replace(approval(arguments={"body": "hello", "to": "bob@example.com"}), free=("body",))
+    assert arguments_lines(row) == ("  to: bob@example.com", "  body: hello")
 
 
 def test_no_arguments_are_said() -> None:
@@ -110,6 +147,9 @@ def test_a_statement_binds_the_call_and_what_was_shown_of_it() -> None:
     for change in ({"arguments": {"path": "other"}}, {"expires_at": AT}, {"exposed": "files__other"}):
         assert statement(approval(**change), "gw", key)["shown"] != said["shown"]
     assert statement(approval(), "gw", b"o" * 32)["shown"] != said["shown"]
+    assert "asked_digest" not in said
+    edited = statement(approval(follows="a_0000000000", asked_digest="2" * 64), "gw", key)
+    assert (edited["arguments_digest"], edited["asked_digest"]) == ("1" * 64, "2" * 64)
 
 
 def test_the_card_tells_whose_authority_a_call_uses_and_how_the_caller_is_known() -> None:
@@ -164,3 +204,9 @@ def test_the_statement_changes_with_anything_that_is_shown() -> None:
         )
     }
     assert len(told) == 5
+
+
+@pytest.mark.parametrize("code", [0xFE01, 0xE0101, 0x034F, 0x3164, 0x115F, 0xFFA0, 0x2800, 0x180B, 0x17B4], ids=hex)
+def test_letters_and_marks_of_which_nothing_is_to_be_seen_are_made_visible(code: int) -> None:
+    """Whole sentences can be hidden in selectors of variants."""
+    assert visible(f"a{chr(code)}b") == f"a\\u{{{code:x}}}b"

@@ -22,6 +22,7 @@ from gateway.core.model import (
     Reason,
     Requirement,
     SecretAction,
+    Shown,
     Tier,
     Tool,
     Verdict,
@@ -134,7 +135,9 @@ def test_across_files_the_strictest_wins(one: str, other: str) -> None:
     strictest = max(one, other, key=STRICTNESS.index)
     verdicts = {"allow": Verdict.ALLOW, "ask": Verdict.ASK, "ask-unless-proven": Verdict.ASK, "block": Verdict.BLOCK}
     assert decision.verdict is verdicts[strictest]
-    assert decision.rules == tuple(name for name, word in (("a", one), ("b", other)) if word == strictest)
+    found = sorted((-STRICTNESS.index(word), name) for name, word in (("a", one), ("b", other)))
+    alike = {word for word in STRICTNESS if verdicts[word] is decision.verdict}
+    assert decision.rules == tuple(name for place, name in found if STRICTNESS[-place] in alike)
 
 
 def test_requirements_of_all_files_that_ask_are_combined() -> None:
@@ -327,6 +330,34 @@ def test_within_tier_high_another_effect_voids_an_approval() -> None:
         assert decided(policy_of(""), tool, approval=approval).verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("on_the_card", "verdict"),
+    [
+        pytest.param({}, Verdict.BLOCK, id="it was good on the card"),
+        pytest.param({"shown": Shown(unproven=True)}, Verdict.ALLOW, id="the card said so"),
+        pytest.param({"reason": Reason.UNPROVEN}, Verdict.ALLOW, id="it was why it asked"),
+    ],
+)
+def test_an_approval_is_void_where_a_sinks_origin_got_worse_than_on_the_card(
+    on_the_card: dict[str, Any], verdict: Verdict
+) -> None:
+    """Where another rule asks too, a lost vouch is no reason of its own, and counts all the same."""
+    tool = tool_of(Effect.MONEY)
+    policy = policy_of(rule("a", "ask"), rule("b", "ask-unless-proven"))
+    assert decided(policy, tool).unproven
+    again = decided(policy, tool, approval=approval_of(tool, **on_the_card))
+    assert again.verdict is verdict
+    if verdict is Verdict.BLOCK:
+        assert again.reason is Reason.APPROVAL_VOID
+        assert "origin" in again.detail
+
+
+def test_every_rule_that_asks_is_named_the_strictest_first() -> None:
+    files = (("c", "ask"), ("b", "ask"), ("a", "ask-unless-proven"), ("d", "allow"))
+    decision = decided(policy_of(*(rule(*each) for each in files)))
+    assert (decision.verdict, decision.reason, decision.rules) == (Verdict.ASK, Reason.RULE, ("b", "c", "a"))
+
+
 def test_what_is_allowed_by_now_needs_no_approval_but_the_same_call() -> None:
     tool, policy = tool_of(), policy_of(rule("a", "allow"))
     assert decided(policy, tool, approval=approval_of(tool)).reason is Reason.RULE
@@ -440,7 +471,8 @@ def test_an_approval_keeps_every_obligation(files: list[list[tuple[str, str]]], 
     if asked.requirement is None:
         return
     obligations = tuple(str(duty) for duty in asked.obligations)
-    ran = outcome(policy, tool, approval=approval_of(tool, asked.requirement, obligations=obligations))
+    approval = approval_of(tool, asked.requirement, obligations=obligations, shown=Shown(unproven=asked.unproven))
+    ran = outcome(policy, tool, approval=approval)
     assert (ran.verdict, ran.reason) == (Verdict.ALLOW, Reason.APPROVED)
     assert (ran.obligations, ran.rules) == (asked.obligations, asked.rules)
 

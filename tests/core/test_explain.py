@@ -251,6 +251,29 @@ def test_arguments_that_were_carried_name_the_call_whose_output_they_stood_in() 
     assert gone == values[1]
 
 
+def test_how_far_the_caller_was_is_told_in_words() -> None:
+    about = telling(intent(isolation=2), outcome())
+    assert told(about)["who"][1] == "isolation 2: the gateway runs as a user of its own"
+    assert item(about)["isolation"] == 2
+    assert told(telling(intent(isolation=9), outcome()))["who"][1] == "isolation 9: a level of another version"
+    assert len(told(telling(intent(), outcome()))["who"]) == 1
+
+
+def test_a_granted_call_names_its_grant_and_who_gave_it() -> None:
+    by = {"granted_by": "os:bob", "grant": "g_0000000001", "proof": "local", "approval": "a_1"}
+    about = telling(
+        intent(reason="granted", tier="read", authorised=by), outcome(tier="read", timings_us={"intent": 5})
+    )
+    assert told(about)["allowed by"] == ["granted by os:bob, grant g_0000000001, proof local, approval a_1"]
+    assert item(about)["authorised"]["grant"] == "g_0000000001"
+    assert checks(about) == (Check("intent", "on disk before it was forwarded", 5),)
+
+
+def test_arguments_that_a_person_edited_are_said_to_be_so() -> None:
+    about = telling(intent(arguments={"path": "b.txt"}, extra={"origin": "person"}), outcome())
+    assert told(about)["arguments"] == ["path: b.txt", "a person put them in the place of the agent's"]
+
+
 def test_the_outputs_before_a_call_are_counted_and_the_newest_named() -> None:
     latest = tuple(Brief(f"l_{number}", "client-tool", stamp(NOON)) for number in range(OUTPUTS + 1))
     lines = told(telling(intent(), outcome(), before=Before(9, latest, cut=True)))["before"]

@@ -317,7 +317,7 @@ def a_vouch(value: str = "bob@corp.example", **more: Any) -> Grant:
 def asked_with(*grants: Grant, call: Call | None = None, tool: Tool = TOOL) -> tuple[Grant, ...]:
     call = call or a_call()
     said = facts(tool, call)
-    return vouched(call, replace(said, standing=replace(said.standing, grants=grants)), tool)
+    return vouched(call, replace(said, standing=replace(said.standing, grants=grants)), tool, Requirement())
 
 
 def test_a_call_is_vouched_for_if_every_value_is() -> None:
@@ -393,6 +393,16 @@ def test_a_vouch_answers_for_no_rule_of_another_file() -> None:
     assert (decision.verdict, decision.rules, decision.uses) == (Verdict.ASK, ("mail.other",), ())
 
 
+def test_a_grant_lifts_no_ask_of_a_rule_that_was_not_on_its_card() -> None:
+    """The other file's rule asks less strictly, so that it alone would not have decided."""
+    asks, proves = RULE.format("ask"), RULE.format("ask-unless-proven").replace("mail.ask", "mail.other")
+    said, call, alone, both = facts(), a_call(), policy_of(asks), policy_of(asks, proves)
+    grant = granted(Choice.PATTERN, row_of(decision=decide(call, said, alone)))
+    granting = replace(said, standing=replace(said.standing, grants=(grant,)))
+    assert decide(call, granting, alone).reason is Reason.GRANTED
+    assert decide(call, granting, both).verdict is Verdict.ASK
+
+
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
@@ -442,3 +452,72 @@ def test_a_grant_and_a_freeze_are_told_without_digests_of_arguments() -> None:
 )
 def test_a_freeze_holds_everything_an_upstream_or_a_session(freeze: Freeze, holds: bool) -> None:
     assert freeze.holds("mail", "s_1") is holds
+
+
+# --- attacks ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asked", ["proof = 'signed'", "by = ['role:boss']", "approvers = 2"])
+def test_a_vouch_is_worth_no_more_than_the_proof_the_role_and_the_number_that_it_was_given_with(asked: str) -> None:
+    """It may have been given on the card of another tool, for which less is asked."""
+    text = RULE.format("ask-unless-proven")
+    assert decided(text, a_vouch()).verdict is Verdict.ALLOW
+    decision = decided(f"{text}approve = {{ {asked} }}\n", a_vouch())
+    assert (decision.verdict, decision.reason, decision.uses) == (Verdict.ASK, Reason.UNPROVEN, ())
+
+
+def test_a_vouch_of_somebody_who_may_approve_it_counts() -> None:
+    text = RULE.format("ask-unless-proven") + "approve = { by = ['role:admin'], proof = 'client' }\n"
+    assert decided(text, a_vouch()).reason is Reason.VOUCHED
+    assert decided(text, a_vouch(roles=frozenset())).reason is Reason.UNPROVEN
+    assert decided(text, a_vouch(proof=Proof.CLIENT)).reason is Reason.UNPROVEN  # of tier high, whatever the rule says
+
+
+def test_a_vouch_allows_nothing_in_a_file_whose_review_is_overdue() -> None:
+    text = RULE.format("ask-unless-proven")
+    for day, reason in (("2026-11-22", Reason.VOUCHED), ("2026-11-21", Reason.REVIEW_OVERDUE)):
+        assert decided(f"review_by = {day}\n{text}", a_vouch()).reason is reason
+
+
+@pytest.mark.parametrize("method", ["resources/read", "resources/subscribe", "prompts/get", "completion/complete"])
+def test_grants_and_edits_are_of_tools_alone(method: str) -> None:
+    """The row of a subscription has the very columns of that of a read."""
+    row = row_of(method=method)
+    assert not covers_row(granted(Choice.ARGUMENTS), row)
+    assert not covers_row(granted(Choice.ARGUMENTS, row), row)
+    assert offered(row) == (Choice.ONCE, Choice.DENY, Choice.BAR)
+    assert offered(replace(row, shown=Shown(named=False))) == (Choice.ONCE, Choice.DENY)
+
+
+def test_a_clock_that_goes_back_brings_no_grant_back() -> None:
+    grant = granted(Choice.ARGUMENTS)
+    assert stands(grant, NOW)
+    assert not stands(grant, NOW - timedelta(days=1))
+    assert not stands(grant, NOW + USUAL)
+
+
+@pytest.mark.parametrize(
+    ("asked", "other"),
+    [
+        ({"n": 1}, {"n": 1.0}),
+        ({"n": 1}, {"n": "1"}),
+        ({"n": True}, {"n": 1}),
+        ({"n": None}, {}),
+        ({"n": 0.0}, {"n": -0.0}),
+        ({"n": "\u00e9"}, {"n": "e\u0301"}),
+        ({"n": ["a", "b"]}, {"n": ["b", "a"]}),
+        ({"n": {}}, {"n": []}),
+    ],
+    ids=str,
+)
+def test_arguments_that_only_look_alike_are_others(asked: dict[str, Any], other: dict[str, Any]) -> None:
+    given = a_call(**MAIL, **asked)
+    for scope in (Choice.ARGUMENTS, Choice.PATTERN):
+        grant = granted(scope, row_of(given))
+        assert covered(grant, given)
+        assert not covered(grant, a_call(**MAIL, **other))
+        assert not covers_row(grant, row_of(a_call(**MAIL, **other)))
+
+
+def test_the_order_of_arguments_is_no_difference() -> None:
+    assert covered(granted(Choice.ARGUMENTS), a_call(body=MAIL["body"], to=MAIL["to"]))

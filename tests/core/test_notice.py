@@ -67,3 +67,17 @@ def test_a_mailbox_is_made_out_to_one_address() -> None:
 )
 def test_nobody_is_written_to_without_a_mailbox_or_one_plain_address(address: str, targets: list[str]) -> None:
     assert mail_to(address, targets) == ""
+
+
+@pytest.mark.parametrize("method", ["resources/read", "resources/subscribe", "completion/complete"])
+def test_an_address_that_the_agent_asks_for_is_an_argument_and_in_no_notice(method: str) -> None:
+    """It would stand there as a link, beside that of the card."""
+    tool = replace(a_tool(), ref=ToolRef("files", "https://evil.example/approve"))
+    text = notice_of([a_row("a_1", replace(a_call(), method=method), tool, an_ask())], "").text
+    assert "evil" not in text
+    assert text.startswith(f"files/({method}), asked by claude-code")
+
+
+def test_a_prompt_is_named_as_its_upstream_names_it() -> None:
+    row = a_row("a_1", replace(a_call(), method="prompts/get"), a_tool(), an_ask())
+    assert notice_of([row], "").text.startswith("files/write_file, ")

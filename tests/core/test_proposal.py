@@ -23,9 +23,24 @@ def proposed(name: str, annotations: dict[str, Any] | None = None) -> Effect:
         ("searchIssues", Effect.READ),
         ("HTTPStatus", Effect.READ),
         ("create_event", Effect.WRITE),
-        ("get_email", Effect.EGRESS),  # any word counts: a person confirms it
+        ("get_email", Effect.READ),  # the verb leads, and a mail is what is read
+        ("getEmail", Effect.READ),
+        ("list_pull_request_commit", Effect.READ),
+        ("list_payment", Effect.READ),
+        ("get_role", Effect.READ),
+        ("get_workflow_run", Effect.READ),
+        ("get_password", Effect.CREDENTIAL),  # of nouns only credentials raise a read
+        ("show_email_token", Effect.CREDENTIAL),
         ("send_email", Effect.EGRESS),
+        ("email_search", Effect.EGRESS),  # no verb leads: any word counts
+        ("post", Effect.EGRESS),
+        ("order_get", Effect.MONEY),
         ("get_and_delete", Effect.DESTRUCTIVE),  # the worst that the name says
+        ("read_and_forward_email", Effect.EGRESS),
+        ("find_and_replace", Effect.WRITE),
+        ("get_or_order", Effect.MONEY),  # behind `or` another verb leads
+        ("search_delete_message", Effect.DESTRUCTIVE),
+        ("get_and", Effect.READ),
         ("run", Effect.DESTRUCTIVE),
         ("pay_invoice", Effect.MONEY),
         ("invite_member", Effect.PRIVILEGE),

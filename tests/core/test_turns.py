@@ -9,6 +9,7 @@ from gateway.core.turns import (
     KEPT_EACH,
     KEPT_SESSION,
     MOST_FLYING,
+    MOST_KEPT,
     MOST_OUTPUTS,
     MOST_PROMPTS,
     Session,
@@ -116,6 +117,12 @@ def test_the_newest_bytes_are_kept() -> None:
     assert [id for id, _ in session.kept] == ["d_5", "d_6", "d_7", "d_8"]
     assert session.forget() == KEPT_SESSION
     assert session.keep("d_9", b"") == 0
+
+
+def test_of_many_small_outputs_the_newest_are_kept() -> None:
+    session = Session()
+    grown = sum(session.keep(f"d_{number}", b"x") for number in range(MOST_KEPT + 5))
+    assert (grown, session.size, len(session.kept), session.kept[0][0]) == (MOST_KEPT, MOST_KEPT, MOST_KEPT, "d_5")
 
 
 def test_an_event_belongs_to_the_prompt_that_it_names() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.core.model import Approval, ApprovalState, Choice, Effect, Reason, Requirement, Shown, Tier
-from gateway.core.view import FOLD, Card, History, Value, view, visible_lines
+from gateway.core.view import FOLD, Card, History, Value, before, view, visible_lines
 from tests.core.test_card import AT, approval
 
 LATER = AT + timedelta(minutes=4)
@@ -36,6 +36,30 @@ def test_there_are_words_for_every_effect_and_every_state(effect: Effect, state:
     assert card.headline.endswith(".")
     assert card.last_line.endswith(".")
     assert bool(card.choices) is (state is ApprovalState.WAITING)
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        (History(), ""),
+        (History(0, 2), "approved 0 times, denied 2 times"),
+        (History(1, 0, ("os:bob",), approval()), "approved once, denied 0 times (by os:bob); the arguments are those"),
+        (History(1, 0, (), approval(arguments={"path": "x", "count": 3})), "not as at the last approval: path"),
+        (
+            History(1, 0, (), approval(asked_digest="2" * 64)),
+            "not as at the last approval: something that is not shown",
+        ),
+        (History(1, 0, (), approval(arguments={f"a{n}": 1 for n in range(9)})), "not as at the last approval: 11 argu"),
+        (History(1, 0, (), approval(definition="1" * 64)), "its definition changed since then"),
+        (History(1, 0, ("os:\u202e",)), "(by os:\\u{202e})"),
+    ],
+    ids=["nothing", "denied", "the same", "another value", "a secret", "many", "another definition", "hidden"],
+)
+def test_what_was_decided_before_is_told_in_one_line(history: History, expected: str) -> None:
+    told = before(approval(), history)
+    assert expected in told
+    assert "\n" not in told
+    assert bool(told) is bool(expected)
 
 
 def test_a_value_is_shown_exactly_with_its_length_and_digest() -> None:

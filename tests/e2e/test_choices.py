@@ -205,6 +205,10 @@ async def test_a_grant_by_pattern_lets_the_next_call_through_and_the_record_says
     told = [json.loads(body)["authorised"] for (body,) in bodies]
     assert [each["grant"] for each in told] == [grant["id"]] * 2
     assert {each["approval"] for each in told} == {row}
+    named = await house.items("log", "--text", grant["id"])
+    assert [each["kind"] for each in named] == ["intent", "intent", "grant"]  # each use, and that it was given
+    (used,) = [each for each in (await house.run("explain", newest["id"])).out.splitlines() if "allowed by" in each]
+    assert f"grant {grant['id']}" in used
 
 
 @pytest.mark.slow

@@ -121,3 +121,13 @@ async def test_the_business_owner_is_written_to_from_the_first_mailbox_or_not_at
         assert channel._address() == address
         if not address:
             await channel.tell(GROUP, NOTICE, anew=True)  # nobody is told, and nothing is run
+
+
+async def test_a_notice_is_never_read_as_markup(tmp_path: Path) -> None:
+    """A mail is, unless somebody says that a text is none."""
+    with receiving() as receiver, anyio.fail_after(DEADLINE):
+        notice = Notice(NOTICE.title, "files/<img src=//evil.example/p>, asked by a&b")
+        await a_push(f"{receiver.url('hook')}?format=html", tmp_path).tell(GROUP, notice, anew=True)
+    (got,) = receiver.got
+    assert "<img" not in got["message"]
+    assert "&lt;img" in got["message"]

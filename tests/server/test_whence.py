@@ -100,3 +100,12 @@ async def test_it_is_looked_up_once_for_a_connection(
     assert len(looked) == 1
     assert await level_of({**scope, "state": {HOLDER: {}}}) == Isolation.OWN_USER
     assert len(looked) == 2
+
+
+@pytest.mark.parametrize(("uid", "level"), [(os.getuid(), Isolation.SAME_USER), (4321, Isolation.OWN_USER)])
+async def test_a_process_of_this_machine_is_no_other_one_by_whatever_address_it_comes(
+    uid: int, level: Isolation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who binds its end to another address of the same machine would look like a container."""
+    monkeypatch.setattr(whence, "uid_of", lambda client, server: uid)
+    assert await level_of({"client": ("172.17.0.1", 1), "server": ("192.0.2.1", 2)}) == level

@@ -115,6 +115,13 @@ def test_a_request_state_that_is_no_text_is_invalid() -> None:
 def test_a_claimed_name_is_printable_and_bounded() -> None:
     assert claimed_name({"name": "claude\x00-code", "version": "2.1"}) == "claude-code 2.1"
     assert claimed_name({"name": "n" * 500, "version": 3}) == "n" * 128
+
+
+def test_no_client_is_called_as_the_gateways_own_previews_are() -> None:
+    for name in ("wardgate-preview", "Wardgate-Preview", "wardgate\u200b-preview"):
+        claimed = claimed_name({"name": name, "version": "1"})
+        assert claimed.startswith("?")
+        assert len(claimed_name({"name": name * 20})) <= 128
     assert claimed_name(None) == ""
 
 

@@ -1,7 +1,8 @@
 """What every implementation of `port.Store` has to keep: `test_contract.py` runs it against each of them.
 
-It knows the port alone, and of the tables beside the record what `rows.py` says of them. An implementation is tested
-through a `Bench`: that opens it, again and again at the same place, and makes what lies beneath it fail or hang.
+It knows the port alone, and of the tables beside the record what `rows.py` and `people.py` say of them. An
+implementation is tested through a `Bench`: that opens it, again and again at the same place, and makes what lies
+beneath it fail or hang.
 """
 
 from collections.abc import Callable, Sequence

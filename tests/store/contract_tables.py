@@ -18,11 +18,8 @@ from gateway.store import rows
 from gateway.store.port import Change, Store
 from gateway.store.rows import SavedConnection
 from tests.fakes import NOON, a_call
-from tests.store.contract import Contract, speaks_of, told
+from tests.store.contract import LATER, MINUTE, Contract, speaks_of, told
 from tests.store.keep import an_entry
-
-MINUTE = timedelta(minutes=1)
-LATER = NOON + timedelta(hours=1)
 
 
 def an_approval(number: int = 1, **more: Any) -> Approval:
@@ -222,6 +219,16 @@ class TablesContract(Contract):
             assert await rows.find_approvals(store, "a_9") == []
 
     @speaks_of("approval.open")
+    async def test_an_edit_is_found_with_the_digest_that_was_asked_for_and_attached_to_by_that(
+        self, place: Any
+    ) -> None:
+        edit = an_approval(1, arguments_digest="00", follows="a_0000000009", told=True)
+        async with place() as store:
+            await open_rows(store, edit)
+            assert await rows.find_approvals(store, edit.id) == [edit]
+            assert await told_now(store) == [edit.id]
+
+    @speaks_of("approval.open")
     async def test_no_more_rows_are_opened_for_a_principal_in_an_hour_than_the_limit(self, place: Any) -> None:
         async with place() as store:
 
@@ -249,6 +256,15 @@ class TablesContract(Contract):
             assert await rows.find_approvals(store, row.id) == [done]
             assert await rows.find_ballots(store, row.id) == two
             assert await rows.find_ballots(store, "a_0000000009") == ()
+
+    @speaks_of("approval.move")
+    async def test_a_row_that_another_one_took_the_place_of_tells_which(self, place: Any) -> None:
+        row = an_approval()
+        gone = replace(row, state=ApprovalState.WITHDRAWN, followed_by="a_0000000002")
+        async with place() as store:
+            await open_rows(store, row)
+            assert await store.append((), [rows.move_approval(row, gone, (), ())])
+            assert await rows.find_approvals(store, row.id) == [gone]
 
     @speaks_of("approval.use")
     async def test_an_approval_is_used_once_before_it_expires_and_only_if_it_was_given(self, place: Any) -> None:
@@ -296,6 +312,40 @@ class TablesContract(Contract):
             await open_rows(store, *told_of)
             assert await store.append((), [rows.tell_all()])
             assert await told_now(store) == [told_of[0].id, told_of[1].id]
+
+    @speaks_of("approval.waiting-in")
+    async def test_the_rows_that_wait_in_a_session_come_oldest_first(self, place: Any) -> None:
+        row, later = an_approval(1), an_approval(5)
+        others = [an_approval(2, session="s2"), an_approval(3, principal="os:carol"), an_approval(4, client="cursor")]
+        async with place() as store:
+            await open_rows(store, later, *others, row, settled(an_approval(6), ApprovalState.APPROVED))
+            assert await rows.waiting_in(store, later, 9) == [row, later]
+            assert await rows.waiting_in(store, later, 1) == [row]
+
+    @speaks_of("approval.last-approved", "approval.of-tool", "approval.tally")
+    async def test_what_became_of_a_tools_calls_is_told_for_one_principal(self, place: Any) -> None:
+        row = an_approval(1)
+        ends = [settled(an_approval(number), ApprovalState.APPROVED) for number in (2, 3)]
+        ends.append(settled(an_approval(4), ApprovalState.USED))
+        ends.append(replace(settled(an_approval(5), ApprovalState.USED), decided_by="os:ada"))
+        ends.append(settled(an_approval(6), ApprovalState.DENIED))
+        others = {"upstream": "mail", "tool": "read_file", "principal": "os:carol"}
+        strangers = [
+            settled(an_approval(number, **{name: value}), ApprovalState.APPROVED)
+            for number, (name, value) in enumerate(others.items(), 7)
+        ]
+        async with place() as store:
+            await open_rows(store, row, *ends, *strangers)
+            assert await rows.last_approved(store, row, 9) == ends[3::-1]
+            assert await rows.last_approved(store, row, 2) == [ends[3], ends[2]]
+            assert await rows.asked_of_tool(store, row, NOON, 9) == [*ends[::-1], row]
+            assert await rows.asked_of_tool(store, row, row.created_at, 2) == [ends[4], ends[3]]
+            assert await rows.asked_of_tool(store, row, ends[4].created_at, 9) == []
+            first, *rest = await rows.tally(store, row)
+            assert first == (ApprovalState.APPROVED, "os:bob", 2)
+            assert rest[0] == (ApprovalState.USED, "os:ada", 1)
+            assert sorted(rest[1:]) == [(ApprovalState.DENIED, "os:bob", 1), (ApprovalState.USED, "os:bob", 1)]
+            assert await rows.tally(store, an_approval(9, tool="other")) == []
 
     @speaks_of("approval.due", "approval.tidy")
     async def test_rows_whose_time_is_over_are_due_and_settled_ones_are_removed(self, place: Any) -> None:

@@ -1,9 +1,11 @@
-"""What the store in memory keeps, and what each change and question of `rows.py` means there: functions by name."""
+"""What the store in memory keeps, and how it does each change and question of `rows.py` and `people.py`: by name."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.core.kept import COLUMNS as SHOWN
 from gateway.core.merkle import Tree, leaf_hash
 from gateway.core.record import COLUMNS, seal
 from gateway.store.port import Entry, Value
@@ -20,6 +22,9 @@ class Kept:
     tree: Tree = field(default_factory=Tree)
     pruned: Tree = field(default_factory=Tree)
     approval: dict[Value, Row] = field(default_factory=dict)
+    granted: dict[Value, Row] = field(default_factory=dict)
+    frozen: dict[Value, Row] = field(default_factory=dict)
+    approver_key: dict[Value, Row] = field(default_factory=dict)
     handle: dict[Value, Row] = field(default_factory=dict)
     connection: dict[Value, Row] = field(default_factory=dict)
     meta: dict[Value, Value] = field(default_factory=dict)
@@ -49,16 +54,19 @@ class Taken(Exception):  # noqa: N818 - a key that is there already; it never le
 
 _OPENED = (
     *("id", "state", "call", "principal", "client", "session", "upstream", "tool", "definition", "arguments_digest"),
-    *("created_at", "expires_at", "card"),
+    *("created_at", "expires_at", "card", "asked_digest", "told"),
 )
 _UNDECIDED: Mapping[str, Value] = {
-    "told": 0,
     "decided_by": "",
     "decided_at": "",
     "proof": "",
     "note": "",
     "ballots": "[]",
+    "followed_by": "",
 }
+_GRANT = ("id", "expires_at", "uses", "created_at", "body")
+_FREEZE = ("id", "upstream", "session", "tool", "by", "at", "note")
+_KEY = ("id", "name", "kind", "key", "attended", "counter", "added_at", "added_by")
 _HANDLE = (
     *("hash", "approval", "call", "principal", "client", "session", "method", "exposed", "arguments_digest"),
     *("created_at", "expires_at"),
@@ -90,7 +98,8 @@ def _update(row: Row | None, fits: Callable[[Row], bool], **values: Value) -> bo
 
 def _move_approval(kept: Kept, *values: Value) -> bool:
     *after, wanted, state, ballots = values
-    made = dict(zip(("state", "decided_by", "decided_at", "proof", "note", "ballots"), after, strict=True))
+    names = ("state", "decided_by", "decided_at", "proof", "note", "ballots", "followed_by")
+    made = dict(zip(names, after, strict=True))
     same = (state, ballots)
     return _update(kept.approval.get(wanted), lambda row: (row["state"], row["ballots"]) == same, **made)
 
@@ -104,6 +113,26 @@ def _tell_all(kept: Kept) -> bool:
     for row in found:
         row["told"] = 1
     return bool(found)
+
+
+def _use_grant(kept: Kept, wanted: Value, now: Value) -> bool:
+    row = kept.granted.get(wanted)
+    if row is None or row["ended"] or row["used"] >= row["uses"] or row["expires_at"] <= now:
+        return False
+    row["used"] += 1
+    return True
+
+
+def _not_frozen(kept: Kept, *values: Value) -> bool:
+    concerned = zip(("upstream", "session", "tool"), values, strict=True)
+    concerns = [(name, ("", value)) for name, value in concerned]
+    return not any(all(row[name] in fits for name, fits in concerns) for row in kept.frozen.values())
+
+
+def _count_key(kept: Kept, counter: int, wanted: Value, above: int) -> bool:
+    return _update(
+        kept.approver_key.get(wanted), lambda row: row["counter"] < above or row["counter"] == 0, counter=counter
+    )
 
 
 def _use_handle(kept: Kept, wanted: Value, *values: Value) -> bool:
@@ -155,6 +184,15 @@ CHANGES: Mapping[str, Callable[..., bool]] = {
     "approval.tell-waiting": _tell("waiting"),
     "approval.tell-all": _tell_all,
     "approval.attach": lambda kept, wanted: _update(kept.approval.get(wanted), lambda row: row["told"] == 1, told=0),
+    "grant.open": lambda kept, *values: _insert(kept.granted, _GRANT, values, {"used": 0, "ended": ""}),
+    "grant.use": _use_grant,
+    "grant.end": lambda kept, why, wanted: _update(kept.granted.get(wanted), lambda row: row["ended"] == "", ended=why),
+    "freeze.add": lambda kept, *values: _insert(kept.frozen, _FREEZE, values, {}),
+    "freeze.lift": lambda kept, wanted: _drop(kept.frozen, lambda name, _: name == wanted),
+    "freeze.none": _not_frozen,
+    "key.add": lambda kept, *values: _insert(kept.approver_key, _KEY, values, {}),
+    "key.revoke": lambda kept, wanted: _drop(kept.approver_key, lambda name, _: name == wanted),
+    "key.count": _count_key,
     "handle.open": lambda kept, *values: _insert(kept.handle, _HANDLE, values, {"used": 0}),
     "handle.use": _use_handle,
     "connection.keep": _keep_connection,
@@ -163,6 +201,7 @@ CHANGES: Mapping[str, Callable[..., bool]] = {
     "record.prune": lambda kept, upto: _drop(kept.rows, lambda seq, _: seq <= upto),
     "pruned.advance": _advance,
     "approval.tidy": _tidy_approvals,
+    "grant.tidy": lambda kept, before: _drop(kept.granted, lambda _, row: row["expires_at"] < before),
     "handle.tidy": lambda kept, before: _drop(kept.handle, lambda _, row: row["expires_at"] < before),
     "connection.tidy": lambda kept, before: _drop(kept.connection, lambda _, row: row["updated_at"] < before),
 }
@@ -170,11 +209,10 @@ CHANGES: Mapping[str, Callable[..., bool]] = {
 
 # How the questions are answered.
 
-_SHOWN = (
-    *("id", "state", "call", "principal", "client", "session", "upstream", "tool", "definition", "arguments_digest"),
-    *("created_at", "expires_at", "told", "decided_by", "decided_at", "proof", "note", "card"),
-)
-_ASKED = ("arguments_digest", "principal", "client", "session")
+_ASKED = ("asked_digest", "principal", "client", "session")
+_CALLER = ("principal", "client", "session")
+_SAME_TOOL = ("upstream", "tool", "principal")
+_GRANTED = ("body", "used", "ended")
 
 
 def _picked(rows: Sequence[Row], columns: Sequence[str]) -> list[Values]:
@@ -182,7 +220,7 @@ def _picked(rows: Sequence[Row], columns: Sequence[str]) -> list[Values]:
 
 
 def _approvals(kept: Kept, fits: Callable[[Row], bool], by: str = "created_at") -> list[Values]:
-    return _picked(sorted(filter(fits, kept.approval.values()), key=lambda row: (row[by], row["id"])), _SHOWN)
+    return _picked(sorted(filter(fits, kept.approval.values()), key=lambda row: (row[by], row["id"])), SHOWN)
 
 
 def _newest(kept: Kept, state: Value | None, limit: int) -> list[Values]:
@@ -197,6 +235,30 @@ def _told(kept: Kept, *values: Value) -> list[Values]:
         return attaches and [row[name] for name in _ASKED] == asked
 
     return _approvals(kept, fits)
+
+
+def _waiting_in(kept: Kept, *values: Any) -> list[Values]:
+    *caller, limit = values
+    return _approvals(kept, lambda row: row["state"] == "waiting" and [row[name] for name in _CALLER] == caller)[:limit]
+
+
+def _of_tool(kept: Kept, tool: Sequence[Value], limit: int, fits: Callable[[Row], bool]) -> list[Values]:
+    return _approvals(kept, lambda row: [row[name] for name in _SAME_TOOL] == list(tool) and fits(row))[::-1][:limit]
+
+
+def _tally(kept: Kept, *tool: Value) -> Sequence[Values]:
+    same = [row for row in kept.approval.values() if [row[name] for name in _SAME_TOOL] == list(tool)]
+    counts = Counter((row["state"], row["decided_by"]) for row in same if row["decided_by"])
+    found = [(*decided, count) for decided, count in counts.items()]
+    return sorted(found, key=lambda row: (-row[2], row[1]))
+
+
+def _grants(kept: Kept, fits: Callable[[Row], bool], by: str = "created_at") -> list[Values]:
+    return _picked(sorted(filter(fits, kept.granted.values()), key=lambda row: (row[by], row["id"])), _GRANTED)
+
+
+def _by(table: Mapping[Value, Row], name: str, columns: Sequence[str]) -> list[Values]:
+    return _picked(sorted(table.values(), key=lambda row: (row[name], row["id"])), columns)
 
 
 def _open_intents(kept: Kept, after: int, upto: int | None = None) -> list[tuple[int, bytes]]:
@@ -221,6 +283,19 @@ QUESTIONS: Mapping[str, Callable[..., Sequence[Values]]] = {
     "approval.newest": lambda kept, limit: _newest(kept, None, limit),
     "approval.told": _told,
     "approval.due": lambda kept, now: _approvals(kept, lambda row: row["state"] in _OPEN and row["expires_at"] <= now),
+    "approval.waiting-in": _waiting_in,
+    "approval.last-approved": lambda kept, *values: _of_tool(
+        kept, values[:-1], values[-1], lambda row: row["state"] in ("approved", "used")
+    ),
+    "approval.of-tool": lambda kept, *values: _of_tool(
+        kept, values[:3], values[4], lambda row: row["created_at"] > values[3]
+    ),
+    "approval.tally": _tally,
+    "grant.all": lambda kept, limit: _grants(kept, lambda row: True)[::-1][:limit],
+    "grant.standing": lambda kept, now: _grants(kept, lambda row: row["ended"] == "" and row["expires_at"] > now),
+    "grant.by-prefix": lambda kept, low, high: _grants(kept, lambda row: low <= row["id"] < high, "id")[:2],
+    "frozen": lambda kept: _by(kept.frozen, "at", _FREEZE),
+    "keys": lambda kept: _by(kept.approver_key, "name", _KEY),
     "approval.ballots": lambda kept, wanted: _by_key(kept.approval, wanted, "ballots"),
     "handle.by-hash": lambda kept, wanted: _by_key(kept.handle, wanted, "approval", "call", "created_at"),
     "handle.count": lambda kept, wanted: [(sum(row["approval"] == wanted for row in kept.handle.values()),)],

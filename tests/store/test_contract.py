@@ -11,6 +11,7 @@ from gateway.store import Limits, SqliteStore, open_store
 from gateway.store.statements import CHANGES, QUESTIONS
 from tests.store import memory_tables as memory
 from tests.store.contract import MOST, Bench, RecordContract, spoken_of
+from tests.store.contract_people import PeopleContract
 from tests.store.contract_tables import TablesContract
 from tests.store.keep import Hang
 from tests.store.memory import Memory, MemoryStore, open_memory
@@ -70,7 +71,7 @@ class MemoryBench:
             self._memory.woken()
 
 
-class TestSqlite(RecordContract, TablesContract):
+class TestSqlite(RecordContract, TablesContract, PeopleContract):
     """The store that the gateway uses."""
 
     @pytest.fixture
@@ -79,7 +80,7 @@ class TestSqlite(RecordContract, TablesContract):
         return SqliteBench(tmp_path / "state")
 
 
-class TestMemory(RecordContract, TablesContract):
+class TestMemory(RecordContract, TablesContract, PeopleContract):
     """The port needs no SQLite."""
 
     @pytest.fixture

@@ -320,12 +320,12 @@ async def test_used_counts_pages_that_hold_something(tmp_path: Path) -> None:
 
 
 async def test_an_approval_of_an_earlier_gateway_that_tells_less_can_be_read(tmp_path: Path) -> None:
-    row = replace(an_approval(), method="", shown=Shown(), labels="", pins={}, free=())
+    row = replace(an_approval(), method="", shown=Shown(), rules=(), labels="", pins={}, free=())
     async with open_store(tmp_path / "state", AT_ONCE) as store:
         assert await store.append((), (rows.insert_approval(an_approval(), limit=1),))
     with closing(sqlite3.connect(tmp_path / "state" / STORE_NAME)) as db, db:
-        db.execute(
-            "UPDATE approval SET card = CAST(json_remove(card, '$.method', '$.shown', '$.labels', '$.pins', '$.free') AS BLOB)"
-        )
+        names = ("method", "shown", "rules", "labels", "pins", "free", "tainted", "follows")
+        later = ", ".join(f"'$.{name}'" for name in names)
+        db.execute(f"UPDATE approval SET card = CAST(json_remove(card, {later}) AS BLOB)")
     async with open_store(tmp_path / "state", AT_ONCE) as store:
         assert await rows.find_approvals(store, row.id) == [row]

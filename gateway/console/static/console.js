@@ -96,6 +96,11 @@
     const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(options.publicKey || options);
     const made = await navigator.credentials.create({ publicKey });
     let kept = await post("/do/passkeys", { passkey: made.toJSON() });
+    if (kept.code) {
+      one("[data-enrol-said]").textContent =
+        `Your ssh key has to sign for it, within 5 minutes: wardgate approver endorse ${kept.code} --key FILE`;
+      return;
+    }
     if (!kept.id) {
       one("[data-enrol-said]").textContent = "Now touch the passkey that you enrolled before: it has to sign for the new one.";
       kept = await post("/do/passkeys/endorse", { passkey: await signature(kept) });

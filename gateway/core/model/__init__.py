@@ -108,7 +108,6 @@ __all__ = [
     "Lost",
     "Obligation",
     "ObligationKind",
-    "Origin",
     "Outcome",
     "OutputLabel",
     "Owner",

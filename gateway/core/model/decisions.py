@@ -22,6 +22,9 @@ class Obligation:
         return f"{self.kind.value} {self.name}{value}".strip()
 
 
+NOBODY = "(nobody)"  # who may approve what different people would have to; no user and no approver is called so
+
+
 @dataclass(frozen=True, slots=True)
 class Requirement:
     """What an approval must bring: proof, who may give it (`user`, `role:NAME`; empty: anyone), how many, until
@@ -35,7 +38,7 @@ class Requirement:
 
     def combine(self, other: "Requirement") -> "Requirement":
         """The stricter of both in every part."""
-        both = self.by & other.by or frozenset({"nobody"})
+        both = self.by & other.by or frozenset({NOBODY})
         by = both if self.by and other.by else self.by | other.by
         return Requirement(
             max(self.proof, other.proof), by, max(self.approvers, other.approvers), min(self.timeout, other.timeout)
@@ -69,6 +72,8 @@ class Shown:
     proposed: str = ""  # the effect that is proposed for a tool that nobody labelled
     carried: tuple[Mapping[str, Any], ...] = ()  # argument values that stood in outputs: argument, source, length
     vouchable: tuple[str, ...] = ()  # sink values that nothing proves, canonical by kind
+    unproven: bool = False  # as `Decision.unproven`
+    before: str = ""  # what was decided on the tool before this question, in one line; empty: nothing
     preview: Mapping[str, str] = field(default_factory=dict)  # what the call would change: tool, text or why, digest
 
 
@@ -218,3 +223,4 @@ class Decision:
     authorised: Mapping[str, str] = field(default_factory=dict, compare=False)  # who answers for an allow by rule
     phase: str = "call"  # call | execute: decided again after an approval
     uses: tuple[str, ...] = ()  # grants that it uses up, in the transaction that records the intent
+    unproven: bool = False  # a rule found no good origin for a value where the effect lands, whatever decided
