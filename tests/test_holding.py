@@ -129,6 +129,15 @@ async def test_a_card_keeps_no_secret_of_a_preview_and_a_preview_that_can_not_be
     assert desk.cards[0].shown.preview["why"] == "it could not be screened"
 
 
+async def test_a_row_holds_no_name_of_an_argument_that_was_redacted() -> None:
+    desk = Desk()
+    await desk.call("write", path="a.txt")
+    assert set(desk.cards[0].pins) == {"path"}
+    await desk.call("write", **{"path": "a.txt", "a secret": 1})
+    assert (desk.cards[1].pins, desk.cards[1].free) == ({}, ())
+    assert set(desk.cards[1].arguments) == {"path", "a [R]"}
+
+
 async def test_an_approval_is_void_when_the_call_would_change_something_else_by_then() -> None:
     desk = Desk(policy=previewing())
     fine = desk.upstreams.reply

@@ -236,11 +236,11 @@ class Trail:
             preview=self.preview,
         )
         tainted = self.facts is None or self.facts.tainted
-        return draft(
-            *(call, tool, decision, self.arguments, now),
-            shown,
-            bound(tool, call.arguments, key, tainted=tainted),
-        )
+        ties = bound(tool, call.arguments, key, tainted=tainted)
+        # INVARIANT: a row holds no name of an argument that was redacted; without its pins no pattern is offered on it.
+        if not isinstance(self.arguments, Mapping) or self.arguments.keys() != call.arguments.keys():
+            ties = replace(ties, pins={}, free=())
+        return draft(*(call, tool, decision, self.arguments, now), shown, ties)
 
     def edited(self, by: Approval, key: bytes) -> None:
         """Go on with the arguments that a person put in the place of the agent's; nothing is redacted in them."""

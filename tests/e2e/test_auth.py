@@ -297,16 +297,19 @@ async def logging_in(house: House, issuer: Issuer) -> AsyncIterator[Callable[[],
 
 async def test_a_gateway_that_was_told_to_stop_finishes_what_runs_and_refuses_what_is_new(house: House) -> None:
     table = upstream_table("good", [sys.executable, str(GOOD)])
-    house.configure(table, policies={"good": POLICY.replace("tracker", "good")})
+    house.configure(table, policies={"good": POLICY.replace("tracker", "good")}, limits='drain = "30s"')
     answers: list[str] = []
     with anyio.fail_after(DEADLINE):
         async with house.serving() as process:
             token = await house.token()
             async with house.http_client("modern", token) as client, house.http_client("modern", token) as other:
                 assert not (await call(other, "good__echo", {"text": "warm"})).is_error
+                await (
+                    client.list_tools()
+                )  # else it would ask for them to check the last answer, of a gateway that is gone
 
                 async def slow() -> None:
-                    answers.append(text(await call(client, "good__slow", {"ms": 6000})))
+                    answers.append(text(await call(client, "good__slow", {"ms": 9_000})))
 
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(slow)

@@ -297,6 +297,10 @@ def cut_the_record(plan):
         told = "SELECT approval, body FROM record WHERE kind = 'approval' ORDER BY seq"
         for row, body in db.execute(told).fetchall():
             db.execute("UPDATE approval SET state = ? WHERE id = ?", (json.loads(body)["extra"]["state"], row))
+        enrolled = "SELECT json_extract(CAST(body AS TEXT), '$.extra.key') FROM record WHERE kind = 'approver'"
+        db.execute(f"DELETE FROM approver_key WHERE id NOT IN ({enrolled})")
+        open_again = "decided_by = '', decided_at = '', proof = '', note = '', ballots = '[]'"
+        db.execute(f"UPDATE approval SET {open_again} WHERE state = 'waiting'")
         db.execute("UPDATE approval SET state = 'used' WHERE id IN (SELECT approval FROM record WHERE kind = 'intent')")
         db.execute("UPDATE head SET size = ?, frontier = ?, root = ?", (tree.size, tree.frontier, tree.root()))
         db.execute("COMMIT")
