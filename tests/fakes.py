@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 from msgspec import structs
 
+from gateway.approvals import Approvals
 from gateway.core.approval import draft
 from gateway.core.canon import canonical, digest, keyed_digest
 from gateway.core.grants import bound
@@ -18,6 +19,7 @@ from gateway.core.model import (
     Context,
     Decision,
     Effect,
+    Held,
     Kind,
     Labels,
     Principal,
@@ -158,6 +160,16 @@ def a_row(
 def a_wait(call: Call, tool: Tool, decision: Decision, arguments: Any, at: datetime = NOON) -> tuple[Call, Approval]:
     """A call and the draft of its row, as the path hands them to the ladder."""
     return call, a_row("", call, tool, decision, arguments, at)
+
+
+async def a_waiting_row(
+    approvals: Approvals, call: Call, tool: Tool, decision: Decision, shown: Shown | None, now: datetime
+) -> Approval:
+    """The row at which a call waits; its caller was told so."""
+    made, asked = a_wait(call, tool, decision, call.arguments, now)
+    held = await approvals.obtain(made, replace(asked, shown=shown or asked.shown), FakeCaller(budget=0))
+    assert isinstance(held, Held)
+    return held.approval
 
 
 def a_record(number: int = 1, kind: Kind = Kind.INTENT, **more: Any) -> Record:

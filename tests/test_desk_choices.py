@@ -43,7 +43,7 @@ from gateway.errors import ApprovalError, RecordError
 from gateway.records import Records
 from gateway.rounds import MARK
 from gateway.store import SqliteStore, open_store, rows
-from tests.fakes import DEADLINE, KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, a_wait, an_ask
+from tests.fakes import DEADLINE, KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, a_wait, a_waiting_row, an_ask
 from tests.store.keep import AT_ONCE, on_disk, whole
 
 BOB, EVE = Voter("os:bob", Proof.LOCAL), Voter("os:eve", Proof.LOCAL)
@@ -81,11 +81,8 @@ class Room:
         shown: Shown | None = None,
     ) -> Approval:
         """A row that waits; its caller was told so."""
-        given = call or a_call(1, **ONE)
-        made, draft = a_wait(given, tool, decision or an_ask(Proof.LOCAL), given.arguments, self.clock.now())
-        held = await self.desk.obtain(made, replace(draft, shown=shown or draft.shown), FakeCaller(budget=0))
-        assert isinstance(held, Held)
-        return held.approval
+        given, asked = call or a_call(1, **ONE), decision or an_ask(Proof.LOCAL)
+        return await a_waiting_row(self.desk, given, tool, asked, shown, self.clock.now())
 
     async def vouches(self, *values: str, session: str = "s1") -> Approval:
         """A row on whose card bob vouches for values."""

@@ -23,7 +23,6 @@ from gateway.core.model import (
     Choice,
     Decision,
     Effect,
-    Held,
     Kind,
     Labels,
     Proof,
@@ -33,7 +32,7 @@ from gateway.core.model import (
 )
 from gateway.errors import ApprovalError
 from gateway.store import open_store
-from tests.fakes import DEADLINE, KEY, FakeCaller, FakeClock, a_call, a_tool, a_wait, an_ask
+from tests.fakes import DEADLINE, KEY, FakeClock, a_call, a_tool, a_wait, a_waiting_row, an_ask
 from tests.house import FakeScreener
 from tests.store.keep import AT_ONCE, on_disk, whole
 
@@ -75,11 +74,8 @@ class Room:
         decision: Decision | None = None,
     ) -> Approval:
         """A row that waits."""
-        given = call or a_call(1, **ONE)
-        made, draft = a_wait(given, tool, decision or an_ask(Proof.LOCAL), given.arguments, self.clock.now())
-        held = await self.desk.obtain(made, replace(draft, shown=shown or draft.shown), FakeCaller(budget=0))
-        assert isinstance(held, Held)
-        return held.approval
+        given, asked = call or a_call(1, **ONE), decision or an_ask(Proof.LOCAL)
+        return await a_waiting_row(self.desk, given, tool, asked, shown, self.clock.now())
 
     async def refused(self, row: Approval, body: Mapping[str, Any], voter: Voter = ADA) -> str:
         """Why an answer is not taken; the row waits on."""
