@@ -1,12 +1,14 @@
 """How a call ends without an answer of its upstream: recorded, and said in words. It forwards and decides nothing."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from gateway.core import words
 from gateway.core.account import Trail
 from gateway.core.model import Approval, Kind, Outcome, Reason, Record, Refused, Tier, Verdict
-from gateway.errors import RecordError
+from gateway.errors import GatewayError, RecordError
 from gateway.ports import House
 
 
@@ -26,7 +28,10 @@ class Endings:
             return False
         if trail.durable:
             return await self._house.records.append(record, consume)
-        self._house.records.queue(record)
+        if trail.hasty and record.result is None:
+            self._house.records.queue_small(record, partial(self._catch_up, trail))
+        else:
+            self._house.records.queue(record)
         return True
 
     def overtaken(self, trail: Trail) -> Reason:
@@ -71,8 +76,17 @@ class Endings:
                     raise RecordError("the record has failed this call already")
                 await self.record(trail, closing)
             except RecordError:
-                self._house.records.owe(closing)
+                self._house.records.owe(self._catch_up(trail, closing) if trail.hasty else closing)
         return Refused(trail.call.id, Verdict.BLOCK, reason, words.refusal(trail.call.id, outcome, reason))
+
+    def _catch_up(self, trail: Trail, record: Record) -> Record:
+        """What the record of a call that went on in haste lacks: its arguments, redacted."""
+        if not record.facts:
+            return record
+        if trail.arguments is None:
+            with trail.timed("arguments"), suppress(GatewayError):  # what can't be screened is told by its size
+                trail.arguments, trail.findings = self._house.screener.redact_now(trail.call.arguments)
+        return trail.caught_up(record)
 
     def look_back(self, trail: Trail) -> None:
         """Note what was read before a call above tier read, once: when its first record is about to be written."""

@@ -105,7 +105,7 @@ class Enforcer:
 
     async def _weigh(self, trail: Trail) -> Refused | None:
         """Decide, apply what policy sets or drops and decide again, once; and redact the arguments for card and
-        record.
+        record, which those of a read that nobody is asked about can do while it runs.
         """
         house = self._house
         if trail.call.context.prompt is not None:
@@ -118,13 +118,16 @@ class Enforcer:
                 decision = self._decide(trail)
                 if decision.verdict is not Verdict.BLOCK and trail.changes() is not None:
                     return await self._end.refuse(trail, Outcome.BLOCKED, Reason.OBLIGATION_UNMET)
-        with trail.timed("arguments"):
-            patience = house.upstreams.timeout(trail.tool.ref.upstream) if trail.tool else GRACE
-            try:
-                deadline = house.clock.monotonic() + patience
-                trail.arguments, trail.findings = await house.screener.redact(trail.call.arguments, deadline)
-            except GatewayError:
-                return await self._end.refuse(trail, Outcome.BLOCKED, Reason.SCANNER_FAILED)
+        at_once = house.screener.redacts_at_once(len(trail.call.canonical))
+        trail.hasty = at_once and decision.verdict is Verdict.ALLOW and not trail.durable
+        if not trail.hasty:
+            with trail.timed("arguments"):
+                patience = house.upstreams.timeout(trail.tool.ref.upstream) if trail.tool else GRACE
+                try:
+                    deadline = house.clock.monotonic() + patience
+                    trail.arguments, trail.findings = await house.screener.redact(trail.call.arguments, deadline)
+                except GatewayError:
+                    return await self._end.refuse(trail, Outcome.BLOCKED, Reason.SCANNER_FAILED)
         if decision.verdict is Verdict.BLOCK:
             return await self._end.refuse(trail, Outcome.BLOCKED, decision.reason)
         return None

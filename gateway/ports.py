@@ -116,6 +116,12 @@ class Screener(Protocol):
         `GatewayError` if it can't.
         """
 
+    def redacts_at_once(self, size: int) -> bool:
+        """Whether `redact_now` may be called for a value of that many bytes as JSON."""
+
+    def redact_now(self, value: Any) -> tuple[Any, tuple[Finding, ...]]:
+        """As `redact`, here and now; for small values."""
+
     async def clean(self, value: Any, deadline: float) -> Any:
         """The first part of `redact`: the copy alone."""
 
@@ -137,6 +143,11 @@ class Records(Protocol):
     def queue(self, record: Record) -> None:
         """Hand over a record that need not be awaited. Never drops: raises `BusyError` when full, `RecordError` when
         broken.
+        """
+
+    def queue_small(self, record: Record, finish: Callable[[Record], Record]) -> None:
+        """The same for a record of at most some KiB, which is finished and encoded a little later, on the loop; what
+        fails there cuts the record short.
         """
 
     def owe(self, outcome: Record) -> None:

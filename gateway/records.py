@@ -4,8 +4,9 @@ It writes through the store and decides nothing; what is handed over is redacted
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -15,9 +16,10 @@ from gateway.clock import Sleeper
 from gateway.core.model import Kind, Outcome, Reason, Record, Release
 from gateway.core.record import columns, encode
 from gateway.errors import RecordError
-from gateway.store import Entry, Store, people, rows
+from gateway.store import Entry, LateEntry, Store, people, rows
 
 SWEEP_PAGE = 500
+LATE_SIZE = 8 * 1024  # bytes that a record counts for while it is not encoded yet
 MOST_OWED = 10_000  # outcomes that wait for a disk that doesn't take them
 _SWEPT = "swept"
 
@@ -50,6 +52,10 @@ class Records:
     def queue(self, record: Record) -> None:
         """Hand over a record that nobody awaits; never drops: `BusyError` when full, `RecordError` when broken."""
         self._store.queue(_entry(record))
+
+    def queue_small(self, record: Record, finish: Callable[[Record], Record]) -> None:
+        """The same for a record of at most some KiB, which is finished and encoded a little later, on the loop."""
+        self._store.queue(LateEntry(LATE_SIZE, partial(_finished, record, finish)))
 
     async def flush(self) -> None:
         """Wait until everything that was queued is on disk."""
@@ -120,6 +126,16 @@ def _entry(record: Record) -> Entry:
         return Entry(encode(record), columns(record))
     except ValueError as problem:
         raise RecordError(f"a record of `{record.id}` can't be written down: {problem}") from None
+
+
+def _finished(record: Record, finish: Callable[[Record], Record]) -> Entry:
+    """The entry of a record that was handed over already: it is on the record, whatever can't be told of it."""
+    try:
+        return _entry(finish(record))
+    except Exception as problem:  # noqa: BLE001 - the call went on: what happened to it must not be lost
+        log.error("the record of %s is cut short: %s", record.id, type(problem).__name__)  # noqa: TRY400 - no values
+        cut = Record(record.kind, record.id, record.at, outcome=record.outcome, reason=Reason.INTERNAL.value)
+        return _entry(replace(cut, upstream=record.upstream, tier=record.tier, verdict=record.verdict))
 
 
 def _closing(intent: Record, now: datetime) -> Record:

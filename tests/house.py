@@ -1,6 +1,6 @@
 """A house of fakes around the path of a call: each notes what it was asked to do, in one ordered list of effects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -180,6 +180,7 @@ class FakeScreener:
     effects: list[str]
     screened: Screened | None = None  # None: release unchanged
     unclean: bool = False
+    quick: bool = True  # arguments of reads are redacted while they run
 
     async def screen(self, value: Mapping[str, Any], tool: Tool | None, deadline: float) -> Screened:
         self.effects.append("screen")
@@ -187,7 +188,17 @@ class FakeScreener:
         whole = Screened(Release.FULL, value, (), None, keyed_digest(KEY, sealed), sealed, value)
         return self.screened or whole
 
+    def fail(self, *, quick: bool) -> None:
+        """From now on nothing can be redacted, and it may be noticed late or not."""
+        self.unclean, self.quick = True, quick
+
     async def redact(self, value: Any, deadline: float) -> tuple[Any, tuple[Finding, ...]]:
+        return self.redact_now(value)
+
+    def redacts_at_once(self, size: int) -> bool:
+        return self.quick
+
+    def redact_now(self, value: Any) -> tuple[Any, tuple[Finding, ...]]:
         if self.unclean:
             raise GatewayError("the scanner fails")
         text = encode(value)
@@ -222,6 +233,11 @@ class FakeRecords:
         self._fail(record)
         self.effects.append(f"queue {record.kind.value}")
         self.rows.append(record)
+
+    def queue_small(self, record: Record, finish: Callable[[Record], Record]) -> None:
+        self._fail(record)
+        self.effects.append(f"queue {record.kind.value}")
+        self.rows.append(finish(record))
 
     def owe(self, outcome: Record) -> None:
         self.effects.append("owe outcome")

@@ -79,9 +79,17 @@ async def test_a_blocked_call_is_not_forwarded() -> None:
         ("read", lambda house: setattr(house.upstreams, "up", "failed"), Reason.UPSTREAM_DOWN),
         ("read", lambda house: setattr(house.guard, "path", "/state"), Reason.SELF_PROTECTION),
         ("nothing", lambda house: setattr(house.guard, "path", "/state"), Reason.SELF_PROTECTION),
-        ("read", lambda house: setattr(house.screener, "unclean", True), Reason.SCANNER_FAILED),
+        ("write", lambda house: setattr(house.screener, "unclean", True), Reason.SCANNER_FAILED),
+        ("read", lambda house: house.screener.fail(quick=False), Reason.SCANNER_FAILED),
     ],
-    ids=["unknown tool", "upstream down", "own files", "own files through an unknown tool", "arguments not screened"],
+    ids=[
+        "unknown tool",
+        "upstream down",
+        "own files",
+        "own files through an unknown tool",
+        "not screened",
+        "large, not screened",
+    ],
 )
 async def test_a_fact_that_blocks_is_recorded_and_nothing_is_forwarded(
     name: str, change: object, reason: Reason
@@ -93,6 +101,34 @@ async def test_a_fact_that_blocks_is_recorded_and_nothing_is_forwarded(
     assert answer.reason is reason
     assert house.upstreams.sent == []
     assert house.records.outcomes() == [("blocked", reason.value)]
+
+
+async def test_small_arguments_of_a_read_are_redacted_for_its_record_while_it_runs() -> None:
+    house = Model()
+    assert isinstance(await house.call("read", path="my secret"), Done)
+    intent, outcome = house.records.rows
+    assert house.upstreams.sent == [b'{"path":"my secret"}']
+    assert intent.arguments == {"path": "my [R]"}
+    assert [finding.place for finding in intent.findings] == ["arguments.somewhere"]
+    assert "arguments" in outcome.timings_us
+    assert (outcome.arguments, outcome.findings) == (None, ())
+
+
+async def test_a_read_that_is_refused_before_it_is_sent_has_its_arguments_on_record() -> None:
+    house = Model()
+    house.records.fails_at["intent"] = RecordError("no disk")
+    await house.call("read", path="my secret")
+    (owed,) = house.records.owed
+    assert owed.arguments == {"path": "my [R]"}
+
+
+async def test_small_arguments_of_a_read_that_can_not_be_screened_are_told_by_their_size() -> None:
+    house = Model()
+    house.screener.fail(quick=True)
+    assert isinstance(await house.call("read", path="my secret"), Done)
+    intent = house.records.rows[0]
+    assert (intent.arguments, intent.omitted) == (None, {"arguments": len(b'{"path":"my secret"}')})
+    assert intent.arguments_digest
 
 
 async def test_an_error_in_a_rule_blocks() -> None:

@@ -411,7 +411,7 @@ async def test_a_call_that_was_decided_before_a_freeze_is_not_sent_after_it(
 ) -> None:
     """A read's intent is not awaited, so that the disk never gets to say no to it."""
     desk = Model(policy_of(POLICY + '[[rule]]\nid = "up.all"\ntools = "*"\ndecide = "allow"\n'))
-    redact = desk.screener.redact
+    redact, desk.screener.quick = desk.screener.redact, False
 
     async def meanwhile(value: Any, deadline: float) -> Any:
         desk.approvals.said = Standing(**{said: "by os:ada"})

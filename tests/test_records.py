@@ -5,14 +5,15 @@ from pathlib import Path
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from gateway.approvals import Approvals
-from gateway.core.model import Approval, ApprovalState, Held, Kind, Proof, Tool
+from gateway.core.model import Approval, ApprovalState, Held, Kind, Proof, Record, Tool
 from gateway.errors import RecordError
 from gateway.records import Records
-from gateway.store import SqliteStore, open_store
+from gateway.store import Entry, LateEntry, Limits, SqliteStore, open_store
 from tests.fakes import DEADLINE, KEY, FakeCaller, FakeClock, a_call, a_record, a_tool, a_wait, an_ask
-from tests.store.keep import AT_ONCE, on_disk, whole
+from tests.store.keep import AT_ONCE, an_entry, on_disk, whole
 
 TOOL: Tool = a_tool()
 
@@ -44,6 +45,36 @@ async def test_what_can_not_be_written_down_is_refused_and_breaks_nothing(tmp_pa
             await records.append(a_record(1, extra={"number": float("nan")}, arguments={"when": object()}))
         await records.append(a_record(2))
     assert on_disk(tmp_path / "state") == [a_record(2)]
+
+
+async def test_a_small_record_is_finished_later_and_never_lost(tmp_path: Path) -> None:
+    def broken(record: Record) -> Record:
+        raise LookupError("a bug")
+
+    async with open_store(tmp_path / "state", AT_ONCE) as store:
+        records = Records(store, FakeClock())
+        records.queue_small(a_record(1), lambda record: replace(record, detail="finished"))
+        records.queue_small(a_record(2), broken)
+        records.queue_small(a_record(3), lambda record: replace(record, arguments={"text": "\ud800"}))
+    whole, bad, worse = on_disk(tmp_path / "state")
+    assert whole == replace(a_record(1), detail="finished")
+    for cut, number in ((bad, 2), (worse, 3)):
+        assert (cut.id, cut.kind, cut.reason) == (a_record(number).id, Kind.INTENT, "internal")
+
+
+async def test_late_entries_are_made_soon_and_before_they_are_written(tmp_path: Path) -> None:
+    made = anyio.Event()
+
+    def make() -> Entry:
+        made.set()
+        return an_entry(1)
+
+    async with open_store(tmp_path / "state", Limits(linger=600.0)) as store:
+        store.queue(LateEntry(10, make))
+        with anyio.fail_after(30):
+            await made.wait()
+        assert store.size == 0
+    assert len(on_disk(tmp_path / "state")) == 1
 
 
 async def test_an_approval_is_used_up_with_the_intent(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """What the record says of a call: facts and decisions -> `Record`. No I/O here."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -44,6 +43,21 @@ CLAIMED = 128  # characters of what a client says of itself, on a card
 PERSON = "person"  # the origin of arguments that a person edited, in the record
 
 
+class Timed:
+    """Times a block of a trail, however it ends."""
+
+    __slots__ = ("_began", "_step", "_trail")
+
+    def __init__(self, trail: "Trail", step: str) -> None:
+        self._trail, self._step = trail, step
+
+    def __enter__(self) -> None:
+        self._began = self._trail.clock()
+
+    def __exit__(self, *_: object) -> None:
+        self._trail.timings_us[self._step] = round((self._trail.clock() - self._began) * 1e6)
+
+
 @dataclass(slots=True)
 class Trail:
     """What has happened to one call so far; the only mutable thing on its path."""
@@ -71,6 +85,7 @@ class Trail:
     poses: set[str] = field(
         default_factory=set
     )  # where its upstream used the gateway's own words: result, progress, log
+    hasty: bool = False  # its arguments are redacted after it was sent, with its record
     closed: bool = False  # the outcome is on the record
     unrecorded: bool = False  # a record of it failed: the rest is handed over and not awaited
     timings_us: dict[str, int] = field(default_factory=dict)
@@ -121,14 +136,9 @@ class Trail:
             raise LookupError("the call is not allowed")
         return tool, decision
 
-    @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        """Note how many microseconds a step of the path took."""
-        began = self.clock()
-        try:
-            yield
-        finally:
-            self.timings_us[step] = round((self.clock() - began) * 1e6)
+    def timed(self, step: str) -> "Timed":
+        """Note how many microseconds a step of the path took: the block that it is used for."""
+        return Timed(self, step)
 
     def intent(self, at: datetime) -> Record:
         """The record that stands before anything is forwarded: one for each round that is sent upstream."""
@@ -185,17 +195,28 @@ class Trail:
 
     def _grounds(self) -> dict[str, Any]:
         """What the call was decided on: arguments, facts, who allowed it, and what was read before."""
-        call, facts, decision = self.call, self.facts, self.decision
-        grounds = {**self.capture.arguments(self.arguments, call.arguments, len(call.canonical), decision)}
+        facts, decision = self.facts, self.decision
+        grounds = {} if self.hasty else self._argued()
         if self.edits:
             grounds["extra"] = {"origin": PERSON}
-        if self.findings:
-            grounds["findings"] = tuple(replace(one, place=f"arguments.{one.place}") for one in self.findings)
         if facts is not None:
             grounds["facts"] = told_facts(facts)
         if decision is not None and decision.verdict is Verdict.ALLOW:
             grounds["authorised"] = self.authorised or decision.authorised
         return {**grounds, **self.background}
+
+    def _argued(self) -> dict[str, Any]:
+        """What a record holds of the arguments."""
+        call = self.call
+        told = {**self.capture.arguments(self.arguments, call.arguments, len(call.canonical), self.decision)}
+        if self.findings:
+            told["findings"] = tuple(replace(one, place=f"arguments.{one.place}") for one in self.findings)
+        return told
+
+    def caught_up(self, record: Record) -> Record:
+        """A record of what it was decided on that was made in haste, with what is known of the arguments by now."""
+        told = self._argued()
+        return structs.replace(record, **{**told, "findings": (*told.get("findings", ()), *record.findings)})
 
     def changes(self) -> Mapping[str, Any] | None:
         """The arguments as the decision's obligations (set, drop) want them, or None where that changes nothing."""

@@ -1,8 +1,8 @@
 """Canonical JSON: what is checked, hashed, shown and sent is one sequence of bytes. No I/O here."""
 
 import hashlib
-import hmac
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -30,7 +30,17 @@ def digest(value: Any) -> str:
 
 def keyed_digest(key: bytes, data: bytes) -> str:
     """HMAC-SHA256 (hex) of canonical bytes; for arguments and results, whose values may be guessable."""
-    return hmac.digest(key, data, "sha256").hex()
+    inner, outer = (state.copy() for state in _begun(key))
+    inner.update(data)
+    outer.update(inner.digest())
+    return outer.hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _begun(key: bytes) -> "tuple[hashlib._Hash, hashlib._Hash]":
+    """Both hashes of an HMAC behind their key (RFC 2104): begun once and copied, it takes half of the time."""
+    block = (key if len(key) <= 64 else hashlib.sha256(key).digest()).ljust(64, b"\0")
+    return hashlib.sha256(bytes(byte ^ 0x36 for byte in block)), hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
 
 
 def count_nodes(value: Any, limit: int = 100_000) -> int:

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 import anyio
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
-from mcp.server.runner import serve_dual_era_loop
 from mcp.shared.exceptions import MCPError
 from mcp_types import METHOD_NOT_FOUND, SubscriptionsListenRequestParams, SubscriptionsListenResult
 from mcp_types.methods import validate_client_request
@@ -27,6 +26,7 @@ from gateway.server.handshake import DualEraServer, dual_era_server
 from gateway.server.listen import Listening
 from gateway.server.lists import KEYS, KINDS, Lists
 from gateway.server.notices import Notices
+from gateway.server.opening import refuse_other_era, serve_client
 from gateway.server.peer import PEER_SCOPE, Peer
 from gateway.server.session import connection_of, open_session, peer_of, session_of
 from gateway.server.wire import PER_HOP, TOOL_USE, Hop, Reader, invalid, modern_hop
@@ -136,9 +136,8 @@ class Face:
 
     async def serve(self, read: Any, write: Any, peer: Peer) -> None:
         """Speak with one client over a stream pair until it closes, in the era that it opens with."""
-        options = self.server.create_initialization_options()
         try:
-            await serve_dual_era_loop(self.server, read, write, lifespan_state=peer, init_options=options)
+            await serve_client(self.server, read, write, peer)
         finally:
             self.on_left(peer.seat)
 
@@ -165,9 +164,11 @@ class Face:
 
     async def _relay(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         handler = self._handlers.get(ctx.method)
+        modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+        if not modern and ctx.request is None and ctx.request_id is not None:
+            refuse_other_era(ctx.method, ctx.params)
         if handler is None or ctx.request_id is None:
             return await self._pass(ctx, call_next)
-        modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
         if not modern and session_of(ctx) is None:
             raise invalid("the connection is not initialized: send `initialize` first")
         if not self._settled:

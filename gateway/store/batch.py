@@ -15,7 +15,7 @@ from gateway.core.merkle import Tree, leaf_hash
 from gateway.core.record import seal
 from gateway.errors import RecordError
 from gateway.schema import INSERT_RECORD
-from gateway.store.port import Change, Entry, Value
+from gateway.store.port import Change, Entry, LateEntry, Value
 from gateway.store.statements import CHANGES
 
 
@@ -23,16 +23,19 @@ from gateway.store.statements import CHANGES
 class Operation:
     """What one caller asked for: changes and entries that go together, and, where somebody waits, how it went."""
 
-    entries: Sequence[Entry]
+    entries: Sequence[Entry | LateEntry]
     changes: Sequence[Change] = ()
     done: anyio.Event | None = None  # None: nobody waits, and it must not be lost
     happened: bool = False
     error: str = ""
+    size: int = field(init=False)  # bytes that it holds in memory, about
 
-    @property
-    def size(self) -> int:
-        """Bytes that it holds in memory, about."""
-        return sum(len(entry.encoded) for entry in self.entries)
+    def __post_init__(self) -> None:
+        self.size = sum(entry.size for entry in self.entries)
+
+    def settle(self) -> None:
+        """Have every entry made."""
+        self.entries = [entry.settled() for entry in self.entries]
 
 
 Identity = tuple[tuple[int, int], ...]
@@ -124,11 +127,12 @@ class Batch:
             if position in self.missed or operation in landed:
                 continue
             for entry in operation.entries:
+                encoded, columns = entry.settled()
                 seq = tree.size + 1
-                body = seal(seq, entry.encoded)
+                body = seal(seq, encoded)
                 leaf = leaf_hash(body)
                 tree.append(leaf)
-                rows.append((seq, body, leaf, *entry.columns))
+                rows.append((seq, body, leaf, *columns))
         return rows
 
 

@@ -5,7 +5,7 @@ one in memory does, beside that of SQLite. Changes and questions have names (`ro
 read the answers); what each means is said there, how it is done is the implementation's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from gateway.core.merkle import Tree
@@ -20,6 +20,34 @@ class Entry(NamedTuple):
 
     encoded: bytes
     columns: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds in memory, about."""
+        return len(self.encoded)
+
+    def settled(self) -> "Entry":
+        """Itself."""
+        return self
+
+
+class LateEntry:
+    """An entry that is made after it was handed over: when somebody finds the time, at the latest before it is written.
+
+    `size` is how many bytes it will have, about; `make` must not raise.
+    """
+
+    __slots__ = ("_entry", "_make", "size")
+
+    def __init__(self, size: int, make: Callable[[], Entry]) -> None:
+        self.size, self._make = size, make
+        self._entry: Entry | None = None
+
+    def settled(self) -> Entry:
+        """The entry; made by the first who asks."""
+        if self._entry is None:
+            self._entry = self._make()
+        return self._entry
 
 
 class Change(NamedTuple):
@@ -67,7 +95,7 @@ class Store(Protocol):
         that a change needs is taken (an error of this operation alone), `LookupError` for a change that has no meaning.
         """
 
-    def queue(self, entry: Entry) -> None:
+    def queue(self, entry: Entry | LateEntry) -> None:
         """Hand over an entry that nobody waits for; never dropped. Raises `BusyError` and `RecordError` as `append`."""
 
     async def flush(self) -> None:

@@ -24,7 +24,7 @@ from gateway.reading import bodies_after, bodies_of, leaves_between, newest_bodi
 from gateway.store.batch import Batch, Identity, Operation, identity
 from gateway.store.connection import Connection, Connector, cause, connect, create_file, prepare
 from gateway.store.folder import StateFolder, hold
-from gateway.store.port import Ask, Body, Change, Entry, Value
+from gateway.store.port import Ask, Body, Change, Entry, LateEntry, Value
 from gateway.store.statements import CHANGES, QUESTIONS
 
 T = TypeVar("T")
@@ -39,6 +39,7 @@ class Limits:
     queue_bytes: int = 64 << 20
     batch: int = 1_000  # operations in one transaction
     linger: float = 0.05  # seconds that rows which nobody awaits wait for company
+    late: float = 0.002  # seconds after which a late entry is made
     crowd: int = 200  # rows that need no more company
     busy: float = 5.0  # seconds to wait for a lock of another process
     deadline: float = 10.0  # seconds that one batch may take
@@ -59,7 +60,9 @@ class SqliteStore:
         self._doubt: Batch | None = None
         self._probe = False
         self._closing = False
+        self._unmade: list[LateEntry] = []
         self._work, self._urgent, self._committed = anyio.Event(), anyio.Event(), anyio.Event()
+        self._late = anyio.Event()
 
     @property
     def gateway_id(self) -> str:
@@ -101,7 +104,7 @@ class SqliteStore:
             raise RecordError(operation.error)
         return operation.happened
 
-    def queue(self, entry: Entry) -> None:
+    def queue(self, entry: Entry | LateEntry) -> None:
         """Hand over a record that nobody waits for; it is written with the next group and never dropped.
 
         Raises `BusyError` when the queue is full, and `RecordError` while nothing can be written (it is tried again).
@@ -111,6 +114,9 @@ class SqliteStore:
             self._work.set()
             raise RecordError(self._broken)
         self._accept(Operation((entry,)))
+        if isinstance(entry, LateEntry):
+            self._unmade.append(entry)
+            self._late.set()
 
     async def flush(self) -> None:
         """Wait until everything handed over so far is on the disk."""
@@ -181,6 +187,15 @@ class SqliteStore:
         if self._waiting:
             log.error("%d records could not be written before the gateway stopped", len(self._waiting))
 
+    async def make(self) -> None:
+        """Make late entries until `close` was called: a few at a time, when what they came from has gone on."""
+        while not self._closing:
+            await self._late.wait()
+            await anyio.sleep(self._limits.late)
+            self._late, unmade, self._unmade = anyio.Event(), self._unmade, []
+            for entry in unmade:
+                entry.settled()
+
     async def _more(self) -> bool:
         """Wait for work, and a little longer for company where nobody waits for it; False when all is done.
 
@@ -200,6 +215,8 @@ class SqliteStore:
         self._probe = False
         count = min(len(self._waiting), self._limits.batch)
         taken = [self._waiting.popleft() for _ in range(count)]
+        for operation in taken:
+            operation.settle()  # on the loop, not in the writer's thread
         if not self._waiting and not self._closing:
             self._urgent = anyio.Event()
         return taken
@@ -246,6 +263,7 @@ class SqliteStore:
     def close(self) -> None:
         """Accept nothing more; `run` ends when all is written, or after one try."""
         self._closing = True
+        self._late.set()
         self._work.set()
         self._urgent.set()
 
@@ -273,6 +291,7 @@ async def open_store(
         store = await _open(stack, folder, limits, lost, connector)
         async with anyio.create_task_group() as group:
             group.start_soon(store.run)
+            group.start_soon(store.make)
             try:
                 yield store
             except Exception as broken:  # noqa: BLE001 - raised again below, where no task group wraps it

@@ -19,7 +19,7 @@ from gateway.core.query import PAGE_LIMIT, Query
 from gateway.core.record import decode, seal, stamp
 from gateway.errors import BusyError, RecordError
 from gateway.store import rows
-from gateway.store.port import Ask, Change, Entry, Store
+from gateway.store.port import Ask, Change, Entry, LateEntry, Store
 from tests.fakes import DEADLINE, NOON, a_call
 from tests.store.keep import an_entry
 
@@ -186,6 +186,27 @@ class RecordContract(Contract):
             store.queue(an_entry(4))
             await store.flush()
             assert told(await store.tail(0, 10)) == [3, 1, 2, 4]
+
+    async def test_an_entry_may_be_made_after_it_was_handed_over(self, place: Any) -> None:
+        made: list[int] = []
+
+        def late(number: int) -> LateEntry:
+            def make() -> Entry:
+                made.append(number)
+                return an_entry(number)
+
+            return LateEntry(100, make)
+
+        async with place() as store:
+            store.queue(late(1))
+            store.queue(an_entry(2))
+            store.queue(late(3))
+            await store.append([an_entry(4)])
+            assert told(await store.tail(0, 10)) == [1, 2, 3, 4]
+            store.queue(late(5))
+        assert made == [1, 3, 5]
+        async with place() as store:
+            assert told(await store.tail(4, 10)) == [5]
 
     async def test_what_nobody_awaits_is_written_and_told_to_those_who_wait_for_more(self, place: Any) -> None:
         async with place() as store:

@@ -18,7 +18,7 @@ from gateway.core.merkle import Tree
 from gateway.core.query import FILTERS, PAGE_LIMIT, Query
 from gateway.core.record import stamp
 from gateway.errors import BusyError, RecordError
-from gateway.store.port import Ask, Body, Change, Entry, Value
+from gateway.store.port import Ask, Body, Change, Entry, LateEntry, Value
 from tests.store.memory_tables import CHANGES, QUESTIONS, Kept, Row, Taken
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class Memory:
 
 @dataclass(eq=False)
 class _Operation:
-    entries: Sequence[Entry]
+    entries: Sequence[Entry | LateEntry]
     changes: Sequence[Change] = ()
     done: anyio.Event | None = None
     happened: bool = True
@@ -76,7 +76,7 @@ class MemoryStore:
             raise RecordError(operation.error)
         return operation.happened
 
-    def queue(self, entry: Entry) -> None:
+    def queue(self, entry: Entry | LateEntry) -> None:
         if self.broken:
             raise RecordError(self.broken)
         self._accept(_Operation((entry,)))

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.core.kept import COLUMNS as SHOWN
 from gateway.core.merkle import Tree, leaf_hash
 from gateway.core.record import COLUMNS, seal
-from gateway.store.port import Entry, Value
+from gateway.store.port import Entry, LateEntry, Value
 
 Row = dict[str, Any]
 Values = tuple[Value, ...]
@@ -29,13 +29,14 @@ class Kept:
     connection: dict[Value, Row] = field(default_factory=dict)
     meta: dict[Value, Value] = field(default_factory=dict)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry | LateEntry) -> None:
         """Append one record."""
         seq = self.tree.size + 1
-        body = seal(seq, entry.encoded)
+        encoded, columns = entry.settled()
+        body = seal(seq, encoded)
         leaf = leaf_hash(body)
         self.tree.append(leaf)
-        self.rows[seq] = (body, leaf, dict(zip(COLUMNS, entry.columns, strict=True)))
+        self.rows[seq] = (body, leaf, dict(zip(COLUMNS, columns, strict=True)))
 
     def of_kind(self, kind: str) -> Iterator[tuple[int, bytes, Row]]:
         """The records of one kind, oldest first."""
