@@ -22,6 +22,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from gateway.core.beside import mark
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.merkle import Tree, leaf_hash
 from gateway.core.model import Kind, Record
@@ -50,6 +51,7 @@ TOOLS = tuple(
 )
 RARE = ("legacy", "export_archive", "quarterly-zebra")  # upstream, tool and a word of the 5,000th call alone
 RARE_CALL = 5_000
+CARD = b"{}"  # of an approval: nobody looks at it
 APPROVED_EVERY = 1_000  # calls of which one was approved by a person
 PAGE_CACHE = -1_000_000  # kB, as SQLite takes it
 
@@ -122,7 +124,10 @@ def _call(call: int, seq: int, rng: random.Random) -> Iterator[Record]:
     }
     id = f"d_{call:06d}{rng.getrandbits(20):05X}"
     if approval:
-        extra = {"state": "approved", "call": id, "decided_by": "os:ada", "proof": "local", "expires_at": EXPIRES}
+        bound = {"call": id, "proof_required": "local", "approvers_required": 1, "expires_at": EXPIRES}
+        vote = {"by": "os:ada", "approve": True, "proof": "local"}
+        said = {"statement": {"approval": approval}, "votes": [vote], "kept": mark(CARD)}
+        extra = {"state": "approved", "decided_by": "os:ada", "proof": "local", **bound, **said}
         yield Record(Kind.APPROVAL, approval, _at(seq), extra=extra, **about)
         seq += 1
     yield Record(Kind.INTENT, id, _at(seq), reason="rule", arguments=arguments, facts={"calls_10m": 3}, **about)
@@ -172,7 +177,7 @@ def _fill(db: sqlite3.Connection, folder: StateFolder, chunks: int) -> None:
         last = row(tree.size + 1, _checkpoint(tree, origin, folder.signing_key))
         tree.append(last[2])
         db.executemany(INSERT_RECORD, [*made, last])
-        db.executemany(f"INSERT INTO approval VALUES ({', '.join('?' * 19)})", _approvals(made))
+        db.executemany(f"INSERT INTO approval VALUES ({', '.join('?' * 21)})", _approvals(made))
         if number % 10 == 9:
             db.execute("COMMIT")
             db.execute("BEGIN")
@@ -213,7 +218,7 @@ def _approvals(made: list[Row]) -> Iterator[Row]:
         if kind == "intent" and approval:
             told = decode(body)[1]
             asked = (principal, client, session, upstream, tool, told.definition, told.arguments_digest, at, EXPIRES, 0)
-            yield (approval, "used", id, *asked, "os:ada", at, "local", "", "[]", b"{}")
+            yield (approval, "used", id, *asked, "os:ada", at, "local", "", "[]", CARD, told.arguments_digest, "")
 
 
 def index(path: Path) -> None:
