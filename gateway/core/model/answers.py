@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.core.model.decisions import Approval
-from gateway.core.model.vocabulary import Kind, Reason, Release, Verdict
+from gateway.core.model.vocabulary import Act, Grade, Kind, Reason, Release, Verdict
 
 REFUSED = -32010  # JSON-RPC code of what the gateway itself refuses, where no result could say it
 
@@ -21,6 +21,8 @@ class Finding:
     place: str  # e.g. content[0].text, structuredContent.user.token
     fingerprint: str
     exact: bool = False
+    grade: Grade = Grade.VENDOR
+    act: Act = Act.REDACTED
 
 
 @dataclass(frozen=True, slots=True)

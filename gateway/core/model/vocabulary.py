@@ -158,6 +158,24 @@ class Trust(str, Enum):
     TRUSTED = "trusted"
 
 
+class Grade(str, Enum):
+    """How sure it is that what was found is a secret."""
+
+    EXACT = "exact"  # one that the gateway itself knows
+    VENDOR = "vendor"  # the shape of a vendor's token, a private key, a password in a URL
+    GENERIC = "generic"  # the value of a key that is called like a secret
+
+
+class Act(str, Enum):
+    """What became of a secret that was found."""
+
+    REDACTED = "redacted"
+    FLAGGED = "flagged"  # it passed: found, and only recorded
+    ALLOWED = "allowed"  # it passed, since a label or a person said so
+    WITHHELD = "withheld"  # with all of the output that it stood in
+    BLOCKED = "blocked"  # with the call that carried it
+
+
 class SecretAction(str, Enum):
     """What a label asks for when a secret is found in an output."""
 
