@@ -5,11 +5,28 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from gateway import ids
 from gateway.core import words
 from gateway.core.account import Trail
-from gateway.core.model import Approval, Kind, Outcome, Reason, Record, Refused, Tier, Verdict
+from gateway.core.model import (
+    Approval,
+    Finding,
+    Kind,
+    Outcome,
+    Reason,
+    Record,
+    Refused,
+    Screened,
+    Tier,
+    Tool,
+    Verdict,
+)
+from gateway.core.own import barred, honeytokens
+from gateway.core.signals import Signal
 from gateway.errors import GatewayError, RecordError
 from gateway.ports import House
+
+ALARM = "wardgate: honeytoken"  # who holds a session in which one was seen
 
 
 class Endings:
@@ -57,6 +74,7 @@ class Endings:
             await self._house.upstreams.drop(trail.parked)
             outcome = Outcome.UNKNOWN
         self.look_back(trail)
+        await self.alarm(trail, trail.secrets)
         await self.record(trail, trail.outcome(self._house.clock.now(), outcome, reason, detail=detail))
         trail.closed = True
         text = words.refusal(trail.call.id, outcome, reason, approval)
@@ -78,6 +96,44 @@ class Endings:
             except RecordError:
                 self._house.records.owe(self._catch_up(trail, closing) if trail.hasty else closing)
         return Refused(trail.call.id, Verdict.BLOCK, reason, words.refusal(trail.call.id, outcome, reason))
+
+    def sealed_off(self, trail: Trail, tool: Tool, screened: Screened) -> Screened:
+        """What was screened, withheld where it holds an exact secret or completes one that was read in pieces."""
+        pieces: tuple[Finding, ...] = ()
+        if screened.value is not None:
+            session = trail.call.context.session
+            pieces = self._house.screener.completes(session, tool.ref.upstream, screened.value)
+        return barred(screened, pieces)
+
+    async def alarm(self, trail: Trail, findings: Sequence[Finding]) -> None:
+        """Where a honeytoken is among findings, or was seen beside arguments and result (progress, log notices,
+        questions and their answers): hold the session from now on, and put an incident on the record.
+
+        Both are durable when this returns; raises `RecordError` if they can't be, and then the session is held all the
+        same. A call raises it once.
+        """
+        seen = honeytokens((*findings, *trail.heard, *trail.sighted))
+        if not seen or trail.alarmed:
+            return
+        trail.alarmed = True
+        house, call = self._house, trail.call
+        names = ", ".join(sorted({house.screener.name_of(one.fingerprint) for one in seen} - {""}))
+        if ALARM not in house.approvals.standing(call, trail.tool).frozen:
+            await house.approvals.freeze("", call.context.session, ALARM, f"seen by call {call.id}: {names}")
+        about = Record(
+            kind=Kind.SIGNAL,
+            id=ids.new_id(ids.ENTRY),
+            at=house.clock.now(),
+            principal=call.principal.id,
+            client=call.client.name,
+            session=call.context.session,
+            upstream=trail.tool.ref.upstream if trail.tool else "",
+            tool=call.name_of(trail.tool) if trail.tool else call.told[:128],
+            tier=trail.tool.tier.value if trail.tool else "",
+            detail=Signal.HONEYTOKEN.value,
+            extra={"call": call.id, "honeytokens": names, "places": [one.place for one in seen]},
+        )
+        await house.records.append(about)
 
     def _catch_up(self, trail: Trail, record: Record) -> Record:
         """What the record of a call that went on in haste lacks: its arguments, redacted."""

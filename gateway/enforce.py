@@ -28,12 +28,14 @@ from gateway.core.model import (
     Unsent,
     Verdict,
 )
+from gateway.core.outward import sends
 from gateway.ending import Endings
 from gateway.errors import BusyError, GatewayError, RecordError
 from gateway.facts import gather
 from gateway.holding import Holding
 from gateway.inquire import Inquiry, Listener, Stuck
 from gateway.ports import Caller, House
+from gateway.releasing import Releasing
 
 RECORD_DEADLINE = 10.0  # seconds that closing the record of a cancelled call may take
 GRACE = 2.0  # seconds that screening gets at least, however late the upstream answered
@@ -44,6 +46,7 @@ class Enforcer:
 
     def __init__(self, house: House, inquiry: Inquiry) -> None:
         self._house, self._inquiry, self._end = house, inquiry, Endings(house)
+        self._releasing = Releasing(house)
         self._holding = Holding(house, self._end, self._weigh, self._decide, self.handle)
 
     async def handle(self, call: Call, caller: Caller) -> Answer:
@@ -80,6 +83,7 @@ class Enforcer:
             # The upstream asked before it answers: put it to the client, and go round with what comes back.
             if reply is not None:
                 trail.again = await self._inquiry.put(trail, tool, reply, caller)
+                await self._end.alarm(trail, ())
                 if isinstance(trail.again, Asking):
                     return trail.again
                 if isinstance(trail.again, Stuck):
@@ -101,7 +105,7 @@ class Enforcer:
             with trail.timed("upstream"):
                 reply = await house.upstreams.forward(tool, trail.call.canonical, trail.call, listener, trail.again)
         # 5. Screen the result on every surface. 6. Record the outcome. Then answer.
-        return await self._conclude(trail, tool, reply)
+        return await self._conclude(trail, tool, reply, caller)
 
     async def _weigh(self, trail: Trail) -> Refused | None:
         """Decide, apply what policy sets or drops and decide again, once; and redact the arguments for card and
@@ -118,8 +122,9 @@ class Enforcer:
                 decision = self._decide(trail)
                 if decision.verdict is not Verdict.BLOCK and trail.changes() is not None:
                     return await self._end.refuse(trail, Outcome.BLOCKED, Reason.OBLIGATION_UNMET)
+        await self._end.alarm(trail, trail.secrets)  # before anything is waited for
         at_once = house.screener.redacts_at_once(len(trail.call.canonical))
-        trail.hasty = at_once and decision.verdict is Verdict.ALLOW and not trail.durable
+        trail.hasty = at_once and decision.verdict is Verdict.ALLOW and not trail.durable and not sends(trail.tool)
         if not trail.hasty:
             with trail.timed("arguments"):
                 patience = house.upstreams.timeout(trail.tool.ref.upstream) if trail.tool else GRACE
@@ -127,7 +132,11 @@ class Enforcer:
                     deadline = house.clock.monotonic() + patience
                     trail.arguments, trail.findings = await house.screener.redact(trail.call.arguments, deadline)
                 except GatewayError:
-                    return await self._end.refuse(trail, Outcome.BLOCKED, Reason.SCANNER_FAILED)
+                    blocked = decision.verdict is Verdict.BLOCK
+                    reason = decision.reason if blocked else Reason.SCANNER_FAILED
+                    return await self._end.refuse(trail, Outcome.BLOCKED, reason)
+            if trail.findings:  # what would leave with it, and what is the gateway's own, are facts of the decision
+                decision = self._decide(trail)
         if decision.verdict is Verdict.BLOCK:
             return await self._end.refuse(trail, Outcome.BLOCKED, decision.reason)
         return None
@@ -151,7 +160,9 @@ class Enforcer:
             trail.granted()
         return None
 
-    async def _conclude(self, trail: Trail, tool: Tool, reply: Result | Failure | Unsent | Lost) -> Answer:
+    async def _conclude(
+        self, trail: Trail, tool: Tool, reply: Result | Failure | Unsent | Lost, caller: Caller
+    ) -> Answer:
         house, call = self._house, trail.call
         if isinstance(reply, Unsent):
             busy = Reason.BUSY if reply.detail.startswith("busy:") else Reason.UPSTREAM_DOWN
@@ -163,8 +174,15 @@ class Enforcer:
         outcome = Outcome.ERROR if failed or value.get("isError") is True else Outcome.OK
         with trail.timed("screen"):
             screened = await house.screener.screen(value, tool, max(trail.deadline, house.clock.monotonic() + GRACE))
-        reason = screened.reason or (Reason.UPSTREAM_ERROR if failed else None)
-        await self._end.record(trail, trail.outcome(house.clock.now(), outcome, reason, screened))
+        may = list(await self._releasing.ask(trail, tool, screened, caller))  # whole first, if a person said so
+        while True:
+            screened = self._end.sealed_off(trail, tool, may.pop(0))
+            await self._end.alarm(trail, screened.findings)
+            reason = screened.reason or (Reason.UPSTREAM_ERROR if failed else None)
+            ended = trail.outcome(house.clock.now(), outcome, reason, screened)
+            if await self._end.record(trail, ended, trail.releases):
+                break
+            trail.overtaken()
         trail.closed = True
         if screened.value is None:
             return Refused(call.id, Verdict.BLOCK, screened.reason or Reason.SCANNER_FAILED, words.withheld(call.id))
@@ -176,6 +194,6 @@ class Enforcer:
 
     def _decide(self, trail: Trail, approval: Approval | None = None) -> Decision:
         """Gather the facts as they are now, and decide."""
-        trail.facts = facts = gather(self._house, trail.call, approval)
+        trail.facts = facts = gather(self._house, trail.call, approval, trail.findings)
         trail.decision = decide(trail.call, facts, self._house.policy())
         return trail.decision

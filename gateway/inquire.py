@@ -3,11 +3,13 @@
 Sends nothing upstream: what it returns is how the call goes on, and `enforce` forwards that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
+from msgspec import structs
 
 from gateway.core import inquiry, posing
 from gateway.core.account import Trail
@@ -16,12 +18,15 @@ from gateway.core.decide import decide
 from gateway.core.model import (
     ELICIT,
     REFUSED,
+    Act,
     Again,
     Asked,
     Asking,
     Decision,
     Facts,
     Failure,
+    Finding,
+    Grade,
     Outcome,
     Question,
     Reason,
@@ -29,10 +34,15 @@ from gateway.core.model import (
     Tool,
     Verdict,
 )
+from gateway.core.outward import excused, spared
+from gateway.core.own import honeytokens
 from gateway.errors import GatewayError
 from gateway.ports import Caller, House, Round
 
 CANCELLED: Mapping[str, Any] = {"action": "cancel"}  # how an elicitation that nobody answered ends
+PATIENCE = 2.0  # seconds until what an upstream says beside its answer must have been screened
+LONGEST = 8 * 1024  # characters of a progress notice
+TAIL = 512  # of them that are dropped where it was cut: a secret may have been cut with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +64,12 @@ class Listener:
         self.wants_progress = caller.wants_progress
 
     async def progress(self, done: float, total: float | None, message: str | None) -> None:
-        """Pass an upstream's progress on; its text is screened like any output."""
-        said = self._house.screener.clean_text(self._told("progress", message)) if message else None
+        """Pass an upstream's progress on; its text is screened like any output, and dropped if it can't be now."""
+        said: str | None = None
+        if message and self._house.screener.redacts_at_once(0):
+            with suppress(GatewayError):
+                told = await self._screened("progress", message[:LONGEST])
+                said = told if len(message) <= LONGEST else told[:-TAIL]
         await self._caller.progress(done, total, said)
 
     async def log(self, level: str, data: Any, logger: str | None) -> None:
@@ -63,18 +77,23 @@ class Listener:
         if not self._caller.wants_logs:
             return
         try:
-            said = await self._house.screener.clean(
-                self._told("log", {"data": data, "logger": logger}), self._house.clock.monotonic() + 2.0
-            )
+            said = await self._screened("log", {"data": data, "logger": logger})
         except GatewayError:
             return
         await self._caller.log(level, said["data"], said["logger"])
 
-    def _told(self, where: str, said: Any) -> Any:
-        """What was said, marked; where that was needed, the record of the call tells it."""
+    async def _screened(self, where: str, said: Any) -> Any:
+        """What was said, marked and redacted; the record of the call tells where that was needed."""
         told, posed = posing.tell_apart(said)
         self._trail.poses |= {where} if posed else set()
-        return told
+        deadline = self._house.clock.monotonic() + PATIENCE
+        clean, found = await self._house.screener.redact(told, deadline, self._trail.tool)
+        found = excused(found, self._house.screener.allowed)
+        own = any(one.exact for one in found)
+        self._trail.hear(where, _all(found, Act.WITHHELD) if own else found)
+        if own:
+            raise GatewayError("it holds a secret of the gateway's own")
+        return told if spared(found) else clean
 
 
 class Inquiry:
@@ -118,37 +137,47 @@ class Inquiry:
         taken: dict[str, Mapping[str, Any] | Failure] = {}
         for question in asked.questions:
             answer = answers.get(question.key)
-            checked = await self._check(question, answer)
+            checked, found = await self._check(question, answer)
             if isinstance(checked, Stuck):
-                self._record(trail, question, *self._decide(trail, tool, question), checked)
+                found = tuple(replace(one, place=f"answer.{one.place}") for one in found)
+                self._record(trail, question, *self._decide(trail, tool, question), checked, found)
                 return self._turned_down(asked, checked)
+            trail.hear("answer", found)
             taken[question.key] = checked
         return Again(taken, asked.state, asked.parked)
 
     async def _judge(self, trail: Trail, tool: Tool, question: Question) -> Question | Stuck:
         """Decide on one question, and make of it what may be shown."""
         decision, digest = self._decide(trail, tool, question)
-        fit = await self._fit(trail, tool, question) if decision.verdict is Verdict.ALLOW else None
-        self._record(trail, question, decision, digest, fit if isinstance(fit, Stuck) else None)
-        return fit or Stuck(decision.reason, decision.detail)
+        if decision.verdict is not Verdict.ALLOW:
+            self._record(trail, question, decision, digest)
+            return Stuck(decision.reason, decision.detail)
+        fit, found = await self._fit(trail, tool, question)
+        stuck = fit if isinstance(fit, Stuck) else None
+        self._record(trail, question, decision, digest, stuck, found if stuck is None else _all(found, Act.WITHHELD))
+        return fit
 
-    async def _fit(self, trail: Trail, tool: Tool, question: Question) -> Question | Stuck:
+    async def _fit(self, trail: Trail, tool: Tool, question: Question) -> tuple[Question | Stuck, tuple[Finding, ...]]:
+        """The question as it is shown, or why it isn't; and what was found in it. It is screened before it is cut."""
         house, upstream = self._house, tool.ref.upstream
         needed = inquiry.lacking(question, trail.call.context.capabilities)
         if needed is not None:
-            return Stuck(Reason.CLIENT_UNABLE, f"the client did not declare what {question.method} needs", needed)
-        try:
-            marked = replace(question, params=posing.tell_apart(question.params)[0])
-        except GatewayError:
-            return Stuck(Reason.SCANNER_FAILED, "the question could not be screened")
-        shown = inquiry.present(marked, upstream, house.upstreams.elicit(upstream))
-        if isinstance(shown, str):
-            return Stuck(Reason.QUESTION_UNFIT, shown)
+            return Stuck(Reason.CLIENT_UNABLE, f"the client did not declare what {question.method} needs", needed), ()
         deadline = house.clock.monotonic() + house.upstreams.timeout(upstream)
         try:
-            return replace(shown, params=await house.screener.clean(shown.params, deadline))
+            marked = {"key": question.key, "question": posing.tell_apart(question.params)[0]}
+            clean, found = await house.screener.redact(marked, deadline, tool)
+            found = excused(found, house.screener.allowed)
+            clean = marked if spared(found) else clean
         except GatewayError:
-            return Stuck(Reason.SCANNER_FAILED, "the question could not be screened")
+            return Stuck(Reason.SCANNER_FAILED, "the question could not be screened"), ()
+        if any(one.exact for one in found):
+            return Stuck(Reason.EXACT_SECRET, "the question held a secret of the gateway's own"), found
+        if clean["key"] != question.key or clean["question"].get("url") != question.params.get("url"):
+            return Stuck(Reason.SECRET_FOUND, "its address, or what it is called by, held a secret"), found
+        told = replace(question, params=clean["question"])
+        shown = inquiry.present(told, upstream, house.upstreams.elicit(upstream))
+        return (Stuck(Reason.QUESTION_UNFIT, shown) if isinstance(shown, str) else shown), found
 
     def _decide(self, trail: Trail, tool: Tool, question: Question) -> tuple[Decision, str]:
         """The policy's word on a question: it is a call of the upstream's to the client."""
@@ -179,26 +208,43 @@ class Inquiry:
         except GatewayError:
             return None
 
-    async def _check(self, question: Question, answer: Any) -> Mapping[str, Any] | Stuck:
-        """An answer as it may be sent, or why it may not."""
+    async def _check(self, question: Question, answer: Any) -> tuple[Mapping[str, Any] | Stuck, tuple[Finding, ...]]:
+        """An answer as it may be sent, or why it may not; and what was found in it.
+
+        A guess holds up nobody's answer: it passes as it is, and the record tells it.
+        """
         if not isinstance(answer, Mapping):
             if question.method == ELICIT:
-                return CANCELLED
-            return Stuck(Reason.CLIENT_UNABLE, f"the client gave no answer to {question.method}")
+                return CANCELLED, ()
+            return Stuck(Reason.CLIENT_UNABLE, f"the client gave no answer to {question.method}"), ()
         try:
-            cleaned = await self._house.screener.clean(answer, self._house.clock.monotonic() + 10.0)
+            _, found = await self._house.screener.redact(answer, self._house.clock.monotonic() + 10.0)
+            found = excused(found, self._house.screener.allowed)
         except GatewayError:
-            return Stuck(Reason.SCANNER_FAILED, "the answer could not be screened")
-        if cleaned != answer:
-            return Stuck(Reason.SECRET_FOUND, "the answer held a secret")
-        return answer
+            return Stuck(Reason.SCANNER_FAILED, "the answer could not be screened"), ()
+        if any(one.exact for one in found):
+            return Stuck(Reason.EXACT_SECRET, "the answer held a secret of the gateway's own"), _all(found, Act.BLOCKED)
+        if any(one.grade is not Grade.GENERIC and one.act is not Act.ALLOWED for one in found):
+            return Stuck(Reason.SECRET_FOUND, "the answer held a secret"), _all(found, Act.BLOCKED)
+        passed = (one if one.act is Act.ALLOWED else replace(one, act=Act.FLAGGED) for one in found)
+        return answer, tuple(passed)
 
     def _record(
-        self, trail: Trail, question: Question, decision: Decision, digest: str, stuck: Stuck | None = None
+        self,
+        trail: Trail,
+        question: Question,
+        decision: Decision,
+        digest: str,
+        stuck: Stuck | None = None,
+        found: tuple[Finding, ...] = (),
     ) -> None:
         if stuck is not None:
             decision = replace(decision, verdict=Verdict.BLOCK, reason=stuck.reason, detail=stuck.detail)
-        self._house.records.queue(trail.question(self._house.clock.now(), question, decision, digest))
+        found += tuple(trail.heard)  # said so far: the outcome may be another round's, of another trail
+        trail.heard.clear()
+        trail.sighted += honeytokens(found)
+        told = trail.question(self._house.clock.now(), question, decision, digest)
+        self._house.records.queue(structs.replace(told, findings=found) if found else told)
 
     def _turned_down(self, asked: Asked, why: Stuck) -> Again | Stuck:
         """A legacy upstream is told no and goes on; a modern one has no way to hear it, so its call ends."""
@@ -206,3 +252,7 @@ class Inquiry:
             return why
         told = Failure(REFUSED, f"Wardgate: not passed on ({why.reason.value})")
         return Again({question.key: told for question in asked.questions}, None, asked.parked)
+
+
+def _all(found: Sequence[Finding], act: Act) -> tuple[Finding, ...]:
+    return tuple(replace(one, act=act) for one in found)

@@ -34,6 +34,7 @@ class Monitor:
         self._sessions: OrderedDict[str, SessionCounters] = OrderedDict()
         self._live = store.size  # what came before is counted, but raises no signal again
         self._seen, self._moved = max(0, store.size - LOOK_BACK), anyio.Event()
+        self.on_signal: list[Callable[[Record], None]] = []  # who hears of new signals, whoever raised them
 
     async def run(self) -> None:
         """Follow the record until cancelled."""
@@ -64,8 +65,12 @@ class Monitor:
         except ValueError as problem:
             log.warning("row %d can't be counted: %s", seq, problem)
         else:
-            if record.session and record.kind is not Kind.SIGNAL:
+            incident = record.kind is Kind.SIGNAL and record.detail == Signal.HONEYTOKEN.value  # it is raised elsewhere
+            if record.session and (incident or record.kind is not Kind.SIGNAL):
                 self._count(seq, record)
+            if record.kind is Kind.SIGNAL and seq > self._live:
+                for hear in self.on_signal:
+                    hear(record)
         self._seen = seq
         self._moved.set()
         self._moved = anyio.Event()

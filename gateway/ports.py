@@ -12,6 +12,7 @@ from gateway.core.model import (
     Call,
     Decision,
     Finding,
+    Freeze,
     Held,
     Question,
     Record,
@@ -104,6 +105,8 @@ class Guard(Protocol):
 class Screener(Protocol):
     """Finds secrets and redacts them; every failure withholds."""
 
+    allowed: Callable[[str], bool]  # whether a person lets a finding pass, by its fingerprint; none that is exact
+
     async def screen(self, value: Mapping[str, Any], tool: Tool | None, deadline: float) -> Screened:
         """Screen a tools/call result (or an error as a mapping) on every surface, at the latest by `deadline`
         (monotonic).
@@ -111,10 +114,25 @@ class Screener(Protocol):
         The label of `tool` says what a finding leads to; the released value is still valid against its output schema.
         """
 
-    async def redact(self, value: Any, deadline: float) -> tuple[Any, tuple[Finding, ...]]:
+    async def redact(self, value: Any, deadline: float, tool: Tool | None = None) -> tuple[Any, tuple[Finding, ...]]:
         """A copy of any JSON value with every finding redacted, for records and cards, and what was found; raises
         `GatewayError` if it can't.
+
+        `tool`: the upstream says it in a call of this tool, whose label speaks of personal data.
         """
+
+    def exact(self, value: Any, sealed: bytes = b"") -> tuple[Finding, ...]:
+        """The gateway's own secrets and honeytokens in any JSON value, here and now, as findings that block; `sealed`
+        are its canonical bytes, where they are at hand. It needs no scanner, and never fails.
+        """
+
+    def completes(self, session: str, upstream: str, value: Mapping[str, Any]) -> tuple[Finding, ...]:
+        """The exact secrets that a result, about to leave, completes with the end of what the session read before
+        from the upstream. Where there are none, its own end is remembered.
+        """
+
+    def name_of(self, fingerprint: str) -> str:
+        """The name under which an exact secret is known; empty for none."""
 
     def redacts_at_once(self, size: int) -> bool:
         """Whether `redact_now` may be called for a value of that many bytes as JSON."""
@@ -218,6 +236,9 @@ class Approvals(Protocol):
 
     async def spent(self, uses: Sequence[str]) -> None:
         """A recorded intent has used up these grants. Raises nothing but cancellation."""
+
+    async def freeze(self, upstream: str, session: str, by: str, note: str) -> Freeze:
+        """Hold one session at once, in memory before it is written down; raises `RecordError` if that can't be."""
 
     async def expire(self, approval: Approval) -> None:
         """Settle a row that can't be used any more (void, superseded), with its record."""

@@ -1,6 +1,7 @@
 """The record, behind `ports.Records`: what happened goes in, durable or queued, and never comes out changed.
 
-It writes through the store and decides nothing; what is handed over is redacted already.
+It writes through the store and decides nothing; what is handed over is redacted already. What a record tells of secrets
+that were found changes the ledger of leaks in the same transaction.
 """
 
 import logging
@@ -17,6 +18,7 @@ from gateway.core.model import Kind, Outcome, Reason, Record, Release
 from gateway.core.record import columns, encode
 from gateway.errors import RecordError
 from gateway.store import Entry, LateEntry, Store, people, rows
+from gateway.store.leaks import Ledger
 
 SWEEP_PAGE = 500
 LATE_SIZE = 8 * 1024  # bytes that a record counts for while it is not encoded yet
@@ -27,10 +29,10 @@ log = logging.getLogger("wardgate")
 
 
 class Records:
-    """The records of one store."""
+    """The records of one store. `owner` tells the business owner of an upstream, for the leaks."""
 
-    def __init__(self, store: Store, clock: Sleeper) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Store, clock: Sleeper, owner: Callable[[str], str] = lambda upstream: "") -> None:
+        self._store, self._clock, self._ledger = store, clock, Ledger(owner)
         self._owed: dict[str, Record] = {}
 
     async def append(self, record: Record, consume: Sequence[str] = ()) -> bool:
@@ -47,15 +49,20 @@ class Records:
         ]
         if record.kind is Kind.INTENT:
             changes.append(people.not_frozen(record.upstream, record.session, record.tool))
-        return await self._store.append((_entry(record),), changes)
+        return await self._store.append((self._entry(record),), changes)
 
     def queue(self, record: Record) -> None:
         """Hand over a record that nobody awaits; never drops: `BusyError` when full, `RecordError` when broken."""
-        self._store.queue(_entry(record))
+        self._store.queue(self._entry(record))
 
     def queue_small(self, record: Record, finish: Callable[[Record], Record]) -> None:
         """The same for a record of at most some KiB, which is finished and encoded a little later, on the loop."""
-        self._store.queue(LateEntry(LATE_SIZE, partial(_finished, record, finish)))
+        self._ledger.expect(record)
+        self._store.queue(LateEntry(LATE_SIZE, partial(self._finished, record, finish)))
+
+    async def recall(self) -> None:
+        """At start: read what leaks were read from, so that it is noticed when that is read again without them."""
+        await self._ledger.load(self._store)
 
     async def flush(self) -> None:
         """Wait until everything that was queued is on disk."""
@@ -90,7 +97,7 @@ class Records:
             await self._store.flush()
             for call, outcome in list(self._owed.items()):
                 if not await rows.has_ended(self._store, call):
-                    await self._store.append((_entry(outcome),))
+                    await self._store.append((self._entry(outcome),))
                     written += 1
                 del self._owed[call]
         except RecordError as problem:
@@ -106,7 +113,7 @@ class Records:
             first: dict[str, Record] = {}  # a call that was sent in several rounds has several intents
             for _, intent in found:
                 first.setdefault(intent.id, intent)
-            await self._store.append([_entry(_closing(intent, now)) for intent in first.values()])
+            await self._store.append([self._entry(_closing(intent, now)) for intent in first.values()])
             begin, closed = found[-1][0], closed + len(first)
         await self._store.append((), (rows.set_meta(_SWEPT, str(size)),))
         return closed
@@ -120,22 +127,20 @@ class Records:
             extra={"version": __version__, "gateway": self._store.gateway_id, **about},
         )
 
+    def _entry(self, record: Record) -> Entry:
+        try:
+            return Entry(encode(record), columns(record), self._ledger.changes(record))
+        except ValueError as problem:
+            raise RecordError(f"a record of `{record.id}` can't be written down: {problem}") from None
 
-def _entry(record: Record) -> Entry:
-    try:
-        return Entry(encode(record), columns(record))
-    except ValueError as problem:
-        raise RecordError(f"a record of `{record.id}` can't be written down: {problem}") from None
-
-
-def _finished(record: Record, finish: Callable[[Record], Record]) -> Entry:
-    """The entry of a record that was handed over already: it is on the record, whatever can't be told of it."""
-    try:
-        return _entry(finish(record))
-    except Exception as problem:  # noqa: BLE001 - the call went on: what happened to it must not be lost
-        log.error("the record of %s is cut short: %s", record.id, type(problem).__name__)  # noqa: TRY400 - no values
-        cut = Record(record.kind, record.id, record.at, outcome=record.outcome, reason=Reason.INTERNAL.value)
-        return _entry(replace(cut, upstream=record.upstream, tier=record.tier, verdict=record.verdict))
+    def _finished(self, record: Record, finish: Callable[[Record], Record]) -> Entry:
+        """The entry of a record that was handed over already: it is on the record, whatever can't be told of it."""
+        try:
+            return self._entry(finish(record))
+        except Exception as problem:  # noqa: BLE001 - the call went on: what happened to it must not be lost
+            log.error("the record of %s is cut short: %s", record.id, type(problem).__name__)  # noqa: TRY400 - no values
+            cut = Record(record.kind, record.id, record.at, outcome=record.outcome, reason=Reason.INTERNAL.value)
+            return self._entry(replace(cut, upstream=record.upstream, tier=record.tier, verdict=record.verdict))
 
 
 def _closing(intent: Record, now: datetime) -> Record:

@@ -11,7 +11,7 @@ SIGNING_NAME = "signing-key"
 OLD_KEYS_NAME = "old-keys"
 ID_NAME = "gateway-id"
 
-VERSION = 2
+VERSION = 3
 """`PRAGMA user_version`; a gateway refuses a store that is newer than it knows."""
 
 COPIES = ", ".join(COLUMNS)
@@ -59,6 +59,47 @@ CREATE TABLE approver_key (
     counter INTEGER NOT NULL DEFAULT 0,
     added_at TEXT NOT NULL,
     added_by TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+_SINCE_3 = """\
+CREATE TABLE leak (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    generation TEXT NOT NULL,
+    grade TEXT NOT NULL,
+    state TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    first_seen TEXT NOT NULL,
+    last_seen TEXT NOT NULL,
+    times INTEGER NOT NULL,
+    opened_at TEXT NOT NULL,
+    reopened INTEGER NOT NULL DEFAULT 0,
+    told INTEGER NOT NULL DEFAULT 0,
+    upstream TEXT NOT NULL,
+    tool TEXT NOT NULL,
+    arguments_digest TEXT NOT NULL,
+    clean_at TEXT NOT NULL DEFAULT '',
+    first_call TEXT NOT NULL,
+    last_call TEXT NOT NULL,
+    place TEXT NOT NULL,
+    by TEXT NOT NULL DEFAULT '',
+    known_by TEXT NOT NULL DEFAULT '',
+    at TEXT NOT NULL DEFAULT '',
+    note TEXT NOT NULL DEFAULT '',
+    until TEXT NOT NULL DEFAULT '',
+    false_positive INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX leak_state ON leak (state, opened_at);
+CREATE INDEX leak_source ON leak (upstream, tool, arguments_digest) WHERE clean_at = '';
+CREATE TABLE leak_sighting (
+    leak TEXT NOT NULL,
+    what TEXT NOT NULL,
+    name TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    last_seen TEXT NOT NULL,
+    PRIMARY KEY (leak, what, name)
 ) WITHOUT ROWID;
 """
 
@@ -137,10 +178,11 @@ CREATE TABLE connection (
     handshake BLOB NOT NULL,
     updated_at TEXT NOT NULL
 ) WITHOUT ROWID;
-{_SINCE_2}"""
+{_SINCE_2}{_SINCE_3}"""
 
 STEPS = {
     1: f"{_APPROVAL_SINCE_2}{_SINCE_2}INSERT INTO pruned VALUES (1, 0, x'', x'{hashlib.sha256().hexdigest()}')",  # noqa: S608 - ours
+    2: _SINCE_3,
 }
 """From a version to the next one: what has to be done to a store that was made by it."""
 

@@ -222,7 +222,7 @@ def _rows(db: sqlite3.Connection, walk: Inspection, upto: int) -> None:
 def _blocks(file: Path, walk: Inspection, numbers: range) -> None:
     """Walk whole blocks in several processes, and put their roots together in order."""
     marks = [expected.size for expected in walk.expected]
-    count = min(PROCESSES, os.cpu_count() or 1)
+    count = min(PROCESSES, 2 * (os.cpu_count() or 1))  # more than there are cores: some wait for the disk
     with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
         for block in pool.map(_block, *zip(*((str(file), number, marks, LEVEL) for number in numbers), strict=True)):
             if block.detail:
@@ -250,7 +250,8 @@ def _block(file: str, number: int, marks: Sequence[int], level: int) -> _Block:
 
 
 def _approvals(db: sqlite3.Connection, walk: Inspection) -> None:
-    """The table of approvals says what their last records say; an approved one is used once an intent names it.
+    """The table of approvals says what their last records say; an approved one is used once an intent names it, or an
+    outcome whose output it let leave.
 
     One that no record tells of is older than what was pruned, or somebody made it up.
     """
@@ -268,11 +269,29 @@ def _approvals(db: sqlite3.Connection, walk: Inspection) -> None:
             said = [*(members.get(name, "") for name in _SAID), *(beside[name] for name in _SAID_BESIDE)]
         except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, KeyError, AttributeError, RecursionError):
             continue  # the walk has found it
+        used = used or (state == "used" and _released(db, approval))
         if state != ("used" if used and told == "approved" else told):
             walk.found(None, f"approval `{approval}` is {state}, and the record says {told}")
         for name, copy, member in zip((*_SAID, *_SAID_BESIDE), copies, said, strict=True):
             if copy != member:
                 walk.found(None, f"the `{name}` of approval `{approval}` is not what the record says")
+
+
+def _released(db: sqlite3.Connection, approval: str) -> bool:
+    """Whether the outcome of the call that an approval is about says that it let its output leave."""
+    found = db.execute(
+        "SELECT body FROM record JOIN approval ON record.id = approval.call "
+        "WHERE approval.id = ? AND record.kind = 'outcome'",
+        (approval,),
+    )
+    for (body,) in found:
+        try:
+            asked = msgspec.json.decode(body)["extra"]["asked"]
+            if (asked["approval"], asked["state"]) == (approval, "approved"):
+                return True
+        except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, KeyError, RecursionError):
+            continue  # it is another one, or the walk has found it
+    return False
 
 
 def _signatures(db: sqlite3.Connection, walk: Inspection) -> None:
@@ -309,6 +328,10 @@ def _tables(db: sqlite3.Connection, beside: Beside) -> Iterator[str]:
     for id, kept, *more in db.execute("SELECT id, body, ended, expires_at, uses, used FROM granted"):
         yield beside.grant(id, _stored(kept), *more)
     yield beside.freezes([id for (id,) in db.execute("SELECT id FROM frozen")])
+    for id, state, at, until, passes, reopened in db.execute(
+        "SELECT id, state, at, until, false_positive, reopened FROM leak"
+    ):
+        yield beside.leak(id, state, at, until, bool(passes), reopened)
     keys = db.execute("SELECT id, name, kind, key, attended FROM approver_key")
     yield beside.keys({id: (name, kind, public, bool(attended)) for id, name, kind, public, attended in keys})
 
@@ -318,12 +341,12 @@ def _stored(value: object) -> bytes:
 
 
 def _of_people(db: sqlite3.Connection) -> Iterator[tuple[int, Kind, dict[str, object]]]:
-    """The rows of approvers, approvals, grants and freezes, in order; one that can't be read is found by the walk."""
+    """The rows of people and of leaks, in order; one that can't be read is found by the walk."""
 
     def of(kind: Kind) -> Iterator[tuple[int, Kind, dict[str, object]]]:
         return ((seq, kind, extra) for seq, extra in _beside(db, kind.value))
 
-    return merge(*map(of, (Kind.APPROVER, Kind.APPROVAL, Kind.GRANT, Kind.FREEZE)), key=itemgetter(0))
+    return merge(*map(of, (Kind.APPROVER, Kind.APPROVAL, Kind.GRANT, Kind.FREEZE, Kind.LEAK)), key=itemgetter(0))
 
 
 def _let_go(db: sqlite3.Connection) -> Iterator[ApproverKey]:

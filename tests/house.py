@@ -11,6 +11,7 @@ from msgspec.json import decode, encode
 from gateway.core.canon import canonical, digest, keyed_digest
 from gateway.core.capture import Capture
 from gateway.core.model import (
+    Act,
     Again,
     Approval,
     ApprovalState,
@@ -19,6 +20,8 @@ from gateway.core.model import (
     Context,
     Decision,
     Finding,
+    Freeze,
+    Grade,
     Held,
     Kind,
     Labels,
@@ -87,6 +90,7 @@ def policy_of(text: str = POLICY) -> Policy:
     return policy
 
 
+OWN = ((b"the-own-key", "gateway-secret", "0" * 16), (b"the-honey", "honeytoken", "1" * 16))  # exact: word, kind, print
 POLICY_OF_NOBODY = policy_of('owner = "o@example.com"\n')
 
 
@@ -180,7 +184,10 @@ class FakeScreener:
     effects: list[str]
     screened: Screened | None = None  # None: release unchanged
     unclean: bool = False
+    pieces: tuple[Finding, ...] = ()  # what each result completes
     quick: bool = True  # arguments of reads are redacted while they run
+    as_found: Finding = field(default_factory=lambda: Finding("fake", "somewhere", "f" * 16))
+    allowed: Callable[[str], bool] = lambda fingerprint: False
 
     async def screen(self, value: Mapping[str, Any], tool: Tool | None, deadline: float) -> Screened:
         self.effects.append("screen")
@@ -192,17 +199,30 @@ class FakeScreener:
         """From now on nothing can be redacted, and it may be noticed late or not."""
         self.unclean, self.quick = True, quick
 
-    async def redact(self, value: Any, deadline: float) -> tuple[Any, tuple[Finding, ...]]:
+    async def redact(self, value: Any, deadline: float, tool: Tool | None = None) -> tuple[Any, tuple[Finding, ...]]:
         return self.redact_now(value)
 
     def redacts_at_once(self, size: int) -> bool:
         return self.quick
 
+    def exact(self, value: Any, sealed: bytes = b"") -> tuple[Finding, ...]:
+        return tuple(
+            Finding(kind, "text", print_, True, Grade.EXACT, Act.BLOCKED)
+            for word, kind, print_ in OWN
+            if word in canonical(value)
+        )
+
+    def completes(self, session: str, upstream: str, value: Mapping[str, Any]) -> tuple[Finding, ...]:
+        return self.pieces
+
+    def name_of(self, fingerprint: str) -> str:
+        return {print_: kind for _, kind, print_ in OWN}.get(fingerprint, "")
+
     def redact_now(self, value: Any) -> tuple[Any, tuple[Finding, ...]]:
         if self.unclean:
             raise GatewayError("the scanner fails")
         text = encode(value)
-        findings = (Finding("fake", "somewhere", "f" * 16),) if b"secret" in text else ()
+        findings = (self.as_found,) if b"secret" in text else ()
         return decode(text.replace(b"secret", b"[R]")), findings
 
     async def clean(self, value: Any, deadline: float) -> Any:
@@ -284,6 +304,11 @@ class FakeApprovals:
             return Held(row)
         self.given = replace(row, state=self.settle, note=self.note, decided_by=self.by, proof=Proof.LOCAL)
         return self.given
+
+    async def freeze(self, upstream: str, session: str, by: str, note: str) -> Freeze:
+        self.effects.append("freeze")
+        self.said = replace(self.said, frozen=f"by {by}: {note}")
+        return Freeze("f_1", upstream, session, "", by, START, note)
 
     async def expire(self, approval: Approval) -> None:
         self.effects.append("expire")

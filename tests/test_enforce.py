@@ -8,12 +8,17 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from gateway.core.canon import canonical
+from gateway.core.account import Trail
+from gateway.core.canon import canonical, keyed_digest
 from gateway.core.capture import Capture
 from gateway.core.model import (
+    Act,
+    Approval,
     ApprovalState,
     Done,
     Failure,
+    Finding,
+    Grade,
     Held,
     Kind,
     Lost,
@@ -27,6 +32,7 @@ from gateway.core.model import (
     Verdict,
     Vote,
 )
+from gateway.ending import Endings
 from gateway.errors import BusyError, RecordError
 from tests.house import KEY, POLICY, Model, a_call, found, policy_of
 
@@ -559,3 +565,177 @@ async def test_the_outcome_of_a_call_whose_record_failed_is_owed() -> None:
     await house.call("write")
     (owed,) = house.records.owed
     assert (owed.id, owed.outcome, owed.reason) == ("d_0000000001", "unknown", "record-failed")
+
+
+@pytest.mark.parametrize("name", ["read", "write", "send", "set", "nothing"])
+@pytest.mark.parametrize("quick", [True, False], ids=["small", "large"])
+async def test_a_secret_of_the_gateways_own_in_arguments_blocks_every_call_before_it_is_sent(
+    name: str, quick: bool
+) -> None:
+    house = Model()
+    house.screener.quick = quick
+    answer = await house.call(name, text="use the-own-key now")
+    assert isinstance(answer, Refused)
+    assert (answer.verdict, answer.reason) == (Verdict.BLOCK, Reason.EXACT_SECRET)
+    assert answer.text.startswith("NOT EXECUTED - the arguments hold a secret")
+    assert house.upstreams.sent == []
+    assert [effect for effect in house.effects if "outcome" not in effect] == []
+    (outcome,) = house.records.rows
+    assert (outcome.outcome, outcome.reason, outcome.detail) == (
+        "blocked",
+        "exact-secret",
+        "gateway-secret in arguments.text",
+    )
+    assert [(one.kind, one.place, one.act) for one in outcome.findings] == [
+        ("gateway-secret", "arguments.text", Act.BLOCKED)
+    ]
+    assert outcome.facts["secrets"] == ["gateway-secret"]
+
+
+async def test_a_secret_in_what_passes_on_beside_the_arguments_blocks_too() -> None:
+    house = Model()
+    call = a_call("read", {"text": "x"}, None)
+    for meta, sent in (({"trace": "the-own-key"}, 0), ({"trace": "fine"}, 1)):
+        await house.enforcer.handle(replace(call, context=replace(call.context, meta=meta)), house.caller)
+        assert len(house.upstreams.sent) == sent
+    (found,) = house.records.rows[0].findings
+    assert (found.place, found.act) == ("arguments._meta.text", Act.BLOCKED)
+
+
+async def test_a_secret_that_only_the_screening_of_arguments_finds_blocks_too() -> None:
+    house = Model()
+    own = Finding("gateway-secret", "text", "0" * 16, exact=True, grade=Grade.EXACT)
+
+    async def redact(value: object, deadline: float) -> tuple[object, tuple[Finding, ...]]:
+        return {"text": "[R]"}, (own,)
+
+    house.screener.redact = redact  # type: ignore[method-assign,assignment]  # it looks at views, which takes a thread
+    for name in ("write", "send"):
+        answer = await house.call(name, text="a large text")
+        assert (answer.verdict, answer.reason) == (Verdict.BLOCK, Reason.EXACT_SECRET)
+    assert house.upstreams.sent == []
+    assert {one.act for row in house.records.rows for one in row.findings} == {Act.BLOCKED}
+
+
+async def test_a_blocked_call_whose_arguments_can_not_be_screened_keeps_its_reason() -> None:
+    house = Model()
+    house.screener.fail(quick=False)
+    assert (await house.call("write", text="the-own-key")).reason is Reason.EXACT_SECRET
+    assert [one.act for one in house.records.rows[0].findings] == [Act.BLOCKED]
+
+
+async def test_a_secret_that_a_person_puts_into_the_arguments_does_not_run() -> None:
+    house = Model()
+    edited = {"text": "the-own-key"}
+
+    async def obtain(call: object, asked: Approval, *rest: object) -> Approval:
+        sealed = canonical(edited)
+        return replace(
+            asked,
+            id="a_0000000001",
+            state=ApprovalState.APPROVED,
+            arguments=edited,
+            arguments_digest=keyed_digest(KEY, sealed),
+        )
+
+    house.approvals.obtain = obtain  # type: ignore[method-assign,assignment]  # a person edits
+    assert (await house.call("write", text="x")).reason is Reason.EXACT_SECRET
+    assert house.upstreams.sent == []
+
+
+@pytest.mark.parametrize(("name", "reason"), [("write", Reason.REDACTED_VALUE), ("send", Reason.REDACTED_VALUE)])
+async def test_a_marker_in_a_call_above_tier_read_is_refused_with_a_clear_word(name: str, reason: Reason) -> None:
+    house = Model()
+    answer = await house.call(name, text="password = [REDACTED:github-pat:1]")
+    assert isinstance(answer, Refused)
+    assert (answer.verdict, answer.reason) == (Verdict.BLOCK, reason)
+    assert "placeholder" in answer.text
+    assert house.upstreams.sent == []
+    assert house.records.outcomes() == [("blocked", "redacted-value")]
+    assert house.records.rows[0].facts["markers"] is True
+
+
+async def test_a_read_may_carry_a_marker() -> None:
+    house = Model()
+    assert isinstance(await house.call("read", text="[REDACTED:github-pat:1]"), Done)
+
+
+async def test_an_output_with_an_exact_secret_does_not_leave_whatever_was_left_of_it() -> None:
+    house = Model()
+    own = Finding("gateway-secret", "content[0].text", "0" * 16, exact=True)
+    house.screener.screened = Screened(Release.REDACTED, {"content": []}, (own,), data=b"{}", recorded={"content": []})
+    answer = await house.call("read")
+    assert isinstance(answer, Refused)
+    assert (answer.verdict, answer.reason) == (Verdict.BLOCK, Reason.EXACT_SECRET)
+    assert answer.text.startswith("RESULT WITHHELD")
+    assert house.records.outcomes() == [("ok", "exact-secret")]
+    assert (house.records.rows[-1].release, house.records.rows[-1].findings[0].act) == ("withheld", Act.WITHHELD)
+
+
+async def test_an_output_that_completes_a_secret_read_in_pieces_does_not_leave() -> None:
+    house = Model()
+    house.screener.pieces = (Finding("gateway-secret", "content.text", "0" * 16, True, Grade.EXACT, Act.WITHHELD),)
+    assert (await house.call("read")).reason is Reason.EXACT_SECRET
+    assert house.records.rows[-1].findings == house.screener.pieces
+    assert "freeze" not in house.effects
+
+
+HONEY = Finding("honeytoken", "content[0].text", "1" * 16, exact=True)
+
+
+@pytest.mark.parametrize("name", ["read", "write"])
+async def test_a_honeytoken_in_an_output_is_withheld_freezes_the_session_and_is_an_incident(name: str) -> None:
+    house = Model()
+    house.screener.screened = Screened(Release.REDACTED, {"content": []}, (HONEY,))
+    assert (await house.call(name)).reason is Reason.EXACT_SECRET
+    at = house.effects.index("screen")
+    assert house.effects[at + 1 : at + 3] == ["freeze", "append signal"]
+    assert house.effects[at + 3].endswith("outcome")
+    (signal,) = [row for row in house.records.rows if row.kind is Kind.SIGNAL]
+    assert (signal.detail, signal.session, signal.upstream, signal.tool) == ("honeytoken", "s_1", "up", name)
+    assert dict(signal.extra) == {
+        "call": "d_0000000001",
+        "honeytokens": "honeytoken",
+        "places": ["content[0].text"],
+    }
+    assert house.approvals.said.frozen.startswith("by wardgate: honeytoken")
+
+
+@pytest.mark.parametrize("name", ["read", "write", "nothing"])
+async def test_a_honeytoken_in_arguments_is_the_same_alarm_and_nothing_is_sent(name: str) -> None:
+    house = Model()
+    assert (await house.call(name, text="try the-honey")).reason is Reason.EXACT_SECRET
+    assert house.effects[:2] == ["freeze", "append signal"]
+    assert house.upstreams.sent == []
+    (signal,) = [row for row in house.records.rows if row.kind is Kind.SIGNAL]
+    assert (signal.detail, signal.extra["places"]) == ("honeytoken", ["text"])
+
+
+async def test_a_honeytoken_that_was_heard_beside_the_result_is_the_same_alarm() -> None:
+    house = Model()
+    for number, told in enumerate(("heard", "sighted")):
+        trail = Trail(a_call("read", {}, None), house.clock.monotonic, Capture(KEY))
+        if told == "heard":
+            trail.hear("progress", (HONEY,))
+        else:
+            trail.sighted += (HONEY,)
+        for _ in range(2):
+            await Endings(house.house).alarm(trail, ())
+        assert house.effects == ["freeze", *["append signal"] * (number + 1)]
+
+
+async def test_a_session_that_is_frozen_for_a_honeytoken_is_not_frozen_again_but_the_incident_is_told() -> None:
+    house = Model()
+    for _ in range(3):
+        await house.call("read", text="the-honey")
+    assert (house.effects.count("freeze"), house.effects.count("append signal")) == (1, 3)
+
+
+async def test_an_incident_that_can_not_be_recorded_refuses_the_call_and_the_session_is_held() -> None:
+    house = Model()
+    house.screener.screened = Screened(Release.REDACTED, {"content": []}, (HONEY,))
+    house.records.fails_at = {"signal": RecordError("no disk")}
+    answer = await house.call("read")
+    assert isinstance(answer, Refused)
+    assert answer.reason is Reason.RECORD_FAILED
+    assert house.approvals.said.frozen

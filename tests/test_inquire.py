@@ -7,12 +7,17 @@ from typing import Any
 import anyio
 import pytest
 
+from gateway.core.account import HEARD, Trail
+from gateway.core.inquiry import MESSAGE_LIMIT
 from gateway.core.model import (
+    Act,
     Again,
     Asked,
     Asking,
     Done,
     Failure,
+    Finding,
+    Grade,
     Kind,
     Lost,
     Question,
@@ -23,6 +28,7 @@ from gateway.core.model import (
     Standing,
 )
 from gateway.errors import GatewayError
+from gateway.inquire import LONGEST, TAIL, Listener
 from tests.house import POLICY, Model, a_call, policy_of
 
 ELICIT, SAMPLE, ROOTS = "elicitation/create", "sampling/createMessage", "roots/list"
@@ -30,6 +36,7 @@ FORM = {"type": "object", "properties": {"name": {"type": "string"}}}
 NAME = Question("q1", ELICIT, {"message": "Who?", "requestedSchema": FORM})
 ALLOWING = POLICY + f'[[rule]]\nid = "up.asks"\nmethods = ["{SAMPLE}", "{ROOTS}"]\ndecide = "allow"\n'
 CAPABLE = {"elicitation": {"form": {}}, "sampling": {}, "roots": {}}
+FOUND = Finding("fake", "somewhere", "f" * 16)
 ACCEPTED = {"action": "accept", "content": {"name": "Ada"}}
 
 
@@ -260,27 +267,116 @@ async def test_an_answer_that_holds_a_secret_does_not_leave(parked: str) -> None
 async def test_what_cannot_be_screened_is_neither_shown_nor_sent() -> None:
     model = house(asked())
 
-    async def never(value: Any, deadline: float) -> Any:
+    async def never(value: Any, deadline: float, tool: Any = None) -> Any:
         if value != {"path": "x"}:
             raise GatewayError("the scanner fails")
-        return value
+        return value, ()
 
-    model.screener.clean = never  # type: ignore[method-assign]  # a scanner that fails at the question
+    model.screener.redact = never  # type: ignore[method-assign]  # a scanner that fails at the question
     refused = await call(model)
     assert isinstance(refused, Refused)
     assert (refused.reason, model.caller.asked) == (Reason.SCANNER_FAILED, [])
     later = house(asked(), modern=True)
     await call(later)
-    later.screener.clean = never  # type: ignore[method-assign]  # a scanner that fails at the answer
+    later.screener.redact = never  # type: ignore[method-assign]  # a scanner that fails at the answer
     refused = await call(later, resume=Resume("r_1", answers={"q1": ACCEPTED}))
     assert isinstance(refused, Refused)
+    assert refused.reason is Reason.SCANNER_FAILED
     assert len(later.upstreams.sent) == 1
 
 
-async def test_a_secret_in_a_question_is_redacted() -> None:
+async def test_a_secret_in_a_question_is_redacted_and_on_the_record() -> None:
     model = house(asked(Question("q1", ELICIT, {"message": "the secret?", "requestedSchema": FORM})))
     await call(model)
     assert "[R]" in model.caller.asked[0].params["message"]
+    (row,) = (row for row in model.records.rows if row.kind is Kind.QUESTION)
+    assert row.findings == (model.screener.as_found,)
+    assert model.records.outcomes() == [("ok", "tier-default")]
+
+
+@pytest.mark.parametrize("elicit", ["form", "block"])
+async def test_a_question_without_a_secret_leaves_no_finding(elicit: str) -> None:
+    model = house(asked(), elicit=elicit)
+    await call(model)
+    assert [row.findings for row in model.records.rows if row.kind is Kind.QUESTION] == [()]
+
+
+async def test_a_question_is_screened_before_it_is_cut() -> None:
+    """A secret that is cut in two looks like none."""
+    long = "x" * (MESSAGE_LIMIT - 3) + "secret"
+    model = house(asked(Question("q1", ELICIT, {"message": long, "requestedSchema": FORM})))
+    await call(model)
+    assert "xsec" not in model.caller.asked[0].params["message"]
+
+
+@pytest.mark.parametrize(
+    ("question", "elicit"),
+    [
+        (Question("the secret", ELICIT, {"message": "Who?", "requestedSchema": FORM}), "form"),
+        (Question("q1", ELICIT, {"message": "Go", "mode": "url", "url": "https://x.example/secret"}), "url"),
+    ],
+    ids=["its key", "its address"],
+)
+async def test_a_question_whose_key_or_address_holds_a_secret_is_not_put(question: Question, elicit: str) -> None:
+    model = house(asked(question), elicit=elicit, modern=True)
+    refused = await call(model, capabilities={"elicitation": {"form": {}, "url": {}}})
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.SECRET_FOUND
+    assert "secret " not in refused.text.replace("secret-found", "")
+    (row,) = (row for row in model.records.rows if row.kind is Kind.QUESTION)
+    assert row.findings == (replace(model.screener.as_found, act=Act.WITHHELD),)
+    fine = house(asked(replace(question, key="q1", params={**question.params, **_plain(elicit)})), elicit=elicit)
+    assert isinstance(await call(fine, capabilities={"elicitation": {"form": {}, "url": {}}}), Done)
+
+
+def _plain(elicit: str) -> dict[str, str]:
+    return {"url": "https://x.example/"} if elicit == "url" else {}
+
+
+@pytest.mark.parametrize(
+    ("found", "reason", "act"),
+    [
+        (replace(FOUND, exact=True, grade=Grade.EXACT), Reason.EXACT_SECRET, Act.BLOCKED),
+        (FOUND, Reason.SECRET_FOUND, Act.BLOCKED),
+        (replace(FOUND, grade=Grade.GENERIC), None, Act.FLAGGED),
+        (replace(FOUND, act=Act.ALLOWED), None, Act.ALLOWED),
+    ],
+    ids=["exact", "vendor", "generic", "allowed by a person"],
+)
+async def test_what_is_found_in_an_answer_is_on_the_record_whatever_it_leads_to(
+    found: Finding, reason: Reason | None, act: Act
+) -> None:
+    model = house(asked())
+    model.screener.as_found = found
+    model.caller.answers[ELICIT] = answer = {"action": "accept", "content": {"name": "a secret"}}
+    await call(model)
+    assert model.upstreams.again[1:] == ([Again({"q1": answer}, "s1", "")] if reason is None else [])
+    if reason is None:
+        assert model.records.rows[-1].findings == (replace(found, act=act, place="answer.somewhere"),)
+    else:
+        assert questions(model)[-1] == ("block", reason.value)
+        assert model.records.rows[-2].findings == (replace(found, act=act, place="answer.somewhere"),)
+
+
+async def test_what_was_heard_before_a_client_is_asked_is_on_the_record_of_the_question() -> None:
+    """A modern client comes back with a call of its own, whose outcome knows nothing of the round before."""
+    model = house(asked(), modern=True)
+    model.caller.wants_progress = True
+    assert isinstance(await call(model), Asking)
+    (row,) = (row for row in model.records.rows if row.kind is Kind.QUESTION)
+    assert {one.place for one in row.findings} == {"progress.somewhere", "log.somewhere"}
+    model.caller.wants_progress = False
+    await call(model, resume=Resume("r_1", answers={"q1": ACCEPTED}))
+    assert model.records.rows[-1].findings == ()
+
+
+async def test_of_what_is_heard_beside_the_answer_so_many_findings_are_kept() -> None:
+    model = house()
+    trail = Trail(a_call("read"), model.clock.monotonic, model.house.capture)
+    trail.hear("log", [replace(FOUND, place=f"data[{number}]") for number in range(HEARD + 5)])
+    trail.hear("log", [FOUND])
+    assert len(trail.heard) == HEARD
+    assert next(iter(trail.heard)).place == "log.data[0]"
 
 
 async def test_a_client_that_goes_away_while_it_is_asked_leaves_the_outcome_unknown() -> None:
@@ -310,21 +406,53 @@ async def test_what_an_upstream_says_meanwhile_is_screened_before_it_goes_on() -
     model = house()
     model.caller.wants_progress = True
     await call(model)
-    assert model.caller.heard[0] == (0.5, 1.0, "half a [R]")
+    assert model.caller.heard == [(0.5, 1.0, "half a [R]"), (1.0, None, None)]
     assert model.caller.logged == [("info", {"said": "a [R]"}, "it")]
+    found = model.records.rows[-1].findings
+    assert {one.place for one in found} == {"progress.somewhere", "log.somewhere"}
     model.caller.wants_logs = False
     await call(model)
     assert len(model.caller.logged) == 1
-    model.caller.wants_logs = True
 
-    async def only_arguments(value: Any, deadline: float) -> Any:
-        if "logger" in value:
-            raise GatewayError("the scanner fails")
-        return value
 
-    model.screener.clean = only_arguments  # type: ignore[method-assign]  # a scanner that fails at a log notice
+async def test_what_an_upstream_says_and_asks_meanwhile_is_screened_under_the_label_of_the_tool() -> None:
+    model = house(asked())
+    model.caller.wants_progress = model.caller.wants_logs = True
+    redact, labels = model.screener.redact, dict[str, str]()
+
+    async def under(value: Any, deadline: float, tool: Any = None) -> Any:
+        if tool is not None:
+            labels[next(iter(value)) if isinstance(value, dict) else "progress"] = tool.ref.name
+        return await redact(value, deadline, tool)
+
+    model.screener.redact = under  # type: ignore[method-assign]  # the labels, beside what the fake does
     await call(model)
-    assert len(model.caller.logged) == 1
+    assert labels == dict.fromkeys(("progress", "data", "key"), "read")
+
+
+async def test_what_an_upstream_says_meanwhile_and_cannot_be_screened_is_dropped() -> None:
+    model = house()
+    model.caller.wants_progress = True
+
+    async def only_arguments(value: Any, deadline: float, tool: Any = None) -> Any:
+        if value != {"path": "x"}:
+            raise GatewayError("the scanner fails")
+        return value, ()
+
+    model.screener.redact = only_arguments  # type: ignore[method-assign]  # a scanner that fails at notices
+    await call(model)
+    assert (model.caller.heard, model.caller.logged) == ([(0.5, 1.0, None), (1.0, None, None)], [])
+    cold = house()  # a scanner that is not loaded yet: nobody waits for a notice
+    cold.caller.wants_progress, cold.screener.quick = True, False
+    await call(cold)
+    assert cold.caller.heard[0] == (0.5, 1.0, None)
+
+
+async def test_a_progress_notice_that_is_cut_loses_what_might_be_half_a_secret() -> None:
+    model = house()
+    listener = Listener(model.house, model.caller, Trail(a_call("read"), model.clock.monotonic, model.house.capture))
+    await listener.progress(1.0, None, "x" * (LONGEST - 3) + "secret")
+    assert model.caller.heard == [(1.0, None, "x" * (LONGEST - TAIL))]
 
 
 async def test_a_call_that_is_turned_away_is_on_the_record() -> None:

@@ -58,6 +58,28 @@ async def test_a_signal_is_recorded_once_and_not_counted_itself(tmp_path: Path) 
     ]
 
 
+async def test_a_honeytoken_is_counted_in_its_session_though_the_monitor_did_not_raise_it(tmp_path: Path) -> None:
+    with anyio.fail_after(DEADLINE):
+        async with open_store(tmp_path / "state", AT_ONCE) as store, watched(store) as (monitor, records):
+            await records.append(a_record(1, Kind.SIGNAL, detail="honeytoken"))
+            await records.append(a_record(2, Kind.SIGNAL, detail="notice-failed"))
+            await monitor.reached(2)
+            assert monitor.sessions()[0]["signals"] == {"honeytoken": 1}
+
+
+async def test_new_signals_are_heard_once_and_those_of_before_the_start_are_not(tmp_path: Path) -> None:
+    heard: list[str] = []
+    with anyio.fail_after(DEADLINE):
+        async with open_store(tmp_path / "state", AT_ONCE) as store:
+            await Records(store, FakeClock()).append(a_record(1, Kind.SIGNAL, detail="honeytoken"))
+            async with watched(store) as (monitor, records):
+                monitor.on_signal.append(lambda record: heard.append(record.detail))
+                await records.append(a_record(2, Kind.SIGNAL, detail="notice-failed", session=""))
+                await ended(records, 1)
+                await monitor.reached(3)
+    assert heard == ["notice-failed"]
+
+
 async def test_a_signal_that_can_not_be_recorded_is_still_shown(tmp_path: Path) -> None:
     def full(record: Record) -> None:
         raise BusyError("full")

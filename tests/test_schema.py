@@ -12,12 +12,12 @@ from gateway import schema
 from gateway.backup import back_up
 from gateway.core.canon import canonical
 from gateway.core.merkle import Tree, leaf_hash
-from gateway.core.model import Kind
+from gateway.core.model import Finding, Kind
 from gateway.core.record import columns, encode, seal, stamp
 from gateway.errors import RecordError, StateError
 from gateway.records import Records
 from gateway.schema import STEPS, STORE_NAME, VERSION
-from gateway.store import open_store, people, rows
+from gateway.store import leaks, open_store, people, rows
 from gateway.store.folder import DIGEST, hold
 from gateway.verifying import verify_folder
 from tests.fakes import NOON, FakeClock, a_call, a_record, a_tool
@@ -64,13 +64,77 @@ CREATE TABLE connection (
 ) WITHOUT ROWID;
 PRAGMA user_version = 1;
 """
+# What the step from there to version 2 did: this text stays as it is, too.
+VERSION_2 = """
+ALTER TABLE approval ADD COLUMN asked_digest TEXT NOT NULL DEFAULT '';
+ALTER TABLE approval ADD COLUMN followed_by TEXT NOT NULL DEFAULT '';
+UPDATE approval SET asked_digest = arguments_digest;
+DROP INDEX approval_told;
+CREATE INDEX record_principal ON record (principal, seq) WHERE principal <> '';
+CREATE INDEX record_upstream ON record (upstream, seq) WHERE upstream <> '';
+CREATE INDEX record_beside ON record (kind, seq) WHERE kind NOT IN ('intent', 'outcome');
+CREATE INDEX record_refused ON record (verdict, seq) WHERE verdict IN ('ask', 'block');
+CREATE INDEX record_ended ON record (outcome, seq) WHERE outcome NOT IN ('', 'ok');
+CREATE TABLE pruned (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    size INTEGER NOT NULL,
+    frontier BLOB NOT NULL,
+    root BLOB NOT NULL
+);
+CREATE INDEX approval_asked_again ON approval (asked_digest) WHERE told = 1;
+CREATE INDEX approval_tool ON approval (upstream, tool, created_at);
+CREATE INDEX approval_session ON approval (session, created_at) WHERE state = 'waiting';
+CREATE TABLE granted (
+    id TEXT PRIMARY KEY,
+    ended TEXT NOT NULL DEFAULT '',
+    expires_at TEXT NOT NULL,
+    uses INTEGER NOT NULL,
+    used INTEGER NOT NULL DEFAULT 0,
+    created_at TEXT NOT NULL,
+    body BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX granted_standing ON granted (expires_at) WHERE ended = '';
+CREATE TABLE frozen (
+    id TEXT PRIMARY KEY,
+    upstream TEXT NOT NULL,
+    session TEXT NOT NULL,
+    tool TEXT NOT NULL,
+    by TEXT NOT NULL,
+    at TEXT NOT NULL,
+    note TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE approver_key (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    attended INTEGER NOT NULL,
+    counter INTEGER NOT NULL DEFAULT 0,
+    added_at TEXT NOT NULL,
+    added_by TEXT NOT NULL
+) WITHOUT ROWID;
+INSERT INTO pruned VALUES (1, 0, x'', x'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855');
+PRAGMA user_version = 2;
+"""
 INSERT_1 = f"INSERT INTO record VALUES ({', '.join('?' * 16)})"
 
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
     """A state folder with a store of version 1 that holds three records."""
-    state = tmp_path / "state"
+    return make_old(tmp_path / "state")
+
+
+@pytest.fixture
+def older(old: Path) -> Path:
+    """The same, brought to version 2 as that version did it."""
+    with closing(sqlite3.connect(old / STORE_NAME, isolation_level=None)) as db:
+        db.executescript(VERSION_2)
+    return old
+
+
+def make_old(state: Path) -> Path:
+    """Make a store of version 1."""
     with hold(state) as folder:
         with closing(sqlite3.connect(folder.store, isolation_level=None)) as db:
             db.execute("PRAGMA journal_mode=WAL")
@@ -122,6 +186,25 @@ async def test_a_store_of_version_1_is_brought_forward_with_a_copy_beside_it(old
     async with open_store(old, AT_ONCE):
         pass
     assert version(old / STORE_NAME) == VERSION
+
+
+async def test_a_store_of_version_2_is_brought_forward_and_follows_leaks_from_then_on(
+    older: Path, tmp_path: Path
+) -> None:
+    before = shape(older / STORE_NAME)
+    token = Finding("github-pat", "content[0].text", "ab" * 8)
+    async with open_store(older, AT_ONCE) as store:
+        records = Records(store, FakeClock())
+        await records.recall()
+        assert await leaks.list_leaks(store, "", "", 9) == []  # what was found before stands in the record alone
+        await records.append(a_record(9, Kind.OUTCOME, findings=(token,)))
+        assert [leak.times for leak in await leaks.list_leaks(store, "", "", 9)] == [1]
+    assert (await whole(older)).size == 4
+    async with open_store(tmp_path / "fresh", AT_ONCE):
+        pass
+    assert shape(older / STORE_NAME) == shape(tmp_path / "fresh" / STORE_NAME)
+    copy = older / f"{STORE_NAME}.v2.bak"
+    assert (version(older / STORE_NAME), version(copy), shape(copy)) == (VERSION, 2, before)
 
 
 async def test_an_approval_of_before_is_brought_forward_with_what_was_asked_for(old: Path) -> None:

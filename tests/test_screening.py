@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gateway.clock import SystemClock
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.model import (
+    Act,
     Effect,
     Labels,
     OutputLabel,
@@ -128,25 +129,28 @@ async def test_a_secret_is_redacted_and_told_by_a_keyed_fingerprint(padding: str
     assert SECRET not in repr(screened)
 
 
-@pytest.mark.parametrize("action", [SecretAction.BLOCK, SecretAction.ASK])
-async def test_where_the_label_does_not_redact_a_finding_withholds(action: SecretAction) -> None:
-    screened = await make().screen(result(SECRET), tool(action), DEADLINE)
+async def test_where_the_label_blocks_a_finding_withholds() -> None:
+    screened = await make().screen(result(SECRET), tool(SecretAction.BLOCK), DEADLINE)
     assert (screened.release, screened.value, screened.reason) == (Release.WITHHELD, None, Reason.SECRET_FOUND)
-    assert screened.findings
-    assert (await make().screen(result("fine"), tool(action), DEADLINE)).release is Release.FULL
+    assert [finding.act for finding in screened.findings] == [Act.WITHHELD]
+    assert (await make().screen(result("fine"), tool(SecretAction.BLOCK), DEADLINE)).release is Release.FULL
 
 
-async def test_where_the_label_allows_secrets_they_are_told_and_the_gateways_own_is_redacted() -> None:
+async def test_where_the_label_allows_secrets_they_pass_and_are_told_but_never_the_gateways_own() -> None:
     screener, own = make(), token(8)
     screener.know("up.TOKEN", own)
     value = result(f"a {SECRET}")
     screened = await screener.screen(value, tool(SecretAction.ALLOW), DEADLINE)
     assert screened.value is value
     assert screened.release is Release.FULL
-    assert [finding.kind for finding in screened.findings] == ["fake"]
+    assert [(finding.kind, finding.act) for finding in screened.findings] == [("fake", Act.ALLOWED)]
     screened = await screener.screen(result(f"{SECRET} {own}"), tool(SecretAction.ALLOW), DEADLINE)
-    assert screened.value == result(f"{SECRET} [REDACTED:gateway-secret:1]")
-    assert [finding.exact for finding in screened.findings] == [False, True]
+    assert (screened.release, screened.value, screened.reason) == (Release.WITHHELD, None, Reason.EXACT_SECRET)
+    assert [(finding.exact, finding.act) for finding in screened.findings] == [
+        (False, Act.WITHHELD),
+        (True, Act.WITHHELD),
+    ]
+    assert screened.recorded == result("[REDACTED:fake:1] [REDACTED:gateway-secret:2]")
 
 
 ENCODINGS = {
@@ -159,16 +163,16 @@ ENCODINGS = {
 
 
 @pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS.keys())
-async def test_a_secret_of_the_gateway_itself_is_redacted_in_its_encodings(encode: Any) -> None:
+async def test_a_secret_of_the_gateway_itself_withholds_in_its_encodings(encode: Any) -> None:
     screener = make(Engine("no such thing"))
     own = token(9)
     screener.know("up.AUTH", f"Bearer {own}")
     screened = await screener.screen(result(f"x {encode(own)} y"), tool(), DEADLINE)
-    assert screened.release is Release.REDACTED
-    assert "[REDACTED:gateway-secret:1]" in str(screened.value)
+    assert (screened.release, screened.value, screened.reason) == (Release.WITHHELD, None, Reason.EXACT_SECRET)
+    assert "[REDACTED:gateway-secret:1]" in str(screened.recorded)
     assert all(finding.exact for finding in screened.findings)
-    assert own[4:-4] not in str(screened.value)
-    assert own.encode().hex()[8:-8] not in str(screened.value)
+    assert own[4:-4] not in str(screened.recorded)
+    assert own.encode().hex()[8:-8] not in str(screened.recorded)
 
 
 async def test_weak_secrets_are_left_out_and_named() -> None:
@@ -194,7 +198,8 @@ def test_known_secrets_do_not_show_in_a_repr() -> None:
 async def test_a_scanner_that_fails_withholds(problem: Exception, padding: str) -> None:
     screener = make(Engine(problem=problem))
     screened = await screener.screen(result(padding), tool(), DEADLINE)
-    assert screened == Screened(Release.WITHHELD, None, (), Reason.SCANNER_FAILED)
+    why = "deadline" if isinstance(problem, TimeoutError) else "failed"
+    assert screened == Screened(Release.WITHHELD, None, (), Reason.SCANNER_FAILED, unscanned=why)
     with pytest.raises(GatewayError) as told:
         await screener.clean({"a": padding}, DEADLINE)
     assert SECRET not in str(told.value)
@@ -266,7 +271,7 @@ async def test_cancellation_is_not_swallowed() -> None:
 async def test_more_than_the_limit_is_withheld() -> None:
     engine = Engine()
     screened = await make(engine).screen(result("x" * LIMIT), tool(), DEADLINE)
-    assert screened.reason is Reason.SCANNER_FAILED
+    assert (screened.reason, screened.unscanned) == (Reason.SCANNER_FAILED, "limit")
     assert engine.timeouts == []
     assert (await make(engine).screen(result("x" * (LIMIT - 1)), tool(), DEADLINE)).release is Release.FULL
 
@@ -325,11 +330,12 @@ async def test_a_redacted_result_is_released_if_it_is_still_valid() -> None:
     assert screened.value == result("[REDACTED:fake:1]", structuredContent={"k": "[REDACTED:fake:1]"})
 
 
+STRING = {"type": "string"}
 BAD_SCHEMAS: dict[str, Any] = {
-    "too short": {"properties": {"k": {"maxLength": 5}}},
-    "a value of a list": {"properties": {"k": {"enum": [SECRET]}}},
-    "a pattern": {"properties": {"k": {"pattern": "^gh"}}},
-    "a pattern that the engine doesn't take": {"properties": {"k": {"pattern": "(?=x)"}}},
+    "too short": {"properties": {"k": {**STRING, "maxLength": 5}}, "required": ["k"]},
+    "a value of a list": {"properties": {"k": {"enum": [SECRET]}}, "required": ["k"]},
+    "a pattern": {"properties": {"k": {**STRING, "pattern": "^gh"}}, "required": ["k"]},
+    "a pattern that the engine doesn't take": {"properties": {"k": {**STRING, "pattern": "(?=x)"}}, "minProperties": 1},
     "no schema": {"type": "nonsense"},
     "not even an object": 5,
     "one from elsewhere": {"$ref": "https://example.com/schema.json"},
@@ -340,14 +346,42 @@ BAD_SCHEMAS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("schema", BAD_SCHEMAS.values(), ids=BAD_SCHEMAS.keys())
-async def test_a_redacted_result_that_is_not_valid_any_more_is_withheld(schema: Any) -> None:
-    screened = await make().screen(result("x", structuredContent={"k": SECRET}), tool(schema=schema), DEADLINE)
-    assert (screened.release, screened.reason) == (Release.WITHHELD, Reason.RESULT_INVALID)
+async def test_a_redacted_result_without_any_valid_form_becomes_an_error_result(schema: Any) -> None:
+    value = result("x", structuredContent={"k": SECRET}, _meta={"a": 1})
+    screened = await make().screen(value, tool(schema=schema), DEADLINE)
+    assert (screened.release, screened.reason) == (Release.REDACTED, Reason.RESULT_INVALID)
     assert screened.findings
+    assert screened.value is not None
+    assert screened.value["isError"] is True
+    assert (screened.value["content"][0], screened.value["_meta"]) == ({"type": "text", "text": "x"}, {"a": 1})
+    assert "RESULT INCOMPLETE" in screened.value["content"][1]["text"]
+    assert "structuredContent" not in screened.value
+    assert screened.data == canonical(screened.value)
+    assert screened.recorded == {**value, "structuredContent": {"k": "[REDACTED:fake:1]"}}
+
+
+FITTED: dict[str, tuple[Any, Any]] = {
+    "an optional property is dropped": ({"properties": {"k": {"maxLength": 5}}}, {"n": 1}),
+    "a required one is null": (
+        {"properties": {"k": {"type": ["string", "null"], "maxLength": 5}}, "required": ["k"]},
+        {"k": None, "n": 1},
+    ),
+    "one that fits stays": ({"properties": {"k": {"type": "string"}}}, {"k": "[REDACTED:fake:1]", "n": 1}),
+}
+
+
+@pytest.mark.parametrize(("schema", "fitted"), FITTED.values(), ids=FITTED.keys())
+async def test_a_redacted_result_is_made_to_fit_its_schema_and_its_text_says_the_same(schema: Any, fitted: Any) -> None:
+    structured = {"k": SECRET, "n": 1}
+    value = result(json.dumps(structured), structuredContent=structured)
+    screened = await make().screen(value, tool(schema=schema), DEADLINE)
+    assert (screened.release, screened.reason) == (Release.REDACTED, None)
+    assert screened.value == result(json.dumps(fitted), structuredContent=fitted)
+    assert screened.data == canonical(screened.value)
 
 
 async def test_the_schema_is_asked_only_where_structured_content_was_changed() -> None:
-    never = {"not": {}}
+    never: dict[str, Any] = {"not": {}}
     screened = await make().screen(result(SECRET, structuredContent={"k": "x"}), tool(schema=never), DEADLINE)
     assert screened.release is Release.REDACTED
     value = result("x", structuredContent={"k": SECRET}, isError=True)
@@ -375,13 +409,14 @@ schemas = st.fixed_dictionaries(
 
 @settings(deadline=None, max_examples=60)
 @given(value=st.dictionaries(st.sampled_from(["a", "b", SECRET]), scalars, max_size=3), schema=schemas)
-def test_what_is_released_is_valid_or_withheld_and_holds_no_secret(value: dict[str, Any], schema: Any) -> None:
+def test_what_is_released_is_valid_or_an_error_and_holds_no_secret(value: dict[str, Any], schema: Any) -> None:
     answer = result("x", structuredContent=value)
     screened = anyio.run(lambda: make().screen(answer, tool(schema=schema), DEADLINE))
-    if screened.value is None:
-        assert screened.reason is Reason.RESULT_INVALID
+    assert screened.value is not None
+    assert SECRET.encode() not in canonical(screened.value)
+    if screened.reason is Reason.RESULT_INVALID:
+        assert (screened.value["isError"], "structuredContent" in screened.value) == (True, False)
     else:
-        assert SECRET.encode() not in canonical(screened.value)
         assert screened.value is answer or stays_valid(screened.value["structuredContent"], schema)
 
 

@@ -2,6 +2,9 @@
 
 import ast
 import base64
+import contextlib
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,8 +12,9 @@ import anyio
 import pytest
 
 import gateway
+from gateway.core.secrets import slug
 from gateway.errors import GatewayError
-from gateway.screening.engine import Kingfisher, cache_folder
+from gateway.screening.engine import IDENTIFIERS, MOST_FINDINGS, RULES, Kingfisher, cache_folder
 from tests.made import KINDS, credentials, token
 
 SEEDS = range(3)
@@ -90,6 +94,139 @@ def test_a_public_client_id_is_no_secret_but_the_hidden_half_of_a_pair_is(engine
         "DefaultEndpointsProtocol=https;AccountName=corpdata;" + credentials(1)["azure-storage"][0].split(";", 2)[2]
     )
     assert "AccountName=corpdata" in covered(engine, account)
+
+
+@pytest.mark.parametrize(
+    "start", [b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff", b"\xef\xbb\xbf", b"\0", b"\xff\xfe\0\0"], ids=repr
+)
+def test_no_beginning_of_a_text_makes_the_scanner_read_it_as_something_else(engine: Kingfisher, start: bytes) -> None:
+    data = start + token().encode() + b" "
+    assert {data[span.start : span.end] for span in engine.scan(data, 5.0)} == {token().encode()}
+
+
+def test_what_the_catalogue_does_not_show_is_kept_but_for_names_and_ids(engine: Kingfisher) -> None:
+    scanner = engine._scanner
+    assert scanner is not None
+    hidden = {slug(rule["id"]) for rule in scanner.rules.metadata() if not rule["visible"]}
+    assert "aws-secret-access-key" in hidden
+    assert hidden >= IDENTIFIERS
+    assert not [kind for kind in IDENTIFIERS if any(word in kind for word in ("secret", "token-secret", "password"))]
+
+
+def test_the_catalogue_is_taken_at_medium_confidence(engine: Kingfisher) -> None:
+    scanner = engine._scanner
+    assert scanner is not None
+    rules = {rule["id"] for rule in scanner.rules.metadata()}
+    dropped_at_high = {"betterleaks.aws-secret-access-key", "betterleaks.generic-credential-uri"}
+    assert rules >= dropped_at_high
+    assert len(rules) > 450
+
+
+def test_no_rule_of_ours_carries_an_example_or_asks_a_vendor() -> None:
+    text = RULES.read_text(encoding="utf-8")
+    assert not [word for word in ("examples:", "validation:", "revocation:", "http") if f"    {word}" in text]
+    assert 20 <= text.count("    id: wardgate.") <= 30
+    assert text.count("confidence: medium") == text.count("    id: wardgate.")
+
+
+GENERIC_TEXTS = {
+    "environment": "token = os.environ['API_TOKEN_2024']\npassword = getpass.getpass()",
+    "calls": "secret = secrets.token_urlsafe(32)\napi_key = self.settings.read_key_v2(name)",
+    "types": "def login(password: str, token: Optional[str] = None, secret_key: SecretStr = ...) -> Token12: ...",
+    "placeholders": "API_KEY=your-api-key-here\nPASSWORD=changeme123\nSECRET=<my-secret-1>\ntoken: ${TOKEN_V2}",
+    "checksums": "token_sha256: {0}\napi_key_hash = {0}\nintegrity: sha512-{0}".format("0a1b2c3d4e5f6789" * 4),
+    "pages": '{"nextPageToken": "CAUQAA1b2c3d4e5f6g7h8", "csrf_token": "a1b2c3d4e5f6g7h8i9"}',
+    "names": "cache_key = 'users_v2_by_account_2024'\nprimary_key: order_line_items_id_2",
+    "prose": "the password is changed every 90 days, and the token: expires after 3600 seconds",
+    "paths": "secret_key_file = /etc/app/keys2/secret01.pem\ntoken=./build/token_v2/out.js",
+    "numbers": "max_tokens: 1234567890123456\ntoken_count = 20261122140000",
+}
+
+
+@pytest.mark.parametrize("text", GENERIC_TEXTS.values(), ids=GENERIC_TEXTS.keys())
+def test_telling_keys_without_a_secret_are_left_alone(engine: Kingfisher, text: str) -> None:
+    assert engine.scan(text.encode(), 5.0) == []
+
+
+def test_a_scan_that_finds_more_than_can_be_told_is_an_error(engine: Kingfisher) -> None:
+    line = token().encode() + b"\n"
+    assert len(engine.scan(line * 1_000, 5.0)) >= 1_000
+    with pytest.raises(GatewayError):
+        engine.scan(line * (MOST_FINDINGS + 1), 60.0)
+
+
+HEADER = "-----BEGIN RSA PRIVATE KEY-----"
+HOSTILE = {
+    "10 MB line": "a" * 10_000_000,
+    "10 MB of hex": "0123456789abcdef" * 625_000,
+    "1 MB of key headers": f"{HEADER}\n" * 32_000,
+    "1 MB of key headers in one line": HEADER * 33_000,
+    "1 MB of key blocks that never end": f"{HEADER}\n{'A' * 40}\n" * 14_000,
+    "1 MB of NULs": "\0" * 1_000_000,
+    "1 MB of telling keys": "api_key=" * 125_000,
+    "1 MB of halves of web tokens": "eyAAAAAAAAAAAA." * 67_000,
+    "1 MB of URLs with passwords": "a://b:ccc@d " * 83_000,
+    "1 MB of backslashes": "\\" * 1_000_000,
+    "1 MB of quotes": 'token"' * 166_000,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_texts_end_before_the_deadline(engine: Kingfisher, text: str) -> None:
+    with contextlib.suppress(GatewayError):  # what can't be scanned is withheld
+        engine.scan(text.encode(), 10.0)  # the test's own timeout says whether it ended
+
+
+ALONE = """
+import ctypes, sys
+from pathlib import Path
+
+from gateway.screening.engine import Kingfisher
+
+engine = Kingfisher(Path(sys.argv[1]))
+engine.build()
+SOCKET = {"x86_64": 41, "aarch64": 198}.get(__import__("platform").machine())
+
+
+class Step(ctypes.Structure):
+    _fields_ = [("code", ctypes.c_ushort), ("jt", ctypes.c_ubyte), ("jf", ctypes.c_ubyte), ("k", ctypes.c_uint)]
+
+
+class Program(ctypes.Structure):
+    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.POINTER(Step))]
+
+
+# Load the number of the system call; the one that makes sockets ends the process, every other one goes on.
+END, GO_ON = 0x80000000, 0x7FFF0000
+steps = (Step * 4)(Step(0x20, 0, 0, 0), Step(0x15, 0, 1, SOCKET or 0), Step(0x06, 0, 0, END), Step(0x06, 0, 0, GO_ON))
+libc = ctypes.CDLL(None, use_errno=True)
+guarded = SOCKET and not libc.prctl(38, 1, 0, 0, 0) and not libc.prctl(22, 2, ctypes.byref(Program(4, steps)), 0, 0)
+print("guarded" if guarded else "unguarded", flush=True)
+print(len(engine.scan(sys.stdin.buffer.read(), 30.0)), flush=True)
+if len(sys.argv) > 2:
+    __import__("socket").socket()
+    print("a socket", flush=True)
+"""
+
+
+def alone(rules_cache: Path, *more: str) -> tuple[int, list[str]]:
+    """Scan every fake credential in a process that ends when it makes a socket."""
+    text = "\n".join(text for seed in SEEDS for text, _ in credentials(seed).values())
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, str(rules_cache), *more], input=text.encode(), capture_output=True, check=False
+    )
+    return done.returncode, done.stdout.decode().split()
+
+
+def test_scanning_opens_no_socket(rules_cache: Path) -> None:
+    code, told = alone(rules_cache)
+    if told[:1] == ["unguarded"]:
+        pytest.skip("this system lets no process give up a system call")
+    assert (code, told[0]) == (0, "guarded")
+    assert int(told[1]) > len(KINDS)
+    code, told = alone(rules_cache, "and then a socket")
+    assert code < 0  # the guard works: this one ended by it
+    assert "socket" not in told
 
 
 def test_scanning_before_loading_is_an_error() -> None:

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -17,6 +17,8 @@ from gateway.app.changes import pass_changes_on, pass_updates_on
 from gateway.app.edits import Edits, Labels
 from gateway.app.inforce import InForce
 from gateway.app.offer import Offer
+from gateway.app.planting import follow_tokens, know_keys, know_targets, plant
+from gateway.app.sieve import Sieve
 from gateway.app.tell import notices_of
 from gateway.approvals import Approvals
 from gateway.approvals.proofs import Proofs
@@ -26,11 +28,12 @@ from gateway.config import Settings, Upstream, load_policy
 from gateway.core.capture import Capture
 from gateway.core.model import Kind, Principal, Reason, Record, Verdict
 from gateway.enforce import Enforcer
-from gateway.errors import RecordError
+from gateway.errors import GatewayError, RecordError
 from gateway.ids import CALL, ENTRY, new_id
 from gateway.indexing import Indexing
 from gateway.inquire import Inquiry
 from gateway.keeping import Keeping, Space
+from gateway.leaks import Leaks, generations
 from gateway.monitor import Monitor
 from gateway.notices import Notices
 from gateway.people import user_name
@@ -47,6 +50,7 @@ from gateway.server.peer import Peer
 from gateway.sessions import TEN_MINUTES, Sessions
 from gateway.store import Limits, SqliteStore, open_store
 from gateway.store.rows import intents_since
+from gateway.tokens import Tokens
 from gateway.turns import Turns
 from gateway.upstreams import Upstreams
 from gateway.upstreams.spec import Learn, spec_of
@@ -55,6 +59,7 @@ log = logging.getLogger("wardgate")
 
 STOP_DEADLINE = 5.0  # seconds that recording the stop may take
 READY_AT_LATEST = 2.0  # seconds until lists and calls are answered, whatever the upstreams do
+COMPILED_AT_LATEST = 40.0  # the same, where the scanner has to compile its rules first
 
 
 @dataclass
@@ -80,6 +85,9 @@ class Gateway:
     labels: Labels
     proofs: Proofs
     notices: Notices
+    sieve: Sieve
+    leaks: Leaks
+    tokens: Tokens
 
     def stdio_peer(self, named: str, user: str, session: str = "", connection: str = "") -> Peer:
         """The peer on a pair of pipes: the user whose process it is, and the client that was registered by that
@@ -106,12 +114,16 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
     loaded = load_policy(settings)
     clock = SystemClock()
     async with open_store(settings.gateway.state, Limits()) as store:
-        records = Records(store, clock)
+        records = Records(store, clock, partial(_owner_of, settings))
+        await records.recall()
+        leaks = Leaks(store, clock, await anyio.to_thread.run_sync(generations, settings.gateway.state))
+        await leaks.load()
         await records.close_open_intents()
         await records.started(loaded.revision)
         policy = await accept(loaded, store, records, clock, f"os:{user_name(os.getuid())}")
-        gateway = _build(settings, InForce(policy), clock, store, records, early.engine)
+        gateway = _build(settings, InForce(policy), clock, store, records, leaks, early.engine)
         await _recall(gateway)
+        await plant(settings.gateway.state, gateway.screener)
         await gateway.approvals.recover()
         async with anyio.create_task_group() as beside:
             beside.start_soon(early.load)
@@ -119,6 +131,9 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
             beside.start_soon(gateway.notices.run)
             beside.start_soon(gateway.rounds.run)
             beside.start_soon(gateway.keeping.run)
+            beside.start_soon(gateway.leaks.run)
+            beside.start_soon(follow_tokens, gateway.tokens, clock)
+            beside.start_soon(know_targets, settings, gateway.screener)
             beside.start_soon(gateway.checkpoints.run)
             index = Indexing(
                 settings.gateway.state,
@@ -130,7 +145,7 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
             await beside.start(gateway.upstreams.run)
             tell = partial(pass_changes_on, gateway.upstreams, gateway.face, gateway.records)
             beside.start_soon(tell, gateway.screener, gateway.clock)
-            beside.start_soon(pass_updates_on, gateway.upstreams, gateway.face)
+            beside.start_soon(pass_updates_on, gateway.upstreams, gateway.face, gateway.sieve)
             try:
                 yield gateway
             finally:
@@ -142,16 +157,26 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
 
 
 def _build(
-    settings: Settings, in_force: InForce, clock: SystemClock, store: SqliteStore, records: Records, engine: Kingfisher
+    settings: Settings,
+    in_force: InForce,
+    clock: SystemClock,
+    store: SqliteStore,
+    records: Records,
+    leaks: Leaks,
+    engine: Kingfisher,
 ) -> Gateway:
     key = store.folder.key
     screener = Screener(engine, clock, key)
+    know_keys(store.folder.keys, screener)
+    tokens = Tokens(settings.gateway.state)
+    screener.recognise(lambda text: tokens.match(text) is not None)
     limits = settings.limits
     longest = timedelta(seconds=limits.grant)
     approvals = Approvals(store, clock, key, prompts_per_hour=limits.prompts_per_hour, longest=longest)
     turns = Turns(records, screener, clock, key)
     sessions = Sessions(in_force().rates())
-    learn, offer = _learner(screener), Offer(settings, in_force, screener.clean_text)
+    learn, offer = _learner(screener, leaks), Offer(settings, in_force)
+    sieve = Sieve(screener, records, clock, partial(_owner_of, settings))
     upstreams = Upstreams(
         [
             spec_of(upstream, settings.limits, os.environ, learn, _auth(settings, upstream, learn))
@@ -160,6 +185,7 @@ def _build(
         offer.classify,
         declare=offer.declare,
         note=partial(_note_question, records, clock),
+        sieve=sieve,
     )
     rounds = Rounds(store, clock, records, upstreams.drop, limits.question, limits.waiting)
     bases = {name: _bases(upstream) for name, upstream in settings.upstreams.items()}
@@ -189,7 +215,7 @@ def _build(
         _face_settings(settings, key),
         clock,
         partial(new_id, CALL),
-        _settled_or_late(upstreams, clock),
+        _settled_or_late(upstreams, clock, engine),
         partial(offer.about, catalogue),
         partial(offer.hidden, catalogue),
     )
@@ -201,14 +227,27 @@ def _build(
     face.named = Names(screener, clock, key).of
     screener.crowd = lambda: face.calls_in_flight
     monitor = Monitor(store, clock, records.queue)
+    notices = notices_of(settings, clock, records.queue, approvals)
+    monitor.on_signal.append(notices.hear_signal)
+    leaks.on_stage.append(notices.tell_leak)
+    screener.allowed, screener.fingerprinted = leaks.allows, leaks.recognise
     checkpoints = Checkpoints(store, records, clock, settings.recording, store.folder.signing_key)
     keeping = Keeping(store, records, clock, settings.recording, Space(store.folder.store, store.used))
     return Gateway(
         *(settings, in_force, clock, store, records, approvals, sessions, screener, rounds, turns),
         *(checkpoints, keeping, monitor, upstreams, face, house, labels),
         Proofs(store, clock, key, settings.approvers, timedelta(seconds=settings.limits.grant)),
-        notices_of(settings, clock, records.queue, approvals),
+        notices,
+        sieve,
+        leaks,
+        tokens,
     )
+
+
+def _owner_of(settings: Settings, upstream: str) -> str:
+    """The business owner of an upstream; nobody for one that there isn't, or not any more."""
+    found = settings.upstreams.get(upstream)
+    return found.owner.business if found is not None else ""
 
 
 def _face_settings(settings: Settings, key: bytes) -> FaceSettings:
@@ -251,10 +290,11 @@ def _auth(settings: Settings, upstream: Upstream, learn: Learn) -> Callable[[], 
     return auth_of(upstream, settings.gateway.state, os.environ, learn)
 
 
-def _learner(screener: Screener) -> Learn:
+def _learner(screener: Screener, leaks: Leaks) -> Learn:
     """Whatever is handed to an upstream from a reference is a secret of the gateway's own."""
 
     def learn(upstream: str, values: Mapping[str, str]) -> None:
+        leaks.learned(upstream, values)
         for name, value in values.items():
             screener.know(f"{upstream}.{name}", value)
 
@@ -274,14 +314,20 @@ def _bases(upstream: Upstream) -> Sequence[Path]:
     return [upstream.cwd or Path.cwd(), *(path for path in given if path.is_dir())]
 
 
-def _settled_or_late(upstreams: Upstreams, clock: SystemClock) -> Callable[[], Any]:
-    """Wait for the upstreams' first start, at most until 2 s after the gateway's own."""
+def _settled_or_late(upstreams: Upstreams, clock: SystemClock, engine: Kingfisher) -> Callable[[], Any]:
+    """Wait for the upstreams' first start, at most until 2 s after the gateway's own; or after the scanner's, which
+    compiles its rules where nobody did so before: nothing is offered unscreened.
+    """
     latest = clock.monotonic() + READY_AT_LATEST
     done = False
 
     async def ready() -> None:
-        nonlocal done
+        nonlocal done, latest
         if not done:
+            if not engine.loaded:
+                with anyio.move_on_after(COMPILED_AT_LATEST), suppress(GatewayError):
+                    await engine.ready()
+                    latest = max(latest, clock.monotonic() + READY_AT_LATEST)
             with anyio.move_on_after(latest - clock.monotonic()):
                 await upstreams.settled()
             done = True

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import anyio
 
+from gateway.app.sieve import Sieve
 from gateway.clock import SystemClock
 from gateway.core.model import Kind, Record, Tool
 from gateway.errors import GatewayError
@@ -77,13 +78,16 @@ def _digests(offered: Mapping[str, Tool]) -> Mapping[str, str]:
     return {name: tool.digest for name, tool in offered.items()}
 
 
-async def pass_updates_on(upstreams: Upstreams, face: Face) -> None:
-    """Tell those who subscribed to a resource that it changed; of notices that nobody keeps up with, the last ones."""
-    notices: OrderedDict[tuple[str, str], None] = OrderedDict()
+async def pass_updates_on(upstreams: Upstreams, face: Face, sieve: Sieve) -> None:
+    """Tell those who subscribed to a resource that it changed; of notices that nobody keeps up with, the last ones.
+
+    An upstream may tell of a part of what was subscribed to, by a URI of its own: one that holds a secret is not told.
+    """
+    notices: OrderedDict[tuple[str, str], str] = OrderedDict()
     come = anyio.Event()
 
     def note(updated: Updated) -> None:
-        notices[updated.uri, updated.seat] = None
+        notices[updated.uri, updated.seat] = updated.upstream
         if len(notices) > MOST_UPDATES:
             notices.popitem(last=False)
         come.set()
@@ -93,5 +97,6 @@ async def pass_updates_on(upstreams: Upstreams, face: Face) -> None:
         await come.wait()
         come = anyio.Event()
         while notices:
-            (uri, seat), _ = notices.popitem(last=False)
-            await face.updated(uri, seat)
+            (uri, seat), upstream = notices.popitem(last=False)
+            if await sieve.uri(upstream, uri):
+                await face.updated(uri, seat)

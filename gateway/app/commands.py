@@ -10,15 +10,19 @@ from gateway import __version__
 from gateway.app.build import Gateway
 from gateway.app.door import Door
 from gateway.app.keys import KeyCommands
+from gateway.app.ledger import LeakCommands
 from gateway.app.news import News
+from gateway.app.planting import plant
 from gateway.app.seat import Seat
 from gateway.control import Handler, Refusal, Request
 from gateway.core.approval import Voter, item
 from gateway.core.card import card
+from gateway.core.coverage import badge, coverage, part_item
 from gateway.core.grants import SCOPES, freeze_item, grant_item, offered
 from gateway.core.hooks import read_event
 from gateway.core.model import Choice
 from gateway.errors import ApprovalError, CallerError, GatewayError, RecordError
+from gateway.upstreams.catalogue import KINDS
 
 USAGE, UNREACHABLE = 2, 3
 NAME_LIMIT = 128  # characters of a client's name
@@ -29,7 +33,7 @@ class Commands:
 
     def __init__(self, gateway: Gateway, seat: Seat) -> None:
         self._gateway, self._door, self._seat = gateway, Door(gateway), seat
-        self._keys = KeyCommands(gateway, self._door)
+        self._keys, self._leaks = KeyCommands(gateway, self._door), LeakCommands(gateway, self._door)
         self._news = News(gateway.clock)
         gateway.approvals.on_change.append(self._news.note)
 
@@ -46,6 +50,7 @@ class Commands:
             "freeze": self.freeze,
             "freezes": self.freezes,
             "grants": self.grants,
+            "honeytokens": self.honeytokens,
             "hook": self.hook,
             "label": self.label,
             "news": self.news,
@@ -54,6 +59,7 @@ class Commands:
             "status": self.status,
             "thaw": self.thaw,
             **{name: _answering(handler) for name, handler in self._keys.handlers().items()},
+            **{name: _answering(handler) for name, handler in self._leaks.handlers().items()},
         }
 
     async def approvals(self, request: Request, user: str) -> dict[str, Any]:
@@ -139,6 +145,11 @@ class Commands:
         with answering():
             return {"items": [{"url": await self._seat.link(user)}]}
 
+    async def honeytokens(self, request: Request, user: str) -> dict[str, Any]:
+        """Look for what `wardgate honeytoken` has minted, too."""
+        with answering():
+            return {"items": [], "count": await plant(self._gateway.settings.gateway.state, self._gateway.screener)}
+
     async def hook(self, request: Request, user: str) -> dict[str, Any]:
         """One event of a client's hook; only clients are heard that are trusted to hand over prompts."""
         client = str(request.get("client", ""))[:NAME_LIMIT]
@@ -160,10 +171,20 @@ class Commands:
         return {"items": list(self._gateway.monitor.sessions())}
 
     async def status(self, request: Request, user: str) -> dict[str, Any]:
-        """Version and the state of each upstream."""
+        """Version, the state of each upstream and how far it is screened, and the secrets that are too weak to be
+        searched for (`left_out`).
+        """
         states = self._gateway.upstreams.states()
-        rows = [{"upstream": name, "state": state, "detail": detail} for name, (state, detail) in states.items()]
-        return {"version": __version__, "items": rows}
+        rows = [
+            {"upstream": name, "state": state, "detail": detail, **self._screened(name)}
+            for name, (state, detail) in states.items()
+        ]
+        return {"version": __version__, "left_out": dict(self._gateway.screener.left_out), "items": rows}
+
+    def _screened(self, upstream: str) -> dict[str, Any]:
+        catalogue = self._gateway.upstreams.catalogue
+        parts = coverage(tool for kind in KINDS for tool in catalogue.offered(kind, upstream))
+        return {"screened": badge(parts), "coverage": [part_item(part) for part in parts]}
 
     async def _vote(self, request: Request, user: str, *, denies: bool) -> dict[str, Any]:
         if (request["choice"] in (Choice.DENY.value, Choice.BAR.value)) is not denies:

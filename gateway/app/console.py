@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from difflib import unified_diff
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, assert_never
 
 import anyio
 import anyio.to_thread
@@ -18,18 +18,22 @@ from gateway.app.door import PLAN_LIMIT, Door
 from gateway.approvals.proofs import EndorsementError, Proofs
 from gateway.config import check
 from gateway.console.pages import hours_back
-from gateway.console.ports import FileRow, PolicyRow, SecretRow, Told, ToolRow, UpstreamRow
+from gateway.console.ports import FileRow, LeakChoice, LeakStory, LeakWord, PolicyRow, Told, ToolRow, UpstreamRow
 from gateway.core.approval import Voter, person
 from gateway.core.card import visible
+from gateway.core.coverage import badge, coverage
 from gateway.core.figures import figures, questions
+from gateway.core.leaks import Leak, LeakState
 from gateway.core.model import Approval, Choice, Freeze, Grant, Tool
 from gateway.core.policy import PolicyFile
 from gateway.core.query import Query
 from gateway.core.spare import proposals
 from gateway.core.view import Card
+from gateway.errors import ApprovalError
 from gateway.people import AUDITOR
 from gateway.reading import Row, Story, Viewer, approvals_since, find_call, newest, reading, story
 from gateway.store import rows
+from gateway.upstreams.catalogue import KINDS
 
 MOST_ROWS = 5_000  # questions that figures are made of
 PATIENCE = 10.0  # seconds that one question to the record may take
@@ -125,7 +129,8 @@ class ConsoleGate:
         found = []
         for name, (state, detail) in self._gateway.upstreams.states().items():
             entry, freeze = self._gateway.settings.upstreams[name], held.get(name)
-            owner = entry.owner
+            owner, catalogue = entry.owner, self._gateway.upstreams.catalogue
+            parts = coverage(tool for kind in KINDS for tool in catalogue.offered(kind, name))
             found.append(
                 UpstreamRow(
                     name=name,
@@ -137,15 +142,48 @@ class ConsoleGate:
                     frozen=freeze.by if freeze else "",
                     tools=tuple(
                         self._tool(tool, uses.get((name, tool.ref.name)), changed.get(tool.exposed_as, ""))
-                        for tool in self._gateway.upstreams.catalogue.offered("tools", name)
+                        for tool in catalogue.offered("tools", name)
                     ),
+                    screened=badge(parts),
+                    coverage=parts,
                 )
             )
         return found
 
-    async def secrets(self, name: str) -> Sequence[SecretRow]:
-        """What was found in the newest records that this person may see."""
-        return await self._read(partial(tallies.secrets, principal=self._viewer(name).restriction))
+    async def leaks(self, name: str) -> Sequence[Leak]:
+        """The leaks that this person may see; what is to be done first comes first."""
+        may = await self._may_see(name)
+        return [leak for leak in await self._read(tallies.leaks) if may(leak)]
+
+    async def leak(self, name: str, prefix: str) -> LeakStory | None:
+        """One leak by the beginning of its id; None for one that is unknown, or not this person's to see."""
+        await self._gateway.store.flush()
+        only = self._viewer(name).restriction
+        try:
+            leak = await self._gateway.leaks.show(prefix)
+        except ApprovalError:
+            return None
+        if not (await self._may_see(name))(leak):
+            return None
+        calls, said = await self._read(lambda db: (tallies.saw(db, leak, only), tallies.said_of(db, leak)))
+        return LeakStory(leak, calls, said, known=not only, may=not only or leak.owner == person(name))
+
+    async def settle_leak(self, leak: Leak, word: LeakWord, voter: Voter) -> Leak:
+        """Write down what a person said of a leak that was read before."""
+        leaks, note = self._gateway.leaks, await self._door.clean(word.note)
+        match word.choice:
+            case LeakChoice.ACCEPT | LeakChoice.ALLOW:
+                fine = word.choice is LeakChoice.ALLOW
+                until = self.now() + (word.lasts or timedelta(0))
+                return await leaks.accept(leak.id, note, until, voter, false_positive=fine)
+            case LeakChoice.ROTATING:
+                return await leaks.resolve(leak.id, LeakState.ROTATING, note, voter)
+            case LeakChoice.ROTATED:
+                return await leaks.resolve(leak.id, LeakState.ROTATED, note, voter)
+            case LeakChoice.OPEN:
+                return await leaks.resolve(leak.id, LeakState.OPEN, note, voter)
+            case _:
+                assert_never(word.choice)
 
     async def policy(self) -> PolicyRow:
         """The policy in force, and what is to be said about the files on the disk now."""
@@ -185,6 +223,16 @@ class ConsoleGate:
         entry = self._gateway.settings.approvers.get(person(name))
         auditor = name.startswith("os:") or (entry is not None and AUDITOR in entry.roles)
         return Viewer(f"os:{person(name)}", auditor)
+
+    async def _may_see(self, name: str) -> Callable[[Leak], bool]:
+        """Which leaks are a person's to see: an auditor's all of them, others' those that they own or whose secret
+        their own calls saw.
+        """
+        only = self._viewer(name).restriction
+        if not only:
+            return lambda leak: True
+        own = await self._read(partial(tallies.leaks_of, principal=only))
+        return lambda leak: leak.id in own or leak.owner == person(name)
 
     async def _read(self, look: Callable[[Any], T]) -> T:
         """Ask the record something, in a thread and after what is queued is durable; raises `StateError` where that

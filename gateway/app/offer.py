@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gateway.config import Settings
-from gateway.core import posing
 from gateway.core.inquiry import declarable
 from gateway.core.model import ELICIT, Surface, Tool, ToolRef
 from gateway.core.policy import Policy
@@ -21,11 +20,11 @@ TITLE = (
 
 
 class Offer:
-    """What one configuration and policy make of what upstreams list. `clean` redacts a short text, or empties it."""
+    """What one configuration and policy make of what upstreams list, which was screened before it got here."""
 
-    def __init__(self, settings: Settings, policy: Callable[[], Policy], clean: Callable[[str], str]) -> None:
+    def __init__(self, settings: Settings, policy: Callable[[], Policy]) -> None:
         """`policy` tells the one that counts now."""
-        self._settings, self._in_force, self._clean = settings, policy, clean
+        self._settings, self._in_force = settings, policy
 
     @property
     def _policy(self) -> Policy:
@@ -70,7 +69,6 @@ class Offer:
         if left_out := self.hidden(catalogue, only):
             said.append(f"{left_out} of their tools are hidden by policy.")
         for name, text in catalogue.instructions.items():
-            believed = name in names and self._settings.upstreams[name].instructions
-            if believed and (clean := self._clean(posing.marked(text))):
-                said.append(f"Instructions of the server `{name}`:\n{clean}")
+            if name in names and self._settings.upstreams[name].instructions:
+                said.append(f"Instructions of the server `{name}`:\n{text}")
         return "\n\n".join(said)

@@ -4,6 +4,7 @@ Nothing of it costs a gateway's start, or a call, anything.
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -33,6 +34,7 @@ class Seat:
         self.port = 0
         self._definitions = Definitions(gateway.upstreams.catalogue)
         self._signins = SignIns(gateway.clock.monotonic)
+        self._signins.on_secret = partial(gateway.screener.know_for_now, "console")
         self._console: Console | None = None
         self._opening = anyio.Lock()
         self._closed = False
@@ -53,10 +55,15 @@ class Seat:
         """The console listens: from now on clients and notices are told where a card can be opened."""
         self.port = port
         self._gateway.approvals.link = self.card
+        self._gateway.notices.page = self.page
 
     def card(self, row: Approval) -> str:
         """Where the card of a row can be opened."""
         return f"http://localhost:{self.port}/approvals/{row.id}"
+
+    def page(self, path: str) -> str:
+        """Where another page can be opened."""
+        return f"http://localhost:{self.port}/{path}"
 
     async def link(self, user: str) -> str:
         """A link that signs one tab of this user's in: once, within a minute."""
@@ -78,8 +85,10 @@ class Seat:
         async with self._opening:
             if self._console is None:
                 make = await anyio.to_thread.run_sync(_load)
-                self._console = make(self._gateway, self._definitions, self._signins)
+                self._console = console = make(self._gateway, self._definitions, self._signins)
                 self._gateway.approvals.on_change.append(self._console.tell)
+                self._gateway.leaks.on_stage.append(lambda leak, stage: console.tell_leak(leak, stage.word))
+                self._gateway.leaks.on_change.append(lambda leak: console.tell_leak(leak, leak.state.value))
                 if self._closed:
                     self._console.close()
             return self._console

@@ -1,4 +1,4 @@
-"""Numbers over the newest records: calls by hour, by tool, and what was found in them. Read only, for the console.
+"""What the newest records tell: calls by hour and by tool, and where a leak was seen. Read only, for the console.
 
 Runs in a thread: plain `sqlite3`. What is older than the newest `WINDOW` records is not looked at.
 """
@@ -9,11 +9,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.console.ports import Counts, SecretRow
-from gateway.core.record import decode, stamp
+from gateway import ledger
+from gateway.console.ports import Counts
+from gateway.core.leaks import Leak, leak_id, sights
+from gateway.core.record import decode
+from gateway.reading import Row, bodies_of, row_of
 
 WINDOW = 200_000  # records
 MOST_FOUND = 2_000  # records with findings
+MOST_LEAKS = 5_000
+MOST_CALLS = 20  # that saw a leak
+MOST_SAID = 100  # records of one leak
 
 
 class Use(NamedTuple):
@@ -48,27 +54,41 @@ def uses(db: sqlite3.Connection) -> Mapping[tuple[str, str], Use]:
     return {(upstream, tool): Use(count, last) for upstream, tool, count, last in db.execute(question, (_from(db),))}
 
 
-def secrets(db: sqlite3.Connection, principal: str) -> Sequence[SecretRow]:
-    """What was found, by kind and tool, the newest first; of one principal's records, or (empty) of everybody's."""
+def leaks(db: sqlite3.Connection) -> list[Leak]:
+    """The leaks, at most `MOST_LEAKS`: those of which something is to be done first, the oldest of them first."""
+    found: list[Leak] = []
+    while len(found) < MOST_LEAKS and (more := ledger.page(db, after=found[-1].id if found else "")):
+        found += more
+    return found
+
+
+def leaks_of(db: sqlite3.Connection, principal: str) -> frozenset[str]:
+    """The ids of the leaks that one principal's newest records tell of."""
     question = (
-        "SELECT body FROM record WHERE seq > ? AND kind IN ('intent', 'outcome') AND (? = '' OR principal = ?)"
+        "SELECT body FROM record WHERE seq > ? AND kind <> 'leak' AND principal = ?"
         " AND instr(body, CAST('\"findings\":' AS BLOB)) > 0 ORDER BY seq DESC LIMIT ?"
     )
-    found: dict[tuple[str, str, str], SecretRow] = {}
-    for (body,) in db.execute(question, (_from(db), principal, principal, MOST_FOUND)):
-        record = decode(body)[1]
-        for one in record.findings:
-            key = (one.kind, record.upstream, record.tool)
-            row = found.get(key) or SecretRow(*key, 0, stamp(record.at), record.id, (), ())
-            found[key] = SecretRow(
-                *key,
-                row.count + 1,
-                row.last_seen,
-                row.last_call,
-                tuple(dict.fromkeys((*row.places, one.place)))[:5],
-                tuple(dict.fromkeys((*row.releases, *([record.release] if record.release else [])))),
-            )
-    return tuple(found.values())
+    found = db.execute(question, (_from(db), principal, MOST_FOUND))
+    return frozenset(sight.leak for (body,) in found for sight in sights(decode(body)[1]))
+
+
+def saw(db: sqlite3.Connection, leak: Leak, principal: str) -> tuple[Row, ...]:
+    """The newest records that saw a leak, one of each call; of one principal, or (empty) of everybody."""
+    question = (
+        "SELECT seq, body FROM record WHERE seq > ? AND kind <> 'leak' AND (? = '' OR principal = ?)"
+        " AND instr(body, CAST(? AS BLOB)) > 0 ORDER BY seq DESC LIMIT ?"
+    )
+    found: dict[str, Row] = {}
+    for seq, body in db.execute(question, (_from(db), principal, principal, leak.fingerprint, 2 * MOST_CALLS)):
+        row = row_of(seq, body)
+        if any(leak_id(one.kind, one.fingerprint) == leak.id for one in row.record.findings):
+            found.setdefault(row.record.id, row)
+    return tuple(found.values())[:MOST_CALLS]
+
+
+def said_of(db: sqlite3.Connection, leak: Leak) -> tuple[Row, ...]:
+    """What was said and told of a leak, in order; of many the newest."""
+    return tuple(row_of(*found) for found in bodies_of(db, leak.id)[-MOST_SAID:])
 
 
 def changed(db: sqlite3.Connection) -> Mapping[str, str]:

@@ -8,7 +8,7 @@ import anyio
 from gateway.approvals import Approvals
 from gateway.clock import Sleeper
 from gateway.config import Settings
-from gateway.core.model import Approval, Record
+from gateway.core.model import Record
 from gateway.notices import Notices
 from gateway.notices.board import after_of
 from gateway.notices.desktop import find_desktop
@@ -24,8 +24,8 @@ def notices_of(settings: Settings, clock: Sleeper, report: Callable[[Record], No
     def pushes(key: str, targets: tuple[str, ...]) -> tuple[Channel, ...]:
         return tuple(Push(f"{key}[{place}]", target, root, limiter) for place, target in enumerate(targets, 1))
 
-    def owner(row: Approval) -> Channel | None:
-        upstream = settings.upstreams.get(row.upstream)
+    def owner(name: str) -> Channel | None:
+        upstream = settings.upstreams.get(name)
         if upstream is None or not notify.to:
             return None
         return OwnerMail(upstream.owner.business, notify.to, root, limiter)

@@ -20,7 +20,6 @@ from gateway.config import Auth
 from gateway.server.auth import NO_TOKEN, Admission, Denied
 from gateway.server.http import Door, DoorSettings, names_of, session_manager
 from gateway.server.listener import uvicorn_config
-from gateway.tokens import Tokens
 
 if TYPE_CHECKING:
     from gateway.server.jwts import Jwts
@@ -47,7 +46,7 @@ class Web:
         names = names_of(settings.gateway.host, listener.getsockname()[1], auth.audience if auth is not None else "")
         # A client may have a stream open, and one of them all its calls: in flight and waiting.
         most = limits.connections + max(SPARE, limits.calls_per_client + limits.queue)
-        admission = Admission(Tokens(settings.gateway.state), settings.clients, _jwts(auth))
+        admission = Admission(gateway.tokens, settings.clients, _jwts(auth))
         self._manager = session_manager(gateway.face.server, names, limits.line, limits.connections)
         self._door = Door(
             self._manager.handle_request,

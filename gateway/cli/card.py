@@ -109,7 +109,7 @@ def _arguments(view: View, unfolded: bool) -> RenderableType:
     table = grid()
     for value in view["arguments"]:
         table.add_row(Text(value["name"], style="bold"), _value(value, unfolded))
-    redacted = [Text("A secret was taken out of these arguments for the card.")] if view["redacted"] else []
+    redacted = [Text("A secret was taken out for the card.")] if view["redacted"] else []
     return Group(table, *redacted)
 
 

@@ -53,7 +53,19 @@ def _look(config: str | None, state: Path) -> Iterator[Finding]:
         do = "" if ready else "its calls are refused as `upstream-down` until it is there"
         found = f"{row['state']}{detail}"
         yield Finding(f"upstream {row['upstream']}", "upstreams.toml", found, do, "note" if ready else "warning")
+        less = [part for part in row["coverage"] if part["sight"] != "screened" and part["names"]]
+        yield Finding(f"screening {row['upstream']}", "policies", row["screened"], "; ".join(map(_less, less)))
+    for name, why in status.get("left_out", {}).items():
+        do = "honest texts hold such a value, so none is searched for: give it a stronger one"
+        yield Finding(f"secret {name}", "upstreams.toml", f"{why}: it is not looked for", do)
     yield from map(_key, keys)
+
+
+def _less(part: Mapping[str, Any]) -> str:
+    """What of an upstream is screened less than all, and which of its tools that concerns."""
+    names = ", ".join(f"`{name}`" for name in part["names"])
+    more = f" and {part['more']} more" if part["more"] else ""
+    return f"{names}{more}: {part['note']}"
 
 
 def _isolation(state: Path) -> Finding:

@@ -1,6 +1,7 @@
 """Configuration: `upstreams.toml` and `policies/*.toml` -> frozen settings and a policy, or every problem in them.
 
-Offline, and of nothing but these files: no upstream is started, no reference resolved, no working directory searched.
+Offline, and of nothing but these files: no upstream is started, no working directory searched; and no reference is
+resolved, but where `check` looks how strong the values of variables and files are.
 """
 
 import os
@@ -25,6 +26,7 @@ from gateway.config.nouns import (
 from gateway.config.read import read_settings
 from gateway.config.references import expand, resolve
 from gateway.config.trust import distrust, read_trusted
+from gateway.config.weak import note_weak
 from gateway.core.policy import Known, Policy, parse
 from gateway.core.problems import Problem, Severity
 from gateway.core.section import Document
@@ -73,15 +75,17 @@ def check(
     config: Path | None, environ: Mapping[str, str] | None = None, today: date | None = None
 ) -> tuple[Problem, ...]:
     """Every problem of a configuration and its policies, errors first, without starting anything."""
-    file = config_file(config, os.environ if environ is None else environ)
-    settings, problems = _settings(file)
+    around = os.environ if environ is None else environ
+    file = config_file(config, around)
+    settings, problems = _settings(file, around)
     folder = settings.gateway.policies if settings else file.parent / "policies"
     known = settings.known() if settings else Known()
     _, more = _policy(folder, file.parent, known, today)
     return tuple(sorted((*problems, *more), key=lambda problem: (problem.severity is Severity.WARNING, problem)))
 
 
-def _settings(file: Path) -> tuple[Settings | None, tuple[Problem, ...]]:
+def _settings(file: Path, environ: Mapping[str, str] | None = None) -> tuple[Settings | None, tuple[Problem, ...]]:
+    """The settings, and what is wrong in them; with `environ`, also which values are too weak to be searched for."""
     text, problems = read_trusted(file, file.name)
     if problems:
         return None, problems
@@ -89,6 +93,8 @@ def _settings(file: Path) -> tuple[Settings | None, tuple[Problem, ...]]:
     if not document.readable:
         return None, tuple(document.problems)
     settings = read_settings(document, file)
+    if environ is not None:
+        note_weak(document, settings, environ)
     return settings, tuple(sorted(document.problems))
 
 

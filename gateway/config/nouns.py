@@ -5,9 +5,11 @@ Nothing here reads a file, and no secret is in them: references only.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from gateway.core.model import Owner, Proof
+from gateway.core.personal import PACKAGES
 from gateway.core.policy import Known
 from gateway.core.problems import Problem
 
@@ -193,9 +195,10 @@ class Settings:
         return self.file.parent
 
     def known(self) -> Known:
-        """The names that policies may use."""
+        """The names that policies may use, and whether what finds personal data is installed."""
         return Known(
             frozenset(self.upstreams),
             frozenset(self.clients),
             {name: approver.roles for name, approver in self.approvers.items()},
+            all(find_spec(name) for name in PACKAGES),
         )

@@ -1,4 +1,5 @@
-"""What a page may do, each by one POST: sign in and out, answer, label, revoke, freeze, thaw. A GET does none of it.
+"""What a page may do, each by one POST: sign in and out, answer, label, revoke, freeze, thaw, and say what becomes of a
+leak. A GET does none of it.
 
 Every act needs the page's own Origin and, but for signing in, both halves of a signed-in tab.
 """
@@ -11,11 +12,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from gateway.console.access import HEADERS, DeniedError, body_of, cookie_of, from_own_page, host_of, tab_of
+from gateway.console.leaks import offered_for, standing, word_of
 from gateway.console.ports import Gate, Proofs
 from gateway.console.signin import LONGEST, SignIns, Tab
 from gateway.core.approval import person
+from gateway.core.card import visible
 from gateway.core.grants import ONCE_ONLY
 from gateway.core.model import Approval, Choice, Proof
+from gateway.core.record import stamp
 from gateway.errors import ApprovalError
 
 CHOSEN = ("choice", "note", "minutes", "uses", "values", "also")  # what of a body is an answer, and is signed
@@ -36,6 +40,7 @@ class Acts:
             "/do/grants/{id}/revoke": self.revoke,
             "/do/freeze": self.freeze,
             "/do/thaw": self.thaw,
+            "/do/leaks/{id}": self.leak,
             "/do/passkeys/options": self.enrol_options,
             "/do/passkeys": self.enrol,
             "/do/passkeys/endorse": self.endorse,
@@ -128,6 +133,23 @@ class Acts:
         voter = self._gate.voter(tab.name)
         gone = await self._gate.thaw(upstream, session, voter, everything=body.get("all") is True)
         return {"count": len(gone)}
+
+    async def leak(self, tab: Tab, body: Mapping[str, Any], request: Request) -> Mapping[str, Any]:
+        """Say what becomes of a leak: of the one that was shown, as it was shown."""
+        told = await self._gate.leak(tab.name, request.path_params["id"])
+        if told is None:
+            raise ApprovalError(f"unknown leak `{visible(request.path_params['id'])}`", "unknown")
+        if not told.may:
+            raise ApprovalError("its owner says what becomes of a leak, or who may see all records", "not-permitted")
+        if body.get("was") != standing(told.leak):
+            raise ApprovalError(f"leak `{told.leak.id}` is not as it was shown", "shape")
+        word = word_of(body)
+        if word.choice.value not in offered_for(told.leak):
+            raise ApprovalError(f"`{word.choice.value}` can't be said of leak `{told.leak.id}`", "not-offered")
+        if word.lasts is not None and not tab.armed(told.leak.id, self._gate.monotonic()):
+            raise ApprovalError(f"leak `{told.leak.id}` was not shown here long enough to be read", "unread")
+        after = await self._gate.settle_leak(told.leak, word, self._gate.voter(tab.name))
+        return {"id": after.id, "state": after.state.value, "until": stamp(after.until) if after.until else ""}
 
     async def enrol_options(self, tab: Tab, body: Mapping[str, Any], request: Request) -> Mapping[str, Any]:
         """What a browser is asked with to make a passkey for whoever is signed in."""

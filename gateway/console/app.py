@@ -9,7 +9,7 @@ from sse_starlette import EventSourceResponse
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -20,10 +20,12 @@ from gateway.console.looks import PAGES, Looks
 from gateway.console.pages import Fragment, Pages
 from gateway.console.ports import Gate, Proofs
 from gateway.console.signin import SignIns
+from gateway.core.leaks import Leak
 from gateway.core.model import Approval
 from gateway.errors import ApprovalError, GatewayError
 
 MOST_PARAMETERS, LONGEST_PARAMETER = 20, 400
+UNDER = {"approvals": "/", "decisions": "/decisions", "leaks": "/leaks"}  # the pages that others stand under
 _MISSING = {"unknown": 404, "ambiguous": 404}
 
 
@@ -54,6 +56,10 @@ class Console:
         """A row was opened or settled: tell the tabs."""
         self._feed.tell(row)
 
+    def tell_leak(self, leak: Leak, word: str) -> None:
+        """A leak came to a stage of its days, or somebody said what becomes of it (`word`): tell the tabs."""
+        self._feed.tell_leak(leak, word)
+
     def close(self) -> None:
         """End the streams: the gateway is about to stop."""
         self._feed.close()
@@ -64,11 +70,14 @@ class Console:
             *(_get(path, self._shell) for path in self._shells),
             _get("/approvals/{id}", self._shell),
             _get("/decisions/{id}", self._shell),
+            _get("/leaks/{id}", self._shell),
+            _get("/secrets", self._moved),
             _get("/static/{name}", self._static),
             *(_get(f"/data{path}", self._fragment(fragment)) for path, fragment in pages.fragments.items()),
             _get("/data/approvals/{id}", self._one(pages.card)),
             _get("/data/approvals/{id}/covers", self._one(pages.covers)),
             _get("/data/decisions/{id}", self._one(pages.decision)),
+            _get("/data/leaks/{id}", self._one(pages.leak)),
             _get("/events", self._events),
             _post("/do/sign-in", acts.sign_in),
             _post("/do/sign-in/options", acts.sign_in_options),
@@ -80,12 +89,17 @@ class Console:
         """A page without anything in it."""
         host_of(request)
         path = request.url.path
-        here = {"approvals": "/", "decisions": "/decisions"}.get(path.split("/")[1], path) if path != "/" else "/"
+        here = UNDER.get(path.split("/")[1], path)
         title, about = self._shells[here]
         if here == "/" and path != "/":
             title, about = "Approval", "One call that waits for a person"
         html = self._looks.render("shell.html", here=here, title=title, about=about, passkeys=self._passkeys)
         return HTMLResponse(html, headers=HEADERS)
+
+    async def _moved(self, request: Request) -> Response:
+        """Where a page is that was called otherwise."""
+        host_of(request)
+        return RedirectResponse("/leaks", 308, HEADERS)
 
     async def _static(self, request: Request) -> Response:
         found = self._looks.static.get(request.path_params["name"])

@@ -1,4 +1,4 @@
-"""What signed-in tabs are told at once: rows that wait or are settled, and what is held. Names and ids only.
+"""What signed-in tabs are told at once: rows that wait or are settled, leaks, and what is held. Names and ids only.
 
 Server-sent events; a tab then asks for the data itself. It never blocks whoever settles a row.
 """
@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.console.signin import SignIns, Tab
 from gateway.core.card import visible
+from gateway.core.leaks import Leak
 from gateway.core.model import Approval
 
 TICK = 5.0  # seconds between two looks at what has no hook: what is held, and whether the tab is still signed in
@@ -19,23 +20,30 @@ MOST_PENDING = 200  # changes that a slow tab may be behind; then it is told to 
 
 
 class _Ear:
-    """One stream's unread changes: of each row the latest."""
+    """One stream's unread changes: of each row and leak the latest."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, dict[str, Any]] = {}
+        self.rows: dict[str, tuple[str, dict[str, Any]]] = {}
         self.all = False
         self.heard = anyio.Event()
 
     def hear(self, row: Approval) -> None:
         """Take one change."""
-        self.rows.pop(row.id, None)
-        self.rows[row.id] = {"id": row.id, "state": row.state.value, "what": visible(row.exposed)}
+        self._put("approval", {"id": row.id, "state": row.state.value, "what": visible(row.exposed)})
+
+    def hear_leak(self, leak: Leak, word: str) -> None:
+        """Take what is new about a leak."""
+        self._put("leak", {"id": leak.id, "state": word, "what": visible(leak.kind)})
+
+    def _put(self, event: str, about: dict[str, Any]) -> None:
+        self.rows.pop(about["id"], None)
+        self.rows[about["id"]] = (event, about)
         if len(self.rows) > MOST_PENDING:
             self.rows.clear()
             self.all = True
         self.heard.set()
 
-    def take(self) -> tuple[list[dict[str, Any]], bool]:
+    def take(self) -> tuple[list[tuple[str, dict[str, Any]]], bool]:
         """What is unread; it is read by that."""
         found, self.rows = list(self.rows.values()), {}
         missed, self.all = self.all, False
@@ -61,6 +69,11 @@ class Feed:
         for ear in self._ears:
             ear.hear(row)
 
+    def tell_leak(self, leak: Leak, word: str) -> None:
+        """There is something new about a leak."""
+        for ear in self._ears:
+            ear.hear_leak(leak, word)
+
     def close(self) -> None:
         """End every stream: the gateway is about to stop."""
         self._closed = True
@@ -79,8 +92,8 @@ class Feed:
                 changed, missed = ear.take()
                 if missed:
                     yield _event("all", {})
-                for one in changed:
-                    yield _event("approval", one)
+                for event, about in changed:
+                    yield _event(event, about)
                 if (now := self._held()) != held:
                     held = now
                     yield _event("held", {})

@@ -13,6 +13,10 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from gateway.console.differences import lines, pieces
+from gateway.core.card import visible
+from gateway.core.leaks import leak_id
+from gateway.core.model import Finding
+from gateway.core.personal import is_personal
 from gateway.core.record import stamp, unstamp
 
 HERE = Path(__file__).parent
@@ -23,7 +27,7 @@ PAGES = (
     ("/figures", "Figures", "How much is asked, and how it is answered"),
     ("/sessions", "Sessions", "Who is connected, and what they did"),
     ("/upstreams", "Upstreams", "Servers and their tools"),
-    ("/secrets", "Secrets", "What was found in arguments and results"),
+    ("/leaks", "Leaks", "Secrets that were seen, each until it is rotated"),
     ("/policy", "Policy", "What is in force"),
     ("/you", "You", "Signed in here"),
 )
@@ -34,6 +38,21 @@ PROOFS = {
     "client": "in the agent's own client",
     "local": "signed in here, or by the command line",
     "signed": "with a passkey or a signing key",
+}
+ACTS = {
+    "redacted": "taken out before it was passed on",
+    "flagged": "passed on, and noted here",
+    "allowed": "passed on, since a label or a person says so",
+    "withheld": "kept back, with all that it stood in",
+    "blocked": "kept back, with the call that carried it",
+}
+"""What became of a secret, in words."""
+
+SIGHTS = {"screened": "yes", "flagged": "yes, guesses pass", "passes": "what is found passes", "unseen": "out of reach"}
+GRADES = {
+    "exact": "one of the gateway's own secrets",
+    "vendor": "it has the form of a real one",
+    "generic": "the value of something that is called like a secret",
 }
 CHOICES = {
     "once": "Approve once",
@@ -61,9 +80,21 @@ class Looks:
             lstrip_blocks=True,
         )
         self._environment.filters.update(
-            when=when, share=share, span=span, hidden=hidden, pieces=_pieces, lines=lines, ids=short
+            when=when,
+            day=day,
+            coded=coded,
+            leak=leak_of,
+            share=share,
+            span=span,
+            hidden=hidden,
+            shown=visible,
+            pieces=_pieces,
+            lines=lines,
+            ids=short,
         )
-        self._environment.globals.update(PAGES=PAGES, PROOFS=PROOFS, CHOICES=CHOICES)
+        self._environment.globals.update(
+            PAGES=PAGES, PROOFS=PROOFS, CHOICES=CHOICES, ACTS=ACTS, GRADES=GRADES, SIGHTS=SIGHTS
+        )
         for name in texts:
             self._environment.get_template(name)
         self.static: Mapping[str, tuple[bytes, str]] = {
@@ -84,6 +115,16 @@ def when(at: datetime | str | None) -> Markup:
     text = at if isinstance(at, str) else stamp(at)
     shown = f"{unstamp(text):%Y-%m-%d %H:%M:%S} UTC"
     return Markup('<time datetime="{}">{}</time>').format(text, shown)
+
+
+def day(at: datetime) -> str:
+    """The day of a time, in UTC."""
+    return f"{at:%Y-%m-%d}"
+
+
+def leak_of(finding: Finding) -> str:
+    """The id of the leak that a finding is of; empty where it is of none."""
+    return "" if is_personal(finding.kind) else leak_id(finding.kind, finding.fingerprint)
 
 
 def share(part: float | None) -> str:
@@ -115,6 +156,14 @@ def hidden(text: str, marked: bool = True) -> Markup:
         parts.append(Markup('<mark class="hid" title="a character that does not show">{}</mark>').format(found[0]))
         end = found.end()
     return Markup("").join([*parts, escape(text[end:])])
+
+
+def coded(text: str) -> Markup:
+    """A text of ours, in which what stands between backticks is code."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in enumerate(parts)
+    )
 
 
 def short(digest: str) -> str:

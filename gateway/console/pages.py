@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from gateway.console.access import DeniedError
+from gateway.console.leaks import DAYS_OF_LEAKS, SHOWN, USUAL_DAYS, call_line, line_of, offered_for
 from gateway.console.looks import Looks
 from gateway.console.plots import stacked
 from gateway.console.ports import Counts, Gate
@@ -24,6 +25,7 @@ from gateway.errors import ApprovalError
 
 PAGE = 50  # records on one page of decisions
 DAYS = (1, 7, 30)
+MOST_LEAKS = 200  # on one page
 WHOLE = 300  # characters of one value in a list from which a call can be approved
 ONE_LINE = 140  # characters of a row's arguments in a list
 
@@ -44,7 +46,7 @@ class Pages:
             "/figures": self.figures,
             "/sessions": self.sessions,
             "/upstreams": self.upstreams,
-            "/secrets": self.secrets,
+            "/leaks": self.leaks,
             "/policy": self.policy,
             "/you": self.you,
         }
@@ -189,9 +191,31 @@ class Pages:
         """Upstreams with their tools."""
         return self._looks.render("upstreams.html", upstreams=await self._gate.upstreams())
 
-    async def secrets(self, tab: Tab, params: Params) -> str:
-        """What was found, never the secret itself."""
-        return self._looks.render("secrets.html", found=await self._gate.secrets(tab.name))
+    async def leaks(self, tab: Tab, params: Params) -> str:
+        """Leaks by their state, never the secret itself."""
+        found, now = await self._gate.leaks(tab.name), self._gate.now()
+        shown = params.get("show", "") if params.get("show", "") in SHOWN else "todo"
+        fitting = [leak for leak in found if SHOWN[shown][1](leak, now)]
+        lines = [line_of(leak, now) for leak in fitting[:MOST_LEAKS]]
+        counts = {word: sum(fits(leak, now) for leak in found) for word, (_, fits) in SHOWN.items()}
+        names = {word: name for word, (name, _) in SHOWN.items()}
+        return self._looks.render(
+            "leaks.html", lines=lines, more=len(fitting) - len(lines), shown=shown, counts=counts, names=names
+        )
+
+    async def leak(self, tab: Tab, prefix: str, params: Params) -> str:
+        """One leak: it counts as shown from now on."""
+        told = await self._gate.leak(tab.name, prefix)
+        if told is None:
+            raise ApprovalError(f"unknown leak `{visible(prefix)}`, or the beginning of several", "unknown")
+        tab.show(told.leak.id, self._gate.monotonic())
+        now = self._gate.now()
+        calls = [call_line(row, told.leak) for row in told.calls]
+        return self._looks.render(
+            "leak.html", told=told, leak=told.leak, line=line_of(told.leak, now), calls=calls,
+            choices=offered_for(told.leak) if told.may else (), days=DAYS_OF_LEAKS,
+            usual=USUAL_DAYS, ends=now + timedelta(days=USUAL_DAYS),
+        )  # fmt: skip
 
     async def policy(self, tab: Tab, params: Params) -> str:
         """Files, revision, and what is wrong with those on the disk."""

@@ -1,4 +1,4 @@
-"""Plots made on the server: stacked bars over time, as SVG. Pure; colours come from the stylesheet.
+"""Plots made on the server as SVG: stacked bars over time, the age of a leak. Pure; colours come from the stylesheet.
 
 Each bar says in words what it is (`<title>`), and the page has the numbers as a table beside it.
 """
@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 TALL = 100.0  # of the drawing, in its own units; the page stretches it
 GAP = 0.2  # of a bar's place
+TICK = 0.9  # percent of an age's bar that a mark takes
 
 
 def stacked(labels: Sequence[str], series: Mapping[str, Sequence[int]], about: str) -> Markup:
@@ -30,6 +31,19 @@ def stacked(labels: Sequence[str], series: Mapping[str, Sequence[int]], about: s
         bars=bars,
         ends=Markup("").join(Markup("<span>{}</span>").format(end) for end in ends),
     )
+
+
+def age(days: float, marks: Sequence[int], whole: int, word: str, about: str) -> Markup:
+    """How old something is against `whole` days (class `age a-WORD`), with marks at some of them; full beyond."""
+    made = Markup("").join(
+        Markup('<rect class="tick" x="{}" width="{}" height="8"/>').format(f"{100 * at / whole - TICK / 2:.2f}", TICK)
+        for at in marks
+    )
+    return Markup(
+        '<svg class="age a-{word}" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" aria-label="{about}">'
+        '<title>{about}</title><rect class="ground" width="100" height="8"/>'
+        '<rect class="days" width="{wide}" height="8"/>{made}</svg>'
+    ).format(word=word, about=about, made=made, wide=f"{max(0.0, min(100 * days / whole, 100)):.2f}")
 
 
 def _bar(index: int, label: str, series: Mapping[str, Sequence[int]], most: int) -> Markup:

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any, Protocol
 
 from gateway.core.approval import Voter
+from gateway.core.coverage import Part
 from gateway.core.figures import Figures
+from gateway.core.leaks import Leak
 from gateway.core.model import Approval, Choice, Freeze, Grant
 from gateway.core.query import Query
 from gateway.core.spare import Proposal
@@ -43,20 +46,42 @@ class UpstreamRow:
     acts_as: str
     frozen: str
     tools: tuple[ToolRow, ...] = ()
+    screened: str = ""  # how far its surfaces are screened, in a few words
+    coverage: tuple[Part, ...] = ()
+
+
+class LeakChoice(str, Enum):
+    """What can be said of a leak on its page."""
+
+    ROTATING = "rotating"
+    ROTATED = "rotated"  # with what proves it
+    ACCEPT = "accept"  # with a reason, for a while
+    ALLOW = "allow"  # it is no secret: what was found passes for a while
+    OPEN = "open"  # it counts again
 
 
 @dataclass(frozen=True, slots=True)
-class SecretRow:
-    """Secrets of one kind that were found in what one tool was given or gave."""
+class LeakWord:
+    """What a person said of a leak."""
 
-    kind: str
-    upstream: str
-    tool: str
-    count: int
-    last_seen: str
-    last_call: str
-    places: tuple[str, ...]
-    releases: tuple[str, ...]  # what became of those results: full | redacted | withheld
+    choice: LeakChoice
+    note: str = ""
+    lasts: timedelta | None = None  # of what is accepted or allowed
+
+
+@dataclass(frozen=True, slots=True)
+class LeakStory:
+    """One leak, the newest calls that saw it, and what was said and told of it; of what this person may see.
+
+    `known`: whoever asks may see everybody's records, and so with whom else it was seen. `may`: such a one, or its
+    owner, who may say what becomes of it.
+    """
+
+    leak: Leak
+    calls: tuple[Row, ...] = ()
+    history: tuple[Row, ...] = ()
+    known: bool = True
+    may: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +184,14 @@ class Gate(Protocol):
     async def upstreams(self) -> Sequence[UpstreamRow]:
         """All upstreams with their tools."""
 
-    async def secrets(self, name: str) -> Sequence[SecretRow]:
-        """What was found in the newest records that this person may see, the newest first."""
+    async def leaks(self, name: str) -> Sequence[Leak]:
+        """The leaks that this person may see; what is to be done first comes first."""
+
+    async def leak(self, name: str, prefix: str) -> LeakStory | None:
+        """One leak by the beginning of its id; None for one that is unknown, or not this person's to see."""
+
+    async def settle_leak(self, leak: Leak, word: LeakWord, voter: Voter) -> Leak:
+        """Write down what a person said of a leak that was read before."""
 
     async def policy(self) -> PolicyRow:
         """The policy in force."""

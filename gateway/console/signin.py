@@ -47,6 +47,7 @@ class SignIns:
         self._now = monotonic
         self._links: dict[bytes, tuple[str, float]] = {}
         self._browsers: dict[bytes, list[Tab]] = {}
+        self.on_secret: Callable[[str], None] = lambda secret: None  # hears of each secret when it is made
 
     @property
     def count(self) -> int:
@@ -57,6 +58,7 @@ class SignIns:
     def link(self, name: str) -> str:
         """A secret that signs one tab in under this name: once, and within `LINK_TIME`."""
         secret = secrets.token_urlsafe(32)
+        self.on_secret(secret)
         self._links[_hash(secret)] = (name, self._now() + LINK_TIME)
         if len(self._links) > MOST_LINKS:
             del self._links[next(iter(self._links))]
@@ -79,6 +81,8 @@ class SignIns:
             tab.ended = tab.name != name
             kept += [] if tab.ended else [tab]
         cookie, key, now = secrets.token_urlsafe(32), secrets.token_urlsafe(32), self._now()
+        self.on_secret(cookie)
+        self.on_secret(key)
         self._browsers[_hash(cookie)] = [*kept[1 - MOST_TABS :], Tab(name, _hash(key), now, now)]
         while self.count > MOST_TABS:
             self._end(next(iter(self._browsers)))

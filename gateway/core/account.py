@@ -1,6 +1,6 @@
 """What the record says of a call: facts and decisions -> `Record`. No I/O here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -12,9 +12,12 @@ from gateway.core.approval import draft
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.capture import Capture
 from gateway.core.grants import bound, vouchable
+from gateway.core.grounds import answered, told_facts
 from gateway.core.isolation import of_call
 from gateway.core.model import (
+    Act,
     Approval,
+    ApprovalState,
     Asked,
     Call,
     Decision,
@@ -36,10 +39,12 @@ from gateway.core.model import (
     Tool,
     Verdict,
 )
+from gateway.core.own import argued
 from gateway.core.proposal import propose
 from gateway.core.record import stamp
 
 CLAIMED = 128  # characters of what a client says of itself, on a card
+HEARD = 100  # findings beside arguments and result that are kept of a call
 PERSON = "person"  # the origin of arguments that a person edited, in the record
 
 
@@ -74,6 +79,7 @@ class Trail:
     carried: tuple[Mapping[str, Any], ...] = ()  # argument values that stood in outputs, for a card
     preview: Mapping[str, str] = field(default_factory=dict)  # what the call would change, for a card
     edits: bool = False  # a person changed the arguments
+    release: Approval | None = None  # what a person said of its output, or nobody did
     authorised: Mapping[str, str] = field(default_factory=dict)  # who approved it, and how that person is known
     presence: bool = False  # somebody touched a key to approve it
     arguments: Mapping[str, Any] | None = None  # redacted, for cards and records
@@ -85,6 +91,9 @@ class Trail:
     poses: set[str] = field(
         default_factory=set
     )  # where its upstream used the gateway's own words: result, progress, log
+    heard: dict[Finding, None] = field(default_factory=dict)  # what was found beside the result: see `hear`
+    sighted: tuple[Finding, ...] = ()  # what was found in questions of its upstream, and in answers to them
+    alarmed: bool = False  # a honeytoken was seen on its way, and the alarm was raised
     hasty: bool = False  # its arguments are redacted after it was sent, with its record
     closed: bool = False  # the outcome is on the record
     unrecorded: bool = False  # a record of it failed: the rest is handed over and not awaited
@@ -96,9 +105,15 @@ class Trail:
         return self.facts.tool if self.facts is not None else None
 
     @property
+    def secrets(self) -> tuple[Finding, ...]:
+        """The gateway's own secrets and honeytokens in its arguments, as the last facts say."""
+        return self.facts.secrets if self.facts is not None else ()
+
+    @property
     def durable(self) -> bool:
         """Whether its records are awaited: tier write and high, and whatever a person approved or granted."""
-        weighty = self.tool is None or self.tool.tier is not Tier.READ or bool(self.approval or self.uses)
+        asked = bool(self.approval or self.uses) or self.release is not None
+        weighty = self.tool is None or self.tool.tier is not Tier.READ or asked
         return weighty and not self.unrecorded
 
     @property
@@ -106,6 +121,12 @@ class Trail:
         """What its next intent uses up: an approval, or the grants that the decision rests on."""
         granted = self.decision.uses if self.decision is not None and not self.rounds else ()
         return (self.consume, *granted) if self.consume else granted
+
+    @property
+    def releases(self) -> tuple[str, ...]:
+        """What its outcome uses up: the answer of a person that lets its output leave whole."""
+        row = self.release
+        return (row.id,) if row is not None and row.state is ApprovalState.APPROVED else ()
 
     @property
     def verdict(self) -> Verdict:
@@ -143,7 +164,7 @@ class Trail:
     def intent(self, at: datetime) -> Record:
         """The record that stands before anything is forwarded: one for each round that is sent upstream."""
         if self.again is None:
-            return self._record(Kind.INTENT, at, **self._grounds())
+            return self._record(Kind.INTENT, at, **self._grounds(Act.FLAGGED))
         answers = {
             key: "refused" if isinstance(answer, Failure) else str(answer.get("action", "answered"))
             for key, answer in self.again.answers.items()
@@ -172,14 +193,19 @@ class Trail:
         detail: str = "",
     ) -> Record:
         """The one record that says how the call ended; what it was decided on stands there if no intent holds it."""
-        told = {} if self.rounds else self._grounds()
+        told = {} if self.rounds else self._grounds(Act.BLOCKED)
         findings = told.pop("findings", ())
         if screened is not None:
             told.update(self.capture.result(screened, self.tool, self.decision))
             findings += screened.findings
             self.poses |= {"result"} if screened.poses else set()
+        findings += tuple(self.heard)
         if self.poses:
             told["extra"] = {**told.get("extra", {}), "poses": sorted(self.poses)}
+        if screened is not None and screened.unscanned:
+            told["extra"] = {**told.get("extra", {}), "unscanned": screened.unscanned}
+        if self.release is not None:
+            told["extra"] = {**told.get("extra", {}), "asked": answered(self.release)}
         return self._record(
             Kind.OUTCOME,
             at,
@@ -193,10 +219,16 @@ class Trail:
             **told,
         )
 
-    def _grounds(self) -> dict[str, Any]:
-        """What the call was decided on: arguments, facts, who allowed it, and what was read before."""
+    def hear(self, where: str, findings: Iterable[Finding]) -> None:
+        """Note what was found in what is neither arguments nor result: progress, log notices, answers to questions."""
+        for one in findings:
+            if len(self.heard) < HEARD:
+                self.heard[replace(one, place=f"{where}.{one.place}".rstrip("."))] = None
+
+    def _grounds(self, act: Act) -> dict[str, Any]:
+        """What the call was decided on: arguments, facts, who allowed it, and what was read before; see `_argued`."""
         facts, decision = self.facts, self.decision
-        grounds = {} if self.hasty else self._argued()
+        grounds = {} if self.hasty else self._argued(act)
         if self.edits:
             grounds["extra"] = {"origin": PERSON}
         if facts is not None:
@@ -205,17 +237,21 @@ class Trail:
             grounds["authorised"] = self.authorised or decision.authorised
         return {**grounds, **self.background}
 
-    def _argued(self) -> dict[str, Any]:
-        """What a record holds of the arguments."""
+    def _argued(self, act: Act) -> dict[str, Any]:
+        """What a record holds of the arguments; `act` is what became of a secret in them: it went out, or did not."""
         call = self.call
         told = {**self.capture.arguments(self.arguments, call.arguments, len(call.canonical), self.decision)}
-        if self.findings:
-            told["findings"] = tuple(replace(one, place=f"arguments.{one.place}") for one in self.findings)
+        findings = argued(self.findings, self.secrets)
+        if findings:
+            told["findings"] = tuple(
+                replace(one, place=f"arguments.{one.place}", act=act if one.act is Act.REDACTED else one.act)
+                for one in findings
+            )
         return told
 
     def caught_up(self, record: Record) -> Record:
         """A record of what it was decided on that was made in haste, with what is known of the arguments by now."""
-        told = self._argued()
+        told = self._argued(Act.FLAGGED if record.kind is Kind.INTENT else Act.BLOCKED)
         return structs.replace(record, **{**told, "findings": (*told.get("findings", ()), *record.findings)})
 
     def changes(self) -> Mapping[str, Any] | None:
@@ -298,6 +334,11 @@ class Trail:
         )
         return self.decision
 
+    def overtaken(self) -> None:
+        """The answer of a person that would let its output leave whole can't be used any more."""
+        if self.release is not None:
+            self.release = replace(self.release, state=ApprovalState.WITHDRAWN)
+
     def rename(self, first: str) -> None:
         """Go on under the id of the call's first round."""
         self.call = replace(self.call, id=first)
@@ -347,25 +388,3 @@ class Trail:
             detail=detail or (decision.detail if decision else ""),
             **more,
         )
-
-
-def told_facts(facts: Facts) -> Mapping[str, Any]:
-    """Facts as a record holds them: with the call and the policy they give the same decision again."""
-    told = {
-        "upstream": facts.upstream_state,
-        "tainted": facts.tainted,
-        "private": facts.private,
-        "calls_10m": facts.calls_10m,
-        "consequential": facts.consequential,
-        "nodes": facts.nodes,
-    }
-    if facts.standing.grants:
-        told["grants"] = [grant.id for grant in facts.standing.grants]
-    for name in ("frozen", "barred"):
-        if said := getattr(facts.standing, name):
-            told[name] = said
-    if facts.used:
-        told["used"] = facts.used
-    if facts.protected:
-        told["protected"] = facts.protected
-    return told

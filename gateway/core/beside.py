@@ -32,6 +32,7 @@ class Beside:
     _grants: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # as given, with `state` as it is
     _held: set[str] = field(default_factory=set)
     _keys: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    _leaks: dict[str, tuple[str, str, str, bool, int]] = field(default_factory=dict)  # as they were said to be last
 
     def row(self, kind: Kind, about: Mapping[str, Any]) -> str:
         """Take a row, by its `extra`; what is wrong with it, or an empty text."""
@@ -49,6 +50,9 @@ class Beside:
                 case Kind.APPROVER:
                     told = (about["name"], about["kind"], about["public"], bool(about["attended"]))
                     self._keys[about["key"]] = told
+                case Kind.LEAK if "state" in about:
+                    said = (about["state"], about["at"], about["until"], about["false_positive"], about["reopened"])
+                    self._leaks[about["leak"]] = said
                 case _:
                     pass
         except (KeyError, TypeError, AttributeError):
@@ -102,3 +106,12 @@ class Beside:
                 return f"key `{id}` is not the one that was enrolled"
         more = sorted(set(kept) - set(self._keys))
         return f"no record tells of key `{more[0]}`" if more and not self.pruned else ""
+
+    def leak(self, id: str, state: str, at: str, until: str, false_positive: bool, reopened: int) -> str:
+        """What is wrong with what is kept of a leak: that it is open follows from what was seen, all else was said."""
+        told = self._leaks.get(id)
+        if told is None:
+            return "" if state == "open" or self.pruned else f"no record tells why leak `{id}` is {state}"
+        if state == "open" and reopened > told[-1]:
+            return ""  # it was seen again since
+        return "" if (state, at, until, false_positive, reopened) == told else f"leak `{id}` is not what was said of it"

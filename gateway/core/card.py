@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from gateway.core.canon import canonical, keyed_digest
-from gateway.core.model import Approval, Shown
+from gateway.core.model import RELEASE, Approval, Reason, Shown
+from gateway.core.outward import parted
 from gateway.core.record import stamp
 
 VALUE_LIMIT = 600  # characters of one value before it is folded
@@ -79,13 +80,19 @@ def arguments_lines(approval: Approval) -> tuple[str, ...]:
 
 def why(approval: Approval) -> str:
     """Why a call stopped, in words: the rules that ask, the strictest first, or the tier's default."""
+    if approval.method == RELEASE:
+        return "its label says `ask` of secrets, and its output holds what is named here"
+    _, leaves = parted(approval.shown.detail)
+    if approval.reason is Reason.SECRET_FOUND and leaves:
+        return leaves
     if approval.rule:
         rules = approval.rules or (approval.rule,)
-        return f"rule{'s' * (len(rules) > 1)} {', '.join(rules)} ({approval.reason.value})"
-    told = f"no rule allows it, and effect {approval.effect.value} asks"
-    return (
-        told if approval.shown.labelled else f"nobody said what this tool does, so it counts as {approval.effect.value}"
-    )
+        told = f"rule{'s' * (len(rules) > 1)} {', '.join(rules)} ({approval.reason.value})"
+    elif approval.shown.labelled:
+        told = f"no rule allows it, and effect {approval.effect.value} asks"
+    else:
+        told = f"nobody said what this tool does, so it counts as {approval.effect.value}"
+    return f"{told}; {leaves}" if leaves else told
 
 
 def card(approval: Approval) -> str:
@@ -97,6 +104,8 @@ def card(approval: Approval) -> str:
     known = f" ({shown.known_by})" if shown.known_by else ""
     claims = f" (it calls itself {shown.claimed!r})" if shown.claimed else ""
     who = f"{approval.principal}{known} with {approval.client}{claims}, session {approval.session}"
+    if approval.method == RELEASE:
+        return "\n".join(_of_output(approval, visible(who)))
     lines = (
         f"Allow `{visible(approval.exposed)}` once? Its effect: {approval.effect.value} (tier {approval.tier.value}).",
         f"Asked by: {visible(who)}",
@@ -111,6 +120,19 @@ def card(approval: Approval) -> str:
         f"— Wardgate, approval {approval.id}. Nothing has been executed yet.",
     )
     return "\n".join(lines)
+
+
+def _of_output(approval: Approval, who: str) -> tuple[str, ...]:
+    """The lines of a card about the output of a call that has run: what was found where, and never what it is."""
+    return (
+        f"Let the output of `{visible(approval.exposed)}` leave as it is? Secrets were found in it.",
+        f"Asked by: {who}",
+        f"Stopped because: {why(approval)}",
+        "Found:",
+        *arguments_lines(approval),
+        f"Without an answer by {approval.expires_at:%H:%M} UTC, or as long as its client waits, it leaves redacted.",
+        f"— Wardgate, approval {approval.id}. The call has been executed; its output is held.",
+    )
 
 
 def _places(shown: Shown) -> str:

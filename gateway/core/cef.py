@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from gateway.core.card import visible
+from gateway.core.leaks import Stage
 from gateway.core.model import Kind, Outcome, Reason, Record, Release, Tier
 from gateway.core.record import stamp
+from gateway.core.signals import Signal
 
 OPENING = "CEF:0|Wardgate|Wardgate|"
 """With what every line begins."""
@@ -31,7 +33,9 @@ _KIND = {
     Kind.CLOCK: 6,
     Kind.PRUNING: 4,
     Kind.SIGNAL: 7,
+    Kind.LEAK: 3,
 }
+_STAGE = {Stage.DUE.word: 5, Stage.OWNER.word: 6, Stage.OVERDUE.word: 8}
 _GRAVE = frozenset(
     {Reason.SELF_PROTECTION, Reason.EXACT_SECRET, Reason.SCANNER_FAILED, Reason.RECORD_FAILED, Reason.INTERNAL}
 )
@@ -50,8 +54,12 @@ def severity(record: Record) -> int:
         parts.append(_OUTCOME.get(record.outcome, 6))
     if record.findings or (record.outcome == Outcome.OK.value and record.release == Release.WITHHELD.value):
         parts.append(5)
+    if record.kind is Kind.LEAK:
+        parts.append(_STAGE.get(str(record.extra.get("stage", "")), 3))
     if record.reason in _GRAVE:
         parts.append(8)
+    if record.kind is Kind.SIGNAL and record.detail == Signal.HONEYTOKEN.value:
+        parts.append(MOST_SEVERE)
     return min(MOST_SEVERE, max(parts) + _WEIGHT.get(record.tier, 2))
 
 
@@ -61,9 +69,13 @@ def unix_us(at: datetime) -> int:
 
 
 def event_class(record: Record) -> str:
-    """What a record tells, in one word that is the same for all of its sort: `outcome:blocked`, `approval:waiting`."""
+    """What a record tells, in one word that is the same for all of its sort: `outcome:blocked`, `approval:waiting`,
+    `leak:rotated`, `leak:overdue`.
+    """
     detail = record.outcome if record.kind is Kind.OUTCOME else str(record.extra.get("state", ""))
-    shown = detail if record.kind in (Kind.OUTCOME, Kind.APPROVAL) else ""
+    if record.kind is Kind.LEAK:
+        detail = detail or str(record.extra.get("stage", ""))
+    shown = detail if record.kind in (Kind.OUTCOME, Kind.APPROVAL, Kind.LEAK) else ""
     return f"{record.kind.value}:{shown}" if shown else record.kind.value
 
 
@@ -134,4 +146,11 @@ def _values(gateway: str, seq: int, record: Record) -> list[tuple[str, str]]:
         ("wardgateObligations", _listed(record.obligations)),
         ("wardgateRelease", record.release),
         ("wardgateFindings", _listed([f"{found.kind} at {found.place}" for found in record.findings])),
+        *((f"wardgateLeak{name.capitalize()}", value) for name, value in of_leak(record)),
     ]
+
+
+def of_leak(record: Record) -> list[tuple[str, str]]:
+    """What is said of a leak, by name: the kind of the secret, whose it is, and by whom; nothing of another record."""
+    names = ("kind", "owner", "by") if record.kind is Kind.LEAK else ()
+    return [(name, str(record.extra[name])) for name in names if record.extra.get(name)]

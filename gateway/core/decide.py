@@ -29,6 +29,8 @@ from gateway.core.model import (
     Tool,
     Verdict,
 )
+from gateway.core.outward import LEAVES
+from gateway.core.own import told
 from gateway.core.policy import FilePlan, Plan, Policy, PolicyFile, Rule
 
 MAX_PLANS = 50_000  # tools x clients that are remembered
@@ -64,6 +66,8 @@ def decide(call: Call, facts: Facts, policy: Policy) -> Decision:
     tool = facts.tool
     if facts.protected:
         return _block(policy, Reason.SELF_PROTECTION, facts.protected)
+    if facts.secrets:
+        return _block(policy, Reason.EXACT_SECRET, told(facts.secrets))
     if facts.standing.frozen:
         return _block(policy, Reason.FROZEN, facts.standing.frozen)
     if tool is None:
@@ -74,11 +78,32 @@ def decide(call: Call, facts: Facts, policy: Policy) -> Decision:
         return _block(policy, Reason.METHOD_BLOCKED, f"`elicit` of upstream {tool.ref.upstream} is block")
     if facts.upstream_state != "ready":
         return _block(policy, Reason.UPSTREAM_DOWN, f"{tool.ref.upstream} is {facts.upstream_state}")
+    if facts.markers and tool.tier is not Tier.READ:
+        return _block(policy, Reason.REDACTED_VALUE, "a placeholder stands in a call above tier read")
     plan = _plan(tool, call.client.name, policy)
     decision = plan.settled or _weigh(plan, call, facts, tool, policy)
+    if facts.carries:
+        decision = _guarded(decision, facts.carries)
     if facts.approval is not None:
         return _again(decision, call, facts, tool, facts.approval)
-    return _lifted(decision, call, facts, tool) if facts.standing.grants else decision
+    # INVARIANT: a grant was given on a card that showed no secret: it lets none out.
+    return _lifted(decision, call, facts, tool) if facts.standing.grants and not facts.carries else decision
+
+
+def _guarded(decision: Decision, carries: Sequence[str]) -> Decision:
+    """A call that would send a secret outwards is asked about, whatever allows it; the card says which, and where."""
+    detail = "; ".join((*([decision.detail] if decision.detail else []), f"{LEAVES}{', '.join(carries)}"))
+    if decision.verdict is not Verdict.ALLOW:
+        return replace(decision, detail=detail)
+    return replace(
+        decision,
+        verdict=Verdict.ASK,
+        reason=Reason.SECRET_FOUND,
+        requirement=Requirement(Proof.LOCAL),
+        detail=detail,
+        authorised={},
+        uses=(),
+    )
 
 
 def _lifted(decision: Decision, call: Call, facts: Facts, tool: Tool) -> Decision:
@@ -156,11 +181,11 @@ def _draw(tool: Tool, client: str, policy: Policy) -> Plan:
 
 
 def _duties(tool: Tool) -> frozenset[Obligation]:
-    """What the tool's labels ask of every allowed call; `ask` on secrets blocks until there is somebody to ask."""
+    """What the tool's labels ask of every allowed call; under `ask` a secret is redacted until a person lets it out."""
     duties: set[Obligation] = set()
-    if tool.labels.output.secrets in (SecretAction.BLOCK, SecretAction.ASK):
+    if tool.labels.output.secrets is SecretAction.BLOCK:
         duties.add(Obligation(ObligationKind.BLOCK_SECRETS))
-    elif tool.labels.output.secrets is SecretAction.REDACT:
+    elif tool.labels.output.secrets in (SecretAction.REDACT, SecretAction.ASK):
         duties.add(Obligation(ObligationKind.REDACT))
     if tool.labels.record:
         digest = tool.labels.record == "digest"

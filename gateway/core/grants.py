@@ -19,6 +19,7 @@ from gateway.core.model import (
     Freeze,
     Grant,
     Labels,
+    PersonalAction,
     Reason,
     Requirement,
     Surface,
@@ -38,7 +39,11 @@ SHORTEST = 4  # characters of a value that can be vouched for
 
 def labels_digest(labels: Labels) -> str:
     """What tells whether a tool's labels changed, wherever in the files they stand."""
-    output = (labels.output.trust.value, labels.output.private, labels.output.secrets.value)
+    output: list[object] = [labels.output.trust.value, labels.output.private, labels.output.secrets.value]
+    if labels.output.pii is not PersonalAction.OFF:  # off says nothing: digests that were made before it was known hold
+        output.append(labels.output.pii.value)
+    if labels.output.strict:
+        output.append("strict")
     sinks = None if labels.sinks is None else {name: kind.value for name, kind in labels.sinks.items()}
     said = (labels.effect.value, sinks, sorted(labels.payload), sorted(labels.inert), dict(labels.known), output)
     return digest({"labels": [*said, labels.record, labels.fetches]})

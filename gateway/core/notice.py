@@ -1,23 +1,25 @@
-"""What a notice says of calls that wait: how many, of which tool, until when, and where to look. No I/O here.
+"""What a notice says of calls that wait, of secrets that were seen, and of honeytokens; and where to look. No I/O here.
 
 INVARIANT: no argument and no output of an upstream is in one; a tool's name is bounded and its hidden characters shown.
-A URI is an argument, too: whoever asks for it might have made it up.
+A URI is an argument, too: whoever asks for it might have made it up. Of a secret there is its kind, and nothing else.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from gateway.core.card import visible
-from gateway.core.model import Approval
+from gateway.core.leaks import OVERDUE, Leak, Stage
+from gateway.core.model import Approval, Record
 
 LONGEST = 48  # characters of a name that a notice shows
 _MAIL = ("mailto", "mailtos")
 
 
 class Group(NamedTuple):
-    """Whose calls one notice is about."""
+    """Whose calls one notice is about; of a leak, its id stands for the session."""
 
     principal: str
     client: str
@@ -30,6 +32,7 @@ class Notice:
 
     title: str
     text: str
+    stays: bool = True  # on a desktop, until it is taken away
 
 
 def group_of(row: Approval) -> Group:
@@ -47,6 +50,48 @@ def notice_of(rows: Sequence[Approval], link: str) -> Notice:
         link or "wardgate approvals watch",
     )
     return Notice(f"Wardgate: {'a call waits' if count == 1 else f'{count} calls wait'} for a person", "\n".join(lines))
+
+
+def leak_notice(leak: Leak, stage: Stage, now: datetime, link: str) -> Notice:
+    """What is told of a leak as its days go by."""
+    more = len(leak.seen.upstreams) - 1
+    where = short(next(iter(leak.seen.upstreams), "a client"))
+    passed = f", let through {_times(leak.passed)}" if leak.passed else ""
+    lines = (
+        f"{short(leak.kind)} from {where}{f' and {more} more' if more > 0 else ''}, seen {_times(leak.times)}{passed}",
+        f"{_by_when(leak, stage, now)}; owner: {short(leak.owner) or 'nobody'}",
+        link or f"wardgate leaks show {leak.id}",
+    )
+    return Notice(f"Wardgate: {_headline(leak, stage)}", "\n".join(lines), stays=False)
+
+
+def _headline(leak: Leak, stage: Stage) -> str:
+    if stage is Stage.OPENED:
+        return "a secret that was dealt with was seen again" if leak.reopened else "a secret was seen"
+    if stage is Stage.DUE:
+        return "a leaked secret is due: nobody took it up"
+    return "a leaked secret is overdue" if stage is Stage.OVERDUE else "a leaked secret still counts"
+
+
+def _by_when(leak: Leak, stage: Stage, now: datetime) -> str:
+    if stage is Stage.OPENED:
+        return f"to be taken up by {leak.due_at:%Y-%m-%d}"
+    return f"day {leak.days(now)} of {OVERDUE.days}"
+
+
+def incident_notice(record: Record, link: str) -> Notice:
+    """What is told of a honeytoken that somebody carried; `record` is the signal that tells of it."""
+    where = short(f"{record.upstream}/{record.tool}" if record.tool else record.upstream) or "a call"
+    lines = (
+        f"in {where}, by {short(record.client) or 'a client'} for {short(record.principal) or 'nobody known'}",
+        "its session is held until somebody thaws it",
+        link or f"wardgate explain {record.extra.get('call') or record.id}",
+    )
+    return Notice("Wardgate: INCIDENT: a honeytoken was used", "\n".join(lines))
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _what(row: Approval) -> str:

@@ -28,6 +28,7 @@ _ELSE: Mapping[Reason, str] = {
     Reason.QUESTION_EXPIRED: "answers in time: `limits.question` says how long they may take",
     Reason.FROZEN: "`wardgate thaw`: somebody holds such calls{detail}; no approval lifts it",
     Reason.TOOL_BARRED: "`wardgate thaw {session}`: somebody blocked `{tool}` for this session{detail}",
+    Reason.REDACTED_VALUE: "the real value, or arguments without the placeholder{detail}; no approval lifts it",
     Reason.GRANTED: "without the grant (`wardgate grants` lists it): a question{detail}",
     Reason.VOUCHED: "without a person's word for its values: a question of {rules}{detail}",
     Reason.APPROVAL_VOID: "the call as it was approved{detail}; sent again, it asks anew",
@@ -38,7 +39,7 @@ _ELSE: Mapping[Reason, str] = {
     Reason.CLIENT_GONE: "a client that waits for the answer: nothing runs with nobody listening",
     Reason.SCANNER_FAILED: "text that can be screened in time: what can't be is never released{detail}",
     Reason.SECRET_FOUND: "text without the secret{detail}; of an output, its label `secrets` says what that leads to",
-    Reason.EXACT_SECRET: "nothing: no setting releases a secret of the gateway's own",
+    Reason.EXACT_SECRET: "nothing: no setting lets a secret of the gateway's own pass{detail}",
     Reason.RESULT_INVALID: "an output that fits its schema, also where secrets are taken out{detail}",
     Reason.UPSTREAM_ERROR: "another answer of upstream {upstream}: the gateway only passed its error on",
     Reason.UPSTREAM_LOST: "a connection that lasts until the upstream's answer{detail}",
@@ -46,6 +47,7 @@ _ELSE: Mapping[Reason, str] = {
     Reason.CANCELLED: "a caller that waits for the answer",
     Reason.GATEWAY_STOPPED: "a gateway that runs until the upstream's answer",
     Reason.INTERNAL: "nothing that you set: it is a fault of the gateway's own{detail}",
+    Reason.UNSCREENED: 'output that can be screened in time; with `trust = "untrusted"` it would be withheld{detail}',
 }
 
 _WHY_ASKED: Mapping[Reason, str] = {

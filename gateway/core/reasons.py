@@ -20,6 +20,7 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.SELF_PROTECTION: "a value reaches the gateway's own files or a client's MCP settings",
     Reason.FROZEN: "a person holds everything, this upstream or this session, until `wardgate thaw`",
     Reason.TOOL_BARRED: "a person denied a call of this tool and blocked it for the session",
+    Reason.REDACTED_VALUE: "its arguments hold `[REDACTED:kind:n]`, which would take the real value's place",
     Reason.UNKNOWN_TOOL: "nothing offers a tool of that name",
     Reason.UNKNOWN_RESOURCE: "no upstream lists the URI or has a template for it, or several have",
     Reason.UNKNOWN_PROMPT: "nothing offers a prompt of that name, or has what is to be completed",
@@ -43,15 +44,19 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.RECORD_FAILED: "the record can't be written",
     Reason.CLIENT_GONE: "the caller went away before anything was sent",
     Reason.SCANNER_FAILED: "arguments or output could not be screened",
-    Reason.SECRET_FOUND: "the label says `block`, and a secret was found in the output",
-    Reason.EXACT_SECRET: "a secret of the gateway's own could not be taken out of the output",
-    Reason.RESULT_INVALID: "the output can't stay valid against its schema once it is redacted",
+    Reason.SECRET_FOUND: (
+        "a secret was found: in an output whose label says `block` or `ask`, "
+        "in an answer to an upstream, or in what a call would send out"
+    ),
+    Reason.EXACT_SECRET: "a secret of the gateway's own, or a honeytoken, stood in arguments or output",
+    Reason.RESULT_INVALID: "the output has no valid form for its schema once it is redacted",
     Reason.UPSTREAM_ERROR: "the upstream answered with a protocol error",
     Reason.UPSTREAM_LOST: "sent, then the connection was lost",
     Reason.UPSTREAM_TIMEOUT: "sent, and not answered before the deadline",
     Reason.CANCELLED: "the caller cancelled after it was sent",
     Reason.GATEWAY_STOPPED: "a crash left the call open; closed at the next start",
     Reason.INTERNAL: "something of the gateway's own broke",
+    Reason.UNSCREENED: "the output took too long to be screened, and its label lets it leave so",
 }
 
 

@@ -3,8 +3,10 @@
 No I/O here, and nothing is judged: what is a secret is for the scanner, what becomes of it for `screen`.
 
 Text (`text` of blocks and resources) stands as it is, every other string as `key = "value"`, since scanners find far
-more where they see the key. Keys are leaves too. Blobs are decoded. Consecutive text blocks stand once more without
-anything between them, for a secret that was cut in two. Lone surrogates become question marks, so that offsets hold.
+more where they see the key: one that speaks of secrets with what it stands below (`datadog.api_key`, which tells whose
+key it is), and one that says nothing (`value`) by the name beside or above it. Keys are leaves too. Blobs are decoded,
+and what they hold as gzip or UTF-16 is read. Consecutive text blocks stand once more without anything between them, for
+a secret that was cut in two. Lone surrogates become question marks, so that offsets hold.
 """
 
 import base64
@@ -18,18 +20,28 @@ from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
 
+from gateway.core.packed import unpacked
+from gateway.core.traced import text
 from gateway.errors import GatewayError
 
 MAX_DEPTH = 128
 MAX_BARE = 1_024  # characters of base64 that may be a secret as they stand
 SEAM = 4_096  # bytes of each text block that are joined to its neighbour's
-_ASCII = bytes(code if 0 < code < 128 else 32 for code in range(256))  # what is no text keeps its length
+ABOVE = 2  # keys that stand before the nearest one
+WHOLE = -1  # the offset of a piece that stands for all of its leaf
 _MEDIA = re.compile(r"[A-Za-z0-9+/\s]{64,}={0,2}\s*")
 _KNOWN_KEYS = frozenset(
     {"content", "structuredContent", "_meta", "isError", "resultType", "type", "text", "blob", "data", "mimeType"}
     | {"uri", "name", "title", "description", "resource", "annotations", "audience", "priority", "size"}
     | {"code", "message"}
 )
+_TELLING = re.compile(r"(?i)key|token|secret|pass|pwd|cred|auth|bearer|signature")
+_VAGUE = frozenset(
+    {"value", "val", "v", "default", "defaultvalue", "default_value", "data", "content", "current", "raw"}
+)
+_VAGUE |= {"string", "stringvalue", "string_value", "plaintext", "secretstring", "inputvalue"}
+_NAMES = frozenset({"name", "key", "label", "field", "header", "variable", "id", "Name", "Key", "title"})
+_NAME = re.compile(r"(?!.*[0-9]{3})[A-Za-z_][A-Za-z0-9_. -]{0,60}")  # a word; an identifier is no context
 _KNOWN_WORDS = frozenset({"text", "image", "audio", "resource", "resource_link", "complete", "user", "assistant"})
 
 Path = tuple[str | int, ...]
@@ -59,7 +71,8 @@ class Leaf(NamedTuple):
 
 
 # A piece says that bytes start to end of the rendering are the bytes of leaf number `leaf` from `offset` on:
-# (start, end, leaf, offset). A bare tuple, like the leaves of a page: there are tens of thousands in a large result.
+# (start, end, leaf, offset); with the offset WHOLE, each of them stands for the whole leaf. A bare tuple, like the
+# leaves of a page: there are tens of thousands in a large result.
 Piece = tuple[int, int, int, int]
 
 
@@ -78,15 +91,20 @@ class Rendering:
     def locate(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
         """The parts of leaves that a range covers: (leaf, start, end) in bytes of the leaf.
 
-        A key is part of it only if the range lies within the key: what spans several leaves never renames one.
+        White space around the range counts for nothing. A key is part of it only if the range lies within the key: what
+        spans several leaves never renames one.
         """
+        found = self.data[start:end]
+        start, end = end - len(found.lstrip()), start + len(found.rstrip())
         at = max(0, bisect_right(self.pieces, start, key=itemgetter(0)) - 1)
         for first, last, leaf, offset in islice(self.pieces, at, None):
             if first >= end:
                 return
             low, high = max(start, first), min(end, last)
             whole = (low, high) == (start, end)
-            if low < high and (whole or self.leaves[leaf][1] is not Form.KEY):
+            if low < high and offset == WHOLE:
+                yield leaf, 0, len(self.leaves[leaf][2])
+            elif low < high and (whole or self.leaves[leaf][1] is not Form.KEY):
                 yield leaf, low + offset - first, high + offset - first
 
 
@@ -112,6 +130,9 @@ class _Page:
         self.runs: list[list[int]] = []  # runs of two and more consecutive text blocks, by number of leaf
         self._size, self._limit, self._media = 0, limit, media
         self._keys: dict[str, bytes] = {}  # each key is rendered once; the bytes open a line
+        self._words: dict[str, bool] = {}  # whether a key is a word
+        self._contexts: dict[tuple[str, tuple[str, ...]], bytes] = {}
+        self._kinds: dict[str, bool] = {}  # the keys that need more context: whether they tell of secrets
 
     def value(self, value: object, path: Path, opening: bytes, depth: int) -> None:
         """Render anything; `opening` begins the line of a string: the nearest key."""
@@ -173,6 +194,7 @@ class _Page:
 
     def _mapping(self, items: Mapping[object, object], path: Path, depth: int) -> None:
         media = not self._media and items.get("type") in ("image", "audio")
+        above: tuple[str, ...] | None = None
         for key, value in items.items():
             if not isinstance(key, str):
                 raise LimitError("expected string keys, found another type")
@@ -186,15 +208,54 @@ class _Page:
                 if media and key == "data" and _MEDIA.fullmatch(value):
                     continue
             below = (*path, key)
-            self.value(value, below, self._keys.get(key) or self._key(key, below), depth)
+            opening = self._keys.get(key) or self._key(key, below)
+            if key in self._kinds:
+                above = self._above(path) if above is None else above
+                opening = self._context(key, above, items) or opening
+            self.value(value, below, opening, depth)
 
     def _key(self, key: str, path: Path) -> bytes:
         """Render a key where it is first seen; a secret in it is one wherever the key stands."""
         data = key.encode("utf-8", "replace")
         if key not in _KNOWN_KEYS:
             self._leaf(path, Form.KEY, data)
+        if _TELLING.search(key):
+            self._kinds[key] = True
+        elif key.lower() in _VAGUE:
+            self._kinds[key] = False
         self._keys[key] = opening = data + b' = "'
         return opening
+
+    def _context(self, key: str, above: tuple[str, ...], items: Mapping[object, object]) -> bytes:
+        """What opens the line of a key that tells of secrets or says nothing; empty if there is no more to say."""
+        if not self._kinds[key]:
+            for name in items:
+                told = items[name] if name in _NAMES else None
+                if isinstance(told, str) and _TELLING.search(told) and _NAME.fullmatch(told):
+                    return told.encode() + b' = "'
+        opening = self._contexts.get((key, above))
+        if opening is None:
+            telling = self._kinds[key] or _TELLING.search("".join(above[-1:]))
+            names = (*above, key) if self._kinds[key] else above
+            opening = ".".join(names).encode("utf-8", "replace") + b' = "' if telling else b""
+            self._contexts[key, above] = opening
+        return opening
+
+    def _above(self, path: Path) -> tuple[str, ...]:
+        """The nearest keys of a path that are words."""
+        names: tuple[str, ...] = ()
+        for step in reversed(path):
+            if type(step) is str and step not in _KNOWN_KEYS and self._is_word(step):
+                names = (step, *names)
+                if len(names) == ABOVE:
+                    break
+        return names
+
+    def _is_word(self, key: str) -> bool:
+        known = self._words.get(key)
+        if known is None:
+            known = self._words[key] = _NAME.fullmatch(key) is not None
+        return known
 
     def _blob(self, value: str, path: Path) -> bool:
         """Render what a blob decodes to; a short one that may be a secret as it stands is rendered so too."""
@@ -202,9 +263,13 @@ class _Page:
         if data:
             if len(value) <= MAX_BARE:
                 self._leaf(path, Form.TEXT, value.encode("ascii"))
-            self._leaf(path, Form.BLOB, data)  # after the text: where both hold something, the blob stays a blob
-            if not _is_utf8(data):
-                self.parts[-2] = data.translate(_ASCII)
+            held = unpacked(data, self._limit + 1 - min(self._limit, self._size))
+            self._leaf(path, Form.BLOB, data if held is data else text(held))  # after the text: a blob stays a blob
+            if held is data:
+                self.parts[-2] = text(data)
+            else:
+                start, end, leaf, _ = self.pieces[-1]
+                self.pieces[-1], self.leaves[-1] = (start, end, leaf, WHOLE), (path, Form.BLOB, data)
         return bool(data)
 
     def _ends(self, number: int) -> None:
@@ -223,14 +288,6 @@ def _decode(blob: str) -> bytes:
         return base64.b64decode(blob.encode("ascii", "replace"), validate=True)
     except binascii.Error:
         return b""
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _boundary(data: bytes, at: int) -> int:

@@ -3,14 +3,28 @@
 No I/O here, and an upstream's annotations never lower anything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from gateway.core.model import COMPLETION, Effect, Labels, OutputLabel, Owner, SinkKind, Surface, Tier, Tool, ToolRef
+from gateway.core.model import (
+    COMPLETION,
+    Effect,
+    Labels,
+    OutputLabel,
+    Owner,
+    PersonalAction,
+    SinkKind,
+    Surface,
+    Tier,
+    Tool,
+    ToolRef,
+)
 from gateway.core.policy import Policy, ToolEntry
 from gateway.core.policy.check import same_labels
 
 UNLABELLED = Labels()
+_STRICTEST_FIRST = (PersonalAction.REDACT, PersonalAction.FLAG, PersonalAction.OFF)
 _TIERS = {Effect.READ: Tier.READ, Effect.WRITE: Tier.WRITE}
 
 
@@ -22,7 +36,7 @@ def labels_for(policy: Policy, ref: ToolRef) -> Labels:
     for upstream in (ref.upstream, ""):
         entries = [entry for file in policy.files if file.upstream == upstream and (entry := file.entry(ref))]
         if entries:
-            return entries[0].labels if _agree(entries) else UNLABELLED
+            return entries[0].labels if _agree(entries) else _disputed_labels(entries)
     return UNLABELLED
 
 
@@ -40,10 +54,22 @@ def surface_labels(policy: Policy, ref: ToolRef, surface: Surface, *, listed: bo
         if entries:
             # Where files that are equally specific differ, the strict label holds.
             agreed = all(entry.output == entries[0].output for entry in entries)
-            output, at = (entries[0].output, entries[0].at) if agreed else (OutputLabel(), None)
+            disputed = _disputed([entry.output for entry in entries])
+            output, at = (entries[0].output, entries[0].at) if agreed else (disputed, None)
             break
     fetches = surface is Surface.METHODS or not listed
     return Labels(Effect.READ, _sinks(ref, surface) if fetches else {}, output=output, fetches=fetches, at=at)
+
+
+def _disputed_labels(entries: Sequence[ToolEntry]) -> Labels:
+    output = _disputed([entry.labels.output for entry in entries])
+    return UNLABELLED if output == UNLABELLED.output else replace(UNLABELLED, output=output)
+
+
+def _disputed(outputs: Sequence[OutputLabel]) -> OutputLabel:
+    """The strict label, which says nothing of personal data: there the strictest counts that any file says."""
+    said = {output.pii for output in outputs}
+    return OutputLabel(pii=next(action for action in _STRICTEST_FIRST if action in said))
 
 
 def _sinks(ref: ToolRef, surface: Surface) -> Mapping[str, SinkKind]:

@@ -6,11 +6,16 @@ No I/O here and no scanner: `find` is handed in. Nothing that is returned, raise
 import base64
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
-from gateway.core.model import Finding
+from gateway.core.grading import grade
+from gateway.core.mirror import mirrored
+from gateway.core.model import Act, Finding, Grade
+from gateway.core.personal import is_personal
 from gateway.core.render import Form, LimitError, Path, Rendering, render
 from gateway.core.secrets import Numbers, Span, identity, merge, spread, unmarked
+from gateway.core.tiers import PASSES, Judge, redacted
 
 ROUNDS = 4  # a redaction may uncover another finding; after this many it is withheld
 MAX_SPANS = 10_000  # findings in one value; more is no result to be repaired
@@ -18,23 +23,24 @@ MAX_FINDINGS = 200  # distinct findings that are reported
 
 Find = Callable[[bytes], Sequence[Span]]
 Fingerprint = Callable[[bytes], str]
+_STRENGTH = {Grade.EXACT: 2, Grade.VENDOR: 1, Grade.GENERIC: 0}
 
 
 @dataclass(frozen=True, slots=True)
 class Screening:
-    """How a value is screened: what finds, what fingerprints, what is looked at and what is redacted."""
+    """How a value is screened: what finds, what fingerprints, what is looked at and what becomes of a finding."""
 
     find: Find
     fingerprint: Fingerprint
     media: bool = False  # look into the data of image and audio blocks too
-    exact_only: bool = False  # redact only the gateway's own secrets; findings tell of all
+    judge: Judge = redacted
 
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """A value without its secrets (the same object if nothing was redacted).
+    """A value without the secrets that don't pass (the same object if nothing was redacted).
 
-    `proven` is False if it still holds one, and then it must not be used.
+    `proven` is False if it still holds one of those, and then it must not be used.
     """
 
     value: Any
@@ -42,48 +48,115 @@ class Cleaned:
     proven: bool = True
 
 
-def screen(value: object, how: Screening, limit: int) -> Cleaned:
-    """Redact every secret in a value. Raises `LimitError` for more than `limit` bytes, and whatever `find` raises."""
-    numbers, findings = Numbers(), dict[Finding, None]()
+class _Hit(NamedTuple):
+    """What was found at one place of a leaf, in bytes of the leaf, and what becomes of it."""
+
+    span: Span
+    grade: Grade
+    fingerprint: str
+    act: Act
+
+
+_Hits = Mapping[int, Sequence[_Hit]]  # by leaf
+
+
+def screen(value: object, how: Screening, limit: int, most: int = MAX_SPANS) -> Cleaned:
+    """Redact every secret in a value that doesn't pass. Raises `LimitError` for more than `limit` bytes or `most`
+    findings, and whatever `find` raises.
+    """
+    before, numbers, findings = value, Numbers(), dict[Finding, None]()
     for turn in range(ROUNDS):
         rendering = render(value, media=how.media, limit=limit)
         spans = unmarked(how.find(rendering.data), rendering.data)
         if turn == 0 and not spans:
             return Cleaned(value)
-        if len(spans) > MAX_SPANS:
-            raise LimitError(f"expected at most {MAX_SPANS} findings in one value, found {len(spans)}")
+        if len(spans) > most:
+            raise LimitError(f"expected at most {most} findings in one value, found {len(spans)}")
         spans = spread(spans, rendering.data)
-        wanted = [span for span in spans if span.exact] if how.exact_only else spans
-        hits = _hits(rendering, wanted)
-        told = _hits(rendering, spans) if turn == 0 else hits
+        hits = _hits(rendering, spans, how)
+        wanted = _only(hits, lambda hit: hit.act not in PASSES)
+        told = _only(hits, partial(_is_news, {finding.fingerprint for finding in findings}))
         if turn and any(rendering.leaf(number).form is Form.KEY for number in told):
             findings = {replace(finding, place="*"): None for finding in findings}  # places may name that key
-        findings.update(dict.fromkeys(_describe(told, rendering, how.fingerprint, first=turn == 0)))
-        if not wanted:
-            return Cleaned(value, tuple(findings)[:MAX_FINDINGS])
-        value = _redact(value, rendering, hits, numbers)
-    return Cleaned(value, tuple(findings)[:MAX_FINDINGS], proven=False)
+        findings.update(dict.fromkeys(_describe(told, rendering, first=turn == 0)))
+        if not wanted and not _stray(rendering, spans, how):
+            return Cleaned(value, _most(findings))
+        value = _redact(value, rendering, wanted, numbers)
+        if turn == 0:
+            value = mirrored(before, value)
+    return Cleaned(value, _most(findings), proven=False)
 
 
-def _hits(rendering: Rendering, spans: Iterable[Span]) -> dict[int, list[Span]]:
-    """The spans by leaf, in bytes of the leaf, united where they overlap there."""
+def _most(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings that are reported: the gateway's own before all others, for they decide most, and secrets before
+    personal data, for they are followed.
+    """
+    told = tuple(findings)
+    return told if len(told) <= MAX_FINDINGS else tuple(sorted(told, key=_weight))[:MAX_FINDINGS]
+
+
+def _weight(finding: Finding) -> tuple[bool, bool]:
+    return not finding.exact, is_personal(finding.kind)
+
+
+def _hits(rendering: Rendering, spans: Iterable[Span], how: Screening) -> _Hits:
+    """What was found by leaf, united where it overlaps there, and judged as a whole: by its strongest part."""
     found: dict[int, list[Span]] = {}
     for span in spans:
         for leaf, start, end in rendering.locate(span.start, span.end):
             found.setdefault(leaf, []).append(Span(start, end, span.kind, span.secret, span.exact))
-    return {leaf: merge(found[leaf]) for leaf in sorted(found)}
+    return {leaf: [_judge(span, how) for span in _united(found[leaf])] for leaf in sorted(found)}
 
 
-def _describe(
-    hits: Mapping[int, Sequence[Span]], rendering: Rendering, fingerprint: Fingerprint, *, first: bool
-) -> Iterable[Finding]:
+def _stray(rendering: Rendering, spans: Iterable[Span], how: Screening) -> bool:
+    """Whether something that may not pass was found where no leaf is: it can't be redacted."""
+    strays = (span for span in spans if not any(rendering.locate(span.start, span.end)))
+    return any(_judge(span, how).act not in PASSES for span in strays)
+
+
+def _united(spans: Sequence[Span]) -> Iterable[Span]:
+    """Unite what overlaps; a union is named after the best of its surest parts."""
+    grades = {grade(span.kind, span.exact) for span in spans}
+    united = merge(spans)
+    if len(grades) == 1:
+        return united
+    for sure in sorted(grades, key=_STRENGTH.__getitem__):
+        named = merge(span for span in spans if grade(span.kind, span.exact) is sure)
+        united = [_named(span, named) for span in united]
+    return united
+
+
+def _named(span: Span, parts: Sequence[Span]) -> Span:
+    """A union named after the longest of the parts that it covers."""
+    inside = [part for part in parts if span.start <= part.start and part.end <= span.end]
+    best = max(inside, key=lambda part: part.end - part.start, default=span)
+    return replace(span, kind=best.kind, secret=best.secret, exact=best.exact)
+
+
+def _judge(span: Span, how: Screening) -> _Hit:
+    sure, fingerprint = grade(span.kind, span.exact), how.fingerprint(identity(span.secret))
+    return _Hit(span, sure, fingerprint, how.judge(span.kind, sure, fingerprint))
+
+
+def _only(hits: _Hits, wanted: Callable[[_Hit], bool]) -> _Hits:
+    """Those hits of which a claim holds."""
+    kept = {leaf: [hit for hit in found if wanted(hit)] for leaf, found in hits.items()}
+    return {leaf: found for leaf, found in kept.items() if found}
+
+
+def _is_news(known: Container[str], hit: _Hit) -> bool:
+    """Whether a hit is to be told: what passes is there again in each round."""
+    return hit.act not in PASSES or hit.fingerprint not in known
+
+
+def _describe(hits: _Hits, rendering: Rendering, *, first: bool) -> Iterable[Finding]:
     """A finding per secret and place. No place shows a key that holds a secret; later rounds tell only the surface."""
     hidden = {str(leaf.path[-1]) for leaf in map(rendering.leaf, hits) if leaf.form is Form.KEY}
-    for number, spans in hits.items():
+    for number, found in hits.items():
         path = rendering.leaf(number).path
         where = place(path if first else path[:1], hidden)
-        for span in spans:
-            yield Finding(span.kind, where, fingerprint(identity(span.secret)), span.exact)
+        for hit in found:
+            yield Finding(hit.span.kind, where, hit.fingerprint, hit.span.exact, hit.grade, hit.act)
 
 
 def place(path: Path, hidden: Container[str] = ()) -> str:
@@ -112,11 +185,11 @@ class _Edit:
         return edit
 
 
-def _redact(value: object, rendering: Rendering, hits: Mapping[int, Sequence[Span]], numbers: Numbers) -> object:
+def _redact(value: object, rendering: Rendering, hits: _Hits, numbers: Numbers) -> object:
     root, keys = _Edit(), dict[str, str]()
-    for number, spans in hits.items():
+    for number, found in hits.items():
         leaf = rendering.leaf(number)
-        data = _splice(leaf.data, spans, numbers)
+        data = _splice(leaf.data, [hit.span for hit in found], numbers)
         if leaf.form is Form.KEY:
             keys[str(leaf.path[-1])] = data.decode("utf-8", "replace")
         elif leaf.form is Form.BLOB:

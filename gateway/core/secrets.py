@@ -76,7 +76,12 @@ def _unite(start: int, end: int, members: Sequence[Span]) -> Span:
 
 
 def unmarked(spans: Sequence[Span], data: bytes) -> Sequence[Span]:
-    """The spans that are not just markers of ours, or parts of one (screening what was screened finds nothing)."""
+    """The spans that are not just markers of ours, or parts of one (screening what was screened finds nothing).
+
+    What was decoded to a marker is one: a blob that was redacted is base64 again.
+    """
+    if spans:
+        spans = [span for span in spans if span.exact or not _MARKERS.fullmatch(span.secret)]
     if not spans or b"[REDACTED:" not in data:
         return spans
     markers = [match.span() for match in _MARKERS.finditer(data)]
@@ -147,7 +152,9 @@ def weakness(value: str) -> str:
 
 
 def patterns(value: str) -> tuple[Pattern, ...]:
-    """Every way in which a known secret is searched for: as it is, JSON, URL, hex, base64 at three alignments."""
+    """Every way in which a known secret is searched for: as it is, backwards, JSON (also each character as `\\uXXXX`),
+    URL, hex, base64 at three alignments.
+    """
     raw = value.encode("utf-8", "replace")
     clean = raw.decode("utf-8")
     quoted = (quote(clean, safe=""), quote(clean), quote_plus(clean))
@@ -161,10 +168,19 @@ def patterns(value: str) -> tuple[Pattern, ...]:
         *(re.sub(r"%[0-9A-F]{2}", lambda code: code[0].lower(), text).encode() for text in quoted),
         raw.hex().encode(),
         raw.hex().upper().encode(),
+        clean[::-1].encode(),
+        _spelled(clean, "\\u{:04x}"),
+        _spelled(clean, "\\u{:04X}"),
     ]
     regions = [core for shift in range(3) for core in _base64_cores(raw, shift)]
     unique = dict.fromkeys([Pattern(item) for item in plain] + [Pattern(core, region=True) for core in regions])
     return tuple(unique)
+
+
+def _spelled(text: str, form: str) -> bytes:
+    """A text with each UTF-16 code unit spelled in one form."""
+    units = text.encode("utf-16-be")
+    return "".join(form.format(int.from_bytes(units[at : at + 2], "big")) for at in range(0, len(units), 2)).encode()
 
 
 def _base64_cores(raw: bytes, shift: int) -> tuple[bytes, bytes]:

@@ -23,6 +23,7 @@ class Signal(str, Enum):
     UNKNOWN_OUTCOME = "unknown-outcome"  # a call was sent, and nobody knows how it ended
     WITHHELD = "result-withheld"  # an output was held back
     POSES = "upstream-poses"  # an upstream used the gateway's own words
+    HONEYTOKEN = "honeytoken"  # an incident: a made-up credential that was planted was read, or carried somewhere
 
 
 @dataclass(slots=True)
@@ -51,6 +52,8 @@ class SessionCounters:
             raised = self._ended(record)
         elif record.kind is Kind.APPROVAL and record.extra.get("state") == ApprovalState.WAITING.value:
             self.prompts += not record.extra.get("votes")
+        elif record.kind is Kind.SIGNAL:  # one that was raised at once, and not from these counters
+            self.signals[record.detail] += 1
         elif record.kind is Kind.QUESTION and record.extra.get("poses"):
             raised = (Signal.POSES,)
         self.signals.update(signal.value for signal in raised)

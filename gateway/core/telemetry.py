@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.cef import event_class, severity
+from gateway.core.cef import event_class, of_leak, severity
 from gateway.core.model import CALL_TOOL, Kind, Outcome, Reason, Record, Release
 
 Attribute = str | int | tuple[str, ...]
@@ -180,6 +180,7 @@ def _about(record: Record) -> dict[str, Attribute]:
     """What `log` says of a record; empty values are left out."""
     found: dict[str, Attribute] = {f"wardgate.{name}": getattr(record, name) for name in _TOLD}
     found["wardgate.findings"] = tuple(f"{one.kind} at {one.place}" for one in record.findings)
+    found |= {f"wardgate.leak.{name}": value for name, value in of_leak(record)}
     return {name: value for name, value in found.items() if value}
 
 

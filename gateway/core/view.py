@@ -14,7 +14,8 @@ import msgspec
 from gateway.core.canon import canonical
 from gateway.core.card import visible, why
 from gateway.core.grants import ONCE_ONLY, offered
-from gateway.core.model import Approval, ApprovalState, Effect
+from gateway.core.model import RELEASE, Approval, ApprovalState, Effect
+from gateway.core.outward import parted
 from gateway.core.record import stamp
 
 FOLD = 240  # characters from which on a value is folded
@@ -110,7 +111,11 @@ def view(row: Approval, history: History, waiting: Sequence[Approval], now: date
     return Card(
         id=row.id,
         state=row.state.value,
-        headline=f"Allow {visible(row.exposed)}? It {_DOES[row.effect]}.",
+        headline=(
+            f"Let the output of {visible(row.exposed)} leave with the secrets in it?"
+            if row.method == RELEASE
+            else f"Allow {visible(row.exposed)}? It {_DOES[row.effect]}."
+        ),
         who=visible(row.principal),
         known_by=shown.known_by,
         client=visible(row.client),
@@ -127,7 +132,7 @@ def view(row: Approval, history: History, waiting: Sequence[Approval], now: date
         why=visible(why(row)),
         reason=row.reason.value,
         places=shown.places,
-        detail=visible(shown.detail),
+        detail=visible(parted(shown.detail)[0]),
         definition=row.definition[:HEX],
         definition_changed=last is not None and last.definition != row.definition,
         arguments=_values(row, last),
@@ -152,11 +157,15 @@ def view(row: Approval, history: History, waiting: Sequence[Approval], now: date
         created_at=stamp(row.created_at),
         expires_at=stamp(row.expires_at),
         seconds_left=max(0, int(left.total_seconds())) if open_ else 0,
-        at_the_deadline="Without an answer it is not executed, and the agent is told that nobody answered.",
+        at_the_deadline=(
+            "Without an answer, or once its client has waited long enough, the output leaves redacted."
+            if row.method == RELEASE
+            else "Without an answer it is not executed, and the agent is told that nobody answered."
+        ),
         decided_by=row.decided_by,
         proof=row.proof.word if row.proof is not None else "",
         note=visible(row.note),
-        last_line=f"Wardgate, approval {row.id}. {_ENDED[row.state]}",
+        last_line=f"Wardgate, approval {row.id}. {(_LEFT if row.method == RELEASE else _ENDED)[row.state]}",
         also=tuple(
             {
                 "id": other.id,
@@ -212,6 +221,14 @@ _ENDED = {
     ApprovalState.EXPIRED: "Expired; nothing was executed.",
     ApprovalState.USED: "Approved, and executed once.",
     ApprovalState.WITHDRAWN: "Withdrawn; nothing was executed.",
+}
+_LEFT = {
+    ApprovalState.WAITING: "The call has been executed; its output is held.",
+    ApprovalState.APPROVED: "Approved; the output leaves as it is.",
+    ApprovalState.DENIED: "Denied; the output left redacted.",
+    ApprovalState.EXPIRED: "Expired; the output left redacted.",
+    ApprovalState.USED: "Approved; the output left as it was.",
+    ApprovalState.WITHDRAWN: "Withdrawn; the output left redacted.",
 }
 
 

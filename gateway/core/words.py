@@ -93,6 +93,22 @@ def nameless() -> str:
     return f"NOT EXECUTED - there is no such tool. {_UNTOUCHED} Use only tools from the current list."
 
 
+def placeholder() -> str:
+    """A write carries a marker of ours, which would replace what it stands for."""
+    return (
+        "NOT EXECUTED - the arguments hold a placeholder such as [REDACTED:kind:n], which stands for a secret that was "
+        f"not shown. {_UNTOUCHED} Writing it back would destroy the real value: change only the rest, or tell the user."
+    )
+
+
+def own_secret(decision_id: str) -> str:
+    """The arguments carry a secret of the gateway's own, or a honeytoken."""
+    return (
+        f"NOT EXECUTED - the arguments hold a secret that must not be passed on (decision {decision_id}). {_UNTOUCHED} "
+        "No other wording or encoding changes the answer. Continue without it and tell the user."
+    )
+
+
 def lapsed(decision_id: str) -> str:
     """There was an approval or a question, but it doesn't cover this call now."""
     return (
@@ -153,10 +169,28 @@ def refusal(decision_id: str, outcome: Outcome, reason: Reason, approval: Approv
             return unasked(decision_id)
         case Reason.INVALID_ARGUMENTS:
             return malformed()
+        case Reason.REDACTED_VALUE:
+            return placeholder()
+        case Reason.EXACT_SECRET:
+            return own_secret(decision_id)
         case Reason.SCANNER_FAILED | Reason.INTERNAL:
             return broken(decision_id)
         case _:
             return refused(decision_id, approval.note if approval is not None else "")
+
+
+def misfit(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An error result for one whose structured content can't be told without a secret: its other blocks stay."""
+    block = {
+        "type": "text",
+        "text": (
+            "[Wardgate: RESULT INCOMPLETE - the call was executed, but its structured result held a secret and has no "
+            "valid form without it. Do not repeat the call to see it. Tell the user.]"
+        ),
+    }
+    content = value.get("content")
+    rest = {key: item for key, item in value.items() if key not in ("structuredContent", "isError")}
+    return {**rest, "content": [*(content if isinstance(content, list | tuple) else []), block], "isError": True}
 
 
 def tell(value: Mapping[str, Any], decision: Decision | None, *, edited: bool = False) -> Mapping[str, Any]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
-from gateway.core.model import Approval, ApprovalState
+from gateway.core.leaks import Leak
+from gateway.core.model import Approval, ApprovalState, Record
 from gateway.core.notice import Group, Notice, group_of, notice_of
 
 PER_HOUR = 12  # new notices of one principal in an hour; what waits beyond is seen in the console and the terminal
@@ -29,11 +30,13 @@ class Act(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to be done; `row` is the oldest that waits (the last one that did, for WITHDRAW)."""
+    """One thing to be done; `row` is the oldest that waits (the last one that did, for WITHDRAW), a leak, or the signal
+    of a honeytoken.
+    """
 
     act: Act
     group: Group
-    row: Approval
+    row: Approval | Leak | Record
     notice: Notice
 
 
@@ -51,13 +54,37 @@ class _Case:
         return next(iter(self.rows.values()))
 
 
+class Hours:
+    """How many notices each name had in the last hour."""
+
+    def __init__(self, most: int = PER_HOUR) -> None:
+        self._most = most
+        self._hours: OrderedDict[str, deque[datetime]] = OrderedDict()
+
+    def counts(self, name: str, now: datetime) -> bool:
+        """Count one more notice; False where the name has had its share of this hour."""
+        told = self._hours.setdefault(name, deque())
+        self._hours.move_to_end(name)
+        if len(self._hours) > MOST_GROUPS:
+            self._hours.popitem(last=False)
+        while told and told[0] <= now - HOUR:
+            told.popleft()
+        if len(told) >= self._most:
+            return False
+        told.append(now)
+        return True
+
+    def __len__(self) -> int:
+        return len(self._hours)
+
+
 class Board:
     """All groups in which something waits. `after` says when of a row's time the second targets are told."""
 
     def __init__(self, after: "After", link: Callable[[Approval], str]) -> None:
         self._after, self._link = after, link
         self._cases: OrderedDict[Group, _Case] = OrderedDict()
-        self._hours: OrderedDict[str, deque[datetime]] = OrderedDict()
+        self._hours = Hours()
 
     def hear(self, row: Approval, now: datetime) -> list[Step]:
         """A row was opened or settled."""
@@ -96,23 +123,10 @@ class Board:
             case.second_at = row.created_at + self._after.of(row.expires_at - row.created_at)
         if case.told:
             return [self._step(Act.RENEW, group, case)]
-        if not self._counts(group.principal, now):
+        if not self._hours.counts(group.principal, now):
             return [self._step(Act.LIMITED, group, case)] if len(case.rows) == 1 else []
         case.told = True
         return [self._step(Act.TELL, group, case)]
-
-    def _counts(self, principal: str, now: datetime) -> bool:
-        """Count one more notice of a principal; False where it has had its share of this hour."""
-        told = self._hours.setdefault(principal, deque())
-        self._hours.move_to_end(principal)
-        if len(self._hours) > MOST_GROUPS:
-            self._hours.popitem(last=False)
-        while told and told[0] <= now - HOUR:
-            told.popleft()
-        if len(told) >= PER_HOUR:
-            return False
-        told.append(now)
-        return True
 
     def _gone(self, group: Group, id: str) -> list[Step]:
         case = self._cases.get(group)

@@ -21,7 +21,8 @@ PASSED_ON = ("PATH", "HOME", "LANG", "DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_
 BUS = "org.freedesktop.Notifications"
 OBJECT = "/org/freedesktop/Notifications"
 APP = "Wardgate"
-STAYS = "--expire-time=0"  # until it is taken away: that is what happens when nothing waits any more
+STAYS = "0"  # until it is taken away: that is what happens when nothing waits any more
+PASSES = "30000"  # ms
 SCRIPT = (
     *("-e", "on run argv", "-e", "display notification (item 2 of argv) with title (item 1 of argv)"),
     *("-e", "end run"),
@@ -69,7 +70,7 @@ class Desktop:
             return
         said = await self._run(*self._show(notice, before))
         found = re.findall(r"\d+", said)
-        if found and self._by != "osascript":
+        if found and notice.stays and self._by != "osascript":
             self._shown[group] = found[-1]
 
     async def withdraw(self, group: Group) -> None:
@@ -80,17 +81,18 @@ class Desktop:
 
     def _show(self, notice: Notice, before: str) -> Sequence[str]:
         title, body = notice.title, notice.text.translate(_ESCAPES)
-        program = self._programs[self._by]
+        program, lasts = self._programs[self._by], STAYS if notice.stays else PASSES
         match self._by:
             case "notify-send":
                 replaced = [f"--replace-id={before}"] if before else []
-                return (program, f"--app-name={APP}", STAYS, "--print-id", *replaced, "--", title, body)
+                time = f"--expire-time={lasts}"
+                return (program, f"--app-name={APP}", time, "--print-id", *replaced, "--", title, body)
             case "gdbus":
-                given = (APP, before or "0", "", title, body, "[]", "{}", "0")
+                given = (APP, before or "0", "", title, body, "[]", "{}", lasts)
                 quoted = [text if place in (1, 5, 6, 7) else _variant(text) for place, text in enumerate(given)]
                 return (*self._gdbus("Notify"), *quoted)
             case "busctl":
-                given = (APP, before or "0", "", title, body, "0", "0", "0")
+                given = (APP, before or "0", "", title, body, "0", "0", lasts)
                 return (*self._busctl("Notify", "susssasa{sv}i"), *given)
             case _:
                 return (program, *SCRIPT, title, notice.text)

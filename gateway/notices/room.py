@@ -1,6 +1,6 @@
-"""The room that hears of waiting calls and tells people who aren't looking. Out of band: no call ever waits for it.
+"""The room that hears of waiting calls, leaks and honeytokens, and tells people who aren't looking.
 
-What can't be told is recorded, and nothing else comes of it.
+Out of band: no call ever waits for it. What can't be told is recorded, and nothing else comes of it.
 """
 
 import logging
@@ -13,18 +13,22 @@ from typing import Protocol
 
 import anyio
 import anyio.abc
+from msgspec import structs
 
 from gateway import ids
 from gateway.clock import Sleeper
+from gateway.core.leaks import Leak, Stage
 from gateway.core.model import Approval, Kind, Record
-from gateway.core.notice import Group, Notice
+from gateway.core.notice import Group, Notice, incident_notice, leak_notice
+from gateway.core.signals import Signal
 from gateway.errors import GatewayError, RecordError
-from gateway.notices.board import Act, After, Board, Step
+from gateway.notices.board import Act, After, Board, Hours, Step
 
 DEADLINE = 10.0  # seconds that one target gets for one notice
 MOST_NEWS = 10_000  # changes of rows that wait to be looked at; the oldest is forgotten first
 MOST_PENDING = 1_000  # notices that wait for one target; the oldest is forgotten first
 LONGEST_SLEEP = 3_600.0
+LEAKS = "leaks"  # under which the notices of leaks are counted by the hour
 
 log = logging.getLogger("wardgate.notices")
 
@@ -33,7 +37,7 @@ class NoticeSignal(str, Enum):
     """What of notices stands on the record, as signals."""
 
     FAILED = "notice-failed"  # a target could not be told
-    LIMITED = "notices-limited"  # a principal's calls were too many to tell of each
+    LIMITED = "notices-limited"  # a principal's calls, or leaks, were too many to tell of each
 
 
 class Channel(Protocol):
@@ -71,8 +75,9 @@ class _Lane:
 class Notices:
     """The notices of one gateway.
 
-    `first` are told at once, `second` when nobody answered for a while; `owner` gives a channel to whom answers for a
-    row's upstream, where `second` is empty (None: there is none).
+    `first` are told at once, `second` when nobody answered for a while; `owner` gives a channel to the business owner
+    of an upstream (None: there is none), who is told where `second` is empty, and of leaks and honeytokens in any case.
+    `page` gives the address of another page of the console by its path; empty where there is none.
     """
 
     def __init__(
@@ -82,7 +87,7 @@ class Notices:
         link: Callable[[Approval], str],
         first: tuple[Channel, ...],
         second: tuple[Channel, ...] = (),
-        owner: Callable[[Approval], Channel | None] = lambda row: None,
+        owner: Callable[[str], Channel | None] = lambda upstream: None,
         after: After = After(),  # noqa: B008 - it is frozen
     ) -> None:
         self._clock, self._report, self._owner = clock, report, owner
@@ -90,6 +95,10 @@ class Notices:
         self._first, self._second = [_Lane(channel) for channel in first], [_Lane(channel) for channel in second]
         self._owners: dict[str, _Lane] = {}
         self._news: deque[tuple[Approval, datetime]] = deque(maxlen=MOST_NEWS)
+        self._leaks: deque[tuple[Leak, Stage, datetime]] = deque(maxlen=MOST_PENDING)
+        self._incidents: deque[tuple[Record, datetime]] = deque(maxlen=MOST_PENDING)
+        self._hours, self._limited = Hours(), Hours(1)
+        self.page: Callable[[str], str] = lambda path: ""
         self._come = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
 
@@ -98,6 +107,17 @@ class Notices:
         self._news.append((row, self._clock.now()))
         self._come.set()
 
+    def tell_leak(self, leak: Leak, stage: Stage) -> None:
+        """A leak came to a stage, which is told once: it returns at once, and never raises."""
+        self._leaks.append((leak, stage, self._clock.now()))
+        self._come.set()
+
+    def hear_signal(self, signal: Record) -> None:
+        """A signal is on the record: that of a honeytoken is told at once; it returns at once."""
+        if signal.detail == Signal.HONEYTOKEN.value:
+            self._incidents.append((signal, self._clock.now()))
+            self._come.set()
+
     async def run(self) -> None:
         """Tell people what there is to tell, until cancelled."""
         async with anyio.create_task_group() as self._tasks:
@@ -105,6 +125,10 @@ class Notices:
                 self._tasks.start_soon(self._serve, lane)
             while True:
                 self._come = anyio.Event()
+                while self._incidents:
+                    self._alarm(*self._incidents.popleft())
+                while self._leaks:
+                    self._leaked(*self._leaks.popleft())
                 while self._news:
                     self._take(self._board.hear(*self._news.popleft()))
                 self._take(self._board.due(self._clock.now()))
@@ -112,7 +136,7 @@ class Notices:
 
     async def _wait(self) -> None:
         """Wait for news, or until something is due."""
-        if self._news:
+        if self._news or self._leaks or self._incidents:
             return
         due = self._board.next_due()
         left = LONGEST_SLEEP if due is None else (due - self._clock.now()).total_seconds()
@@ -132,23 +156,51 @@ class Notices:
                 case Act.LIMITED:
                     self._signal(NoticeSignal.LIMITED, step.row, {})
                 case Act.SECOND:
-                    for lane in self._seconds(step.row):
+                    assert isinstance(step.row, Approval), "leaks and signals are told all whom they concern at once"
+                    for lane in self._second or self._owned(step.row.upstream):
                         lane.put(step)
                 case _:
                     for lane in self._first:
                         lane.put(step)
 
-    def _seconds(self, row: Approval) -> list[_Lane]:
-        """The lanes of the second targets: those that are configured, else the upstream's business owner."""
-        if self._second:
-            return self._second
-        if row.upstream not in self._owners and self._tasks is not None:
-            channel = self._owner(row)
+    def _owned(self, upstream: str) -> list[_Lane]:
+        """The lane of an upstream's business owner, if there is a way to reach one."""
+        if upstream not in self._owners and self._tasks is not None:
+            channel = self._owner(upstream)
             if channel is None:
                 return []
-            lane = self._owners[row.upstream] = _Lane(channel)
+            lane = self._owners[upstream] = _Lane(channel)
             self._tasks.start_soon(self._serve, lane)
-        return [self._owners[row.upstream]]
+        return [self._owners[upstream]]
+
+    def _leaked(self, leak: Leak, stage: Stage, now: datetime) -> None:
+        """Tell of a leak: from its 14th day on the business owner, too. One upstream can raise many in an hour, so what
+        is over the share of the hour is said once, as a signal.
+        """
+        step = Step(
+            Act.TELL, Group("", "", leak.id), leak, leak_notice(leak, stage, now, self.page(f"leaks/{leak.id}"))
+        )
+        if not self._hours.counts(f"{LEAKS} {stage.word}", now):
+            if self._limited.counts(f"{LEAKS} {stage.word}", now):
+                self._signal(NoticeSignal.LIMITED, leak, {"leaks": stage.word})
+            return
+        owner = leak.source.upstream if leak.source is not None else next(iter(leak.seen.upstreams), "")
+        lanes = [*self._second, *self._owned(owner)] if stage >= Stage.OWNER else []
+        for lane in (*self._first, *lanes):
+            lane.put(step)
+
+    def _alarm(self, signal: Record, now: datetime) -> None:
+        """Tell everybody of a honeytoken: once for each session, as long as that notice waits to leave."""
+        kind = Signal.HONEYTOKEN.value
+        call = str(signal.extra.get("call", ""))
+        notice = incident_notice(signal, self.page(f"decisions/{call}" if call else "sessions"))
+        if not self._hours.counts(kind, now):
+            if self._limited.counts(kind, now):
+                self._signal(NoticeSignal.LIMITED, signal, {"leaks": kind})
+            return
+        step = Step(Act.TELL, Group("", kind, signal.session), signal, notice)
+        for lane in (*self._first, *self._second, *self._owned(signal.upstream)):
+            lane.put(step)
 
     async def _serve(self, lane: _Lane) -> None:
         """Do what one channel has to do, one after the other: a slow one is in nobody else's way."""
@@ -175,23 +227,24 @@ class Notices:
             why = type(broken).__name__
         self._signal(NoticeSignal.FAILED, step.row, {"target": channel.name, "why": why})
 
-    def _signal(self, signal: NoticeSignal, row: Approval, about: Mapping[str, str]) -> None:
-        log.warning("%s for approval %s%s", signal.value, row.id, f": {dict(about)}" if about else "")
-        record = Record(
-            kind=Kind.SIGNAL,
-            id=ids.new_id(ids.ENTRY),
-            at=self._clock.now(),
-            principal=row.principal,
-            client=row.client,
-            session=row.session,
-            upstream=row.upstream,
-            tool=row.tool,
-            tier=row.tier.value,
-            approval=row.id,
-            detail=signal.value,
-            extra=about,
+    def _signal(self, signal: NoticeSignal, row: Approval | Leak | Record, about: Mapping[str, str]) -> None:
+        log.warning("%s for %s%s", signal.value, row.id, f": {dict(about)}" if about else "")
+        told = Record(
+            kind=Kind.SIGNAL, id=ids.new_id(ids.ENTRY), at=self._clock.now(), detail=signal.value, extra=about
         )
+        match row:
+            case Leak():
+                told = structs.replace(told, extra={**about, "leak": row.id})
+            case Record():
+                told = structs.replace(told, **_named(row), tier=row.tier, extra={**about, "signal": row.id})
+            case _:
+                told = structs.replace(told, **_named(row), tier=row.tier.value, approval=row.id)
         try:
-            self._report(record)
+            self._report(told)
         except RecordError as problem:
             log.warning("a signal could not be recorded: %s", problem)
+
+
+def _named(row: Approval | Record) -> Mapping[str, str]:
+    """Whose it is, and what of."""
+    return {name: getattr(row, name) for name in ("principal", "client", "session", "upstream", "tool")}

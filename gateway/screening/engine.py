@@ -15,6 +15,7 @@ import anyio
 import anyio.to_thread
 from platformdirs import user_cache_path
 
+from gateway.core.plausible import KEY, kind_of, surest
 from gateway.core.secrets import Span, slug
 from gateway.errors import GatewayError
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 RULES = Path(__file__).parent.parent / "rules" / "wardgate.yml"
 UNTIMED = 256 * 1024  # bytes up to which a scan takes some 2 ms and isn't timed: a timed one takes half as long again
+MOST_FINDINGS = 10_000  # of one scan, several of them of one secret; each takes some 30 us to judge
+MOST_KEYS = 1_000  # headers and ends of key blocks; the catalogue's rule for them takes the square of their number
+OTHER_ENCODINGS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")  # how texts begin that the scanner takes for UTF-16 or 32
 RETRY = (1.0, 5.0, 30.0, 60.0)  # seconds until the rules are loaded again after a failure; the last one stays
 # What the catalogue finds only to complete a pair, and is no secret: names, ids, hosts. Everything else that it
 # marks as not visible (the AWS secret half is one) is redacted.
@@ -114,6 +118,10 @@ class Kingfisher:
         """Find secrets in UTF-8 bytes. Raises `GatewayError` if it is not loaded, is interrupted or breaks."""
         if self._scanner is None:
             raise GatewayError("the secret scanner is not loaded")
+        if data.count(b"PRIVATE KEY-----") > MOST_KEYS:
+            raise GatewayError("the secret scanner does not take so many key blocks")
+        if data.startswith(OTHER_ENCODINGS):
+            data = b"  " + data[2:]  # else it is read as UTF-16, and nothing is found
         try:
             found = self._scanner.scan(data, timeout=timeout if len(data) > UNTIMED else None)
         except (TimeoutError, RuntimeError, ValueError) as problem:
@@ -122,13 +130,17 @@ class Kingfisher:
             if type(problem).__name__ == "PanicException":  # native code panicked; it is no Exception in Python
                 raise GatewayError("the secret scanner panicked") from None
             raise
+        if len(found) > MOST_FINDINGS:
+            raise GatewayError("the secret scanner found more than can be told")
         spans = []
         for finding in found:
             kind, where = slug(finding.rule_id), finding.location
             secret, start, end = finding.secret.encode(), where["start_offset"], where["end_offset"]
             if end > start and secret and (finding.visible or kind not in IDENTIFIERS):
-                spans.append(Span(start, end, kind, secret))
-        return spans
+                kind = kind_of(kind, data[max(0, start - KEY) : start], secret)
+                if kind:
+                    spans.append(Span(start, end, kind, secret))
+        return surest(spans) if len(spans) > 1 else spans
 
 
 def cache_folder(environ: Mapping[str, str] | None = None) -> Path | None:

@@ -4,28 +4,41 @@ The schema is an upstream's, so nothing of it is fetched and no pattern of it ru
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
+
+from gateway.core.repair import Problem
 
 _UNBOUNDED = ("patternProperties", "unevaluatedProperties", "unevaluatedItems")  # keywords that match patterns inside
 MAX_NODES = 20_000
+MAX_PROBLEMS = 200  # things that don't fit; a value with more is not repaired
 
 
 def stays_valid(value: object, schema: object) -> bool:
     """Whether a value is valid; False for a schema that can't be used or is not worth the risk (`_UNBOUNDED`)."""
+    return problems(value, schema, most=1) == ()
+
+
+def problems(value: object, schema: object, *, most: int = MAX_PROBLEMS) -> tuple[Problem, ...] | None:
+    """What of a value doesn't fit: where, and by which part of the schema; None for a schema that can't be used or is
+    not worth the risk, and for `most` problems and more than one.
+    """
     # imported late: 0.1 s, and needed only where something was redacted
     from jsonschema import exceptions, validators  # type: ignore[import-untyped]  # the package has no types
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
     if not isinstance(schema, Mapping) or _risky(schema):
-        return False
+        return None
     try:
         chosen = validators.validator_for(schema, default=validators.validator_for({}))
         bounded = validators.extend(chosen, {"pattern": _pattern})
         chosen.check_schema(schema)
-        return bool(bounded(schema, registry=Registry()).is_valid(value))
+        errors = islice(bounded(schema, registry=Registry()).iter_errors(value), most)
+        found = tuple((tuple(error.absolute_path), "/".join(map(str, error.absolute_schema_path))) for error in errors)
     except (exceptions.SchemaError, exceptions.UnknownType, Unresolvable, RecursionError, ValueError, TypeError):
-        return False
+        return None
+    return None if len(found) == most > 1 else found
 
 
 def _risky(schema: Mapping[str, Any]) -> bool:

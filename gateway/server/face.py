@@ -34,6 +34,7 @@ from gateway.transport.resume import REPLAY_ID
 
 __all__ = ["PEER_SCOPE", "DualEraServer", "Face", "FaceSettings"]
 
+OPENING = 3.0  # seconds that a handshake waits for upstreams with instructions: their scanner may still be loading
 LIST_TTL_MS = 5_000  # how long a modern client may keep our lists
 HIDDEN_KEY = "dev.wardgate/hidden"  # number of tools that are left out of tools/list
 CHECKED_CALLS = ("prompts/get", "resources/read", "resources/subscribe", "resources/unsubscribe", "completion/complete")
@@ -191,7 +192,8 @@ class Face:
                 await self._notices.welcome(session.watcher)
             return result
         if self._settings.instructed:
-            await self._ready()
+            with anyio.move_on_after(OPENING):  # what upstreams say of themselves is left out if it isn't there by then
+                await self._ready()
         result = await call_next(ctx)
         if ctx.method == "initialize":
             self._open(ctx)

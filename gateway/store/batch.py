@@ -37,6 +37,11 @@ class Operation:
         """Have every entry made."""
         self.entries = [entry.settled() for entry in self.entries]
 
+    def asked(self) -> Sequence[Change]:
+        """The changes that were asked for, and those that follow from its entries."""
+        more = [change for entry in self.entries for change in entry.settled().changes]
+        return [*self.changes, *more] if more else self.changes
+
 
 Identity = tuple[tuple[int, int], ...]
 
@@ -69,8 +74,8 @@ class Batch:
             db.execute("BEGIN IMMEDIATE")
             tree, landed = self._base(db)
             for position, operation in enumerate(self.operations):
-                if operation not in landed and operation.changes:
-                    self._apply(db, position, operation)
+                if operation not in landed and (changes := operation.asked()):
+                    self._apply(db, position, changes)
             rows = self._rows(tree, landed)
             db.executemany(INSERT_RECORD, rows)
             db.execute(
@@ -106,11 +111,11 @@ class Batch:
             return self.doubt.after.copy(), set(self.doubt.operations)
         raise RecordError("the record's head was changed by somebody else")
 
-    def _apply(self, db: sqlite3.Connection, position: int, operation: Operation) -> None:
+    def _apply(self, db: sqlite3.Connection, position: int, changes: Sequence[Change]) -> None:
         """Make one operation's changes, or none of them."""
         db.execute("SAVEPOINT operation")
         try:
-            for change in operation.changes:
+            for change in changes:
                 if db.execute(CHANGES[change.name], change.values).rowcount == 0 and change.must:
                     self.missed.add(position)
                     break
@@ -127,7 +132,7 @@ class Batch:
             if position in self.missed or operation in landed:
                 continue
             for entry in operation.entries:
-                encoded, columns = entry.settled()
+                encoded, columns, _ = entry.settled()
                 seq = tree.size + 1
                 body = seal(seq, encoded)
                 leaf = leaf_hash(body)

@@ -1,8 +1,9 @@
 """The store as a port: what the rooms need of whatever keeps the record. No database here, and no SQL.
 
-An implementation has to pass the contract in `tests/store` (`contract.py`, `contract_tables.py`, `contract_people.py`);
-one in memory does, beside that of SQLite. Changes and questions have names (`rows.py` and `people.py` make them and
-read the answers); what each means is said there, how it is done is the implementation's.
+An implementation has to pass the contract in `tests/store` (`contract.py`, `contract_tables.py`, `contract_people.py`,
+`contract_leaks.py`); one in memory does, beside that of SQLite. Changes and questions have names (`rows.py`,
+`people.py` and `leaks.py` make them and read the answers); what each means is said there, how it is done is the
+implementation's.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,11 +16,27 @@ Value = str | int | bytes
 Body = tuple[int, bytes]  # a sequence number, and the exact bytes that were hashed and stored
 
 
+class Change(NamedTuple):
+    """A change of the tables beside the record; with `must` its operation happens only if it changes something.
+
+    That makes it the compare-and-swap: what it expects stands in its values.
+    """
+
+    name: str
+    values: tuple[Value, ...]
+    must: bool = True
+
+
 class Entry(NamedTuple):
-    """A record, encoded but for its sequence number, and the copies that are searched by."""
+    """A record, encoded but for its sequence number, and the copies that are searched by.
+
+    `changes` follow from the record itself, and are made in its transaction, behind those of its operation. None of
+    them must hit anything: what follows from a record never keeps it from being written.
+    """
 
     encoded: bytes
     columns: tuple[str, ...]
+    changes: tuple[Change, ...] = ()
 
     @property
     def size(self) -> int:
@@ -48,17 +65,6 @@ class LateEntry:
         if self._entry is None:
             self._entry = self._make()
         return self._entry
-
-
-class Change(NamedTuple):
-    """A change of the tables beside the record; with `must` its operation happens only if it changes something.
-
-    That makes it the compare-and-swap: what it expects stands in its values.
-    """
-
-    name: str
-    values: tuple[Value, ...]
-    must: bool = True
 
 
 class Ask(NamedTuple):
@@ -117,4 +123,4 @@ class Store(Protocol):
         """The leaf hashes of the records behind `after` up to `upto`, in order."""
 
     async def ask(self, question: Ask) -> Sequence[tuple[Value, ...]]:
-        """The rows that answer a question of `rows.py` or `people.py`; `LookupError` for one that has no meaning."""
+        """The rows that answer a question, as `Change` by its name; `LookupError` for one that has no meaning."""

@@ -1,11 +1,19 @@
-"""How SQLite does the changes and answers the questions that `rows.py` and `people.py` name.
+"""How SQLite does the changes and answers the questions that `rows.py`, `people.py` and `leaks.py` name.
 
 Text only: nothing is executed here.
 """
 
+from gateway import ledger
 from gateway.core.kept import COLUMNS
 
 _APPROVAL = f"SELECT {', '.join(COLUMNS)} FROM approval "  # noqa: S608 - column names of ours
+
+_GENERATION = "coalesce((SELECT substr(value, 1, 16) FROM meta WHERE name = 'key'), '')"  # of the key of digests
+_REOPENS = (
+    "((leak.state = 'rotated' AND leak.at < excluded.opened_at) "
+    "OR (leak.state = 'accepted' AND leak.until <= excluded.opened_at))"
+)
+_READ = "excluded.arguments_digest <> ''"  # it stood in an output whose source is known
 
 CHANGES = {
     "approval.open": (
@@ -48,6 +56,49 @@ CHANGES = {
     ),
     "connection.keep": "INSERT OR REPLACE INTO connection VALUES (?, ?, ?, ?, ?, ?, ?)",
     "connection.forget": "DELETE FROM connection WHERE id = ?",
+    "leak.see": (
+        "INSERT INTO leak (id, kind, fingerprint, generation, grade, state, owner, first_seen, last_seen, times, "
+        "opened_at, upstream, tool, arguments_digest, first_call, last_call, place) "
+        f"SELECT ?, ?, ?, {_GENERATION}, ?, 'open', ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ? "
+        "WHERE true ON CONFLICT (id) DO UPDATE SET grade = excluded.grade, times = times + 1, "
+        "last_seen = max(last_seen, excluded.last_seen), last_call = excluded.last_call, place = excluded.place, "
+        f"upstream = iif({_READ}, excluded.upstream, upstream), tool = iif({_READ}, excluded.tool, tool), "
+        f"arguments_digest = iif({_READ}, excluded.arguments_digest, arguments_digest), "
+        f"clean_at = iif({_READ}, '', clean_at), opened_at = iif({_REOPENS}, excluded.opened_at, opened_at), "
+        f"reopened = reopened + {_REOPENS}, told = iif({_REOPENS}, 0, told), state = iif({_REOPENS}, 'open', state)"
+    ),
+    "leak.count": (
+        "INSERT INTO leak_sighting (leak, what, name, count, last_seen) SELECT ?, ?, ?, 1, ? "
+        "WHERE EXISTS (SELECT 1 FROM leak WHERE id = ?) "
+        "AND ((SELECT count(*) FROM leak_sighting WHERE leak = ? AND what = ?) < ? "
+        "OR EXISTS (SELECT 1 FROM leak_sighting WHERE leak = ? AND what = ? AND name = ?)) "
+        "ON CONFLICT (leak, what, name) DO UPDATE SET count = count + 1, last_seen = excluded.last_seen"
+    ),
+    "leak.clean": (
+        "UPDATE leak SET clean_at = ? WHERE upstream = ? AND tool = ? AND arguments_digest = ? AND clean_at = ''"
+    ),
+    "leak.move": (
+        "UPDATE leak SET state = ?, by = ?, known_by = ?, at = ?, note = ?, until = ?, false_positive = ?, "
+        "opened_at = ?, reopened = ?, told = ? WHERE id = ? AND state = ? AND at = ? AND reopened = ?"
+    ),
+    "leak.tell": "UPDATE leak SET told = ? WHERE id = ? AND told < ? AND opened_at = ?",
+    "leak.forget": "DELETE FROM leak WHERE id = ? AND times = ? AND state = ?",
+    "leak.go-on": (
+        f"UPDATE leak SET id = ?, fingerprint = ?, generation = {_GENERATION}, grade = ?, state = ?, last_seen = ?, "  # noqa: S608 - ours
+        "times = ?, opened_at = ?, reopened = ?, told = ?, upstream = ?, tool = ?, arguments_digest = ?, clean_at = ?, "
+        "last_call = ?, place = ? WHERE id = ? AND times = ? AND state = ? AND at = ?"
+    ),
+    "leak.join-counts": (
+        "INSERT INTO leak_sighting (leak, what, name, count, last_seen) "
+        "SELECT ?, what, name, count, last_seen FROM leak_sighting WHERE leak = ? "
+        "ON CONFLICT (leak, what, name) DO UPDATE SET count = count + excluded.count, "
+        "last_seen = max(last_seen, excluded.last_seen)"
+    ),
+    "leak.forget-counts": "DELETE FROM leak_sighting WHERE leak = ?",
+    "leak.tidy-counts": (
+        "DELETE FROM leak_sighting WHERE leak IN (SELECT id FROM leak WHERE state = 'rotated' AND last_seen < ?)"
+    ),
+    "leak.tidy": "DELETE FROM leak WHERE state = 'rotated' AND last_seen < ?",
     "meta.set": "INSERT OR REPLACE INTO meta VALUES (?, ?)",
     "record.prune": "DELETE FROM record WHERE seq <= ?",
     "pruned.advance": "UPDATE pruned SET size = ?, frontier = ?, root = ? WHERE one = 1 AND size = ?",
@@ -94,6 +145,21 @@ QUESTIONS = {
     "handle.count": "SELECT count(*) FROM handle WHERE approval = ?",
     "connection.by-id": (
         "SELECT id, principal, client, session, era, handshake, updated_at FROM connection WHERE id = ?"
+    ),
+    "leak.page": ledger.PAGE,
+    "leak.by-prefix": ledger.BY_PREFIX,
+    "leak.sightings": ledger.SIGHTINGS,
+    "leak.due": ledger.DUE,
+    "leak.passing": (
+        "SELECT id, fingerprint, until FROM leak WHERE state = 'accepted' AND false_positive = 1 AND until > ?"
+    ),
+    "leak.older": (
+        f"SELECT fingerprint, kind FROM leak WHERE generation <> {_GENERATION} ORDER BY fingerprint, kind"  # noqa: S608 - ours
+    ),
+    "leak.ids": "SELECT id FROM leak ORDER BY id",
+    "leak.sources": (
+        "SELECT DISTINCT upstream, tool, arguments_digest FROM leak WHERE arguments_digest <> '' "
+        "ORDER BY upstream, tool, arguments_digest LIMIT ?"
     ),
     "meta.get": "SELECT value FROM meta WHERE name = ?",
     "record.open-intents": (

@@ -5,6 +5,7 @@ why. Clients refuse a whole list for one wrong type in it, and the lists of all 
 """
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -83,6 +84,14 @@ def check(kind: Offering, item: Any, seen: Mapping[str, int], largest: int) -> D
     if fault:
         return f"{_shown_name(item.get(kind.key))} ({fault})"
     return _definition(kind, item)
+
+
+def anew(kind: Offering, one: Definition, value: Any) -> Definition | str:
+    """A definition that was checked, with other texts in it; or why it can't be offered so."""
+    if not isinstance(value, dict) or value.get(kind.key) != one.name:
+        return f"one whose {kind.key} holds a secret"
+    fault = _fault(kind, value, {one.name: 1}, sys.maxsize)
+    return f"{_shown_name(one.name)} ({fault}, without the secret in it)" if fault else _definition(kind, value)
 
 
 def count_names(kind: Offering, items: Iterable[Any]) -> Mapping[str, int]:
@@ -246,3 +255,4 @@ PROMPTS = Offering(
     ("name", "arguments", *_SEEN),
     _of_prompt,
 )
+OFFERINGS = (TOOLS, RESOURCES, TEMPLATES, PROMPTS)

@@ -18,6 +18,7 @@ from gateway.upstreams import calls
 from gateway.upstreams.catalogue import Catalogue, Classify
 from gateway.upstreams.definitions import Listing
 from gateway.upstreams.instances import Instances
+from gateway.upstreams.lists import Sieve, Unsifted
 from gateway.upstreams.questions import Note
 from gateway.upstreams.spec import UpstreamSpec
 from gateway.upstreams.subscriptions import Updated
@@ -28,7 +29,8 @@ class Upstreams:
     """The servers behind the gateway; implements `ports.Upstreams`. `catalogue` implements `ports.Catalogue`.
 
     `declare` says what an upstream may be told of what a client can do, `note` hears of questions that were refused
-    because they belong to no call. The shared connection of an upstream that is run per client or workspace only lists.
+    because they belong to no call, `sieve` screens what upstreams say of themselves. The shared connection of an
+    upstream that is run per client or workspace only lists.
     """
 
     def __init__(
@@ -38,11 +40,12 @@ class Upstreams:
         pace: Pace | None = None,
         declare: Declare = nothing_declared,
         note: Note = nobody,
+        sieve: Sieve | None = None,
     ) -> None:
         self.catalogue = Catalogue([(spec.name, spec.bare) for spec in specs], classify)
         self._watchers: list[Callable[[str], None]] = []
         self._listeners: list[Callable[[Updated], None]] = []
-        self._ties = ties = Ties(pace or Pace(), declare, note, self._tell_updated)
+        self._ties = ties = Ties(pace or Pace(), declare, note, self._tell_updated, sieve or Unsifted())
         self._tasks: anyio.abc.TaskGroup | None = None
         self._supervisors = {
             spec.name: Supervisor(spec, self._taker(spec.name), self._tell, ties, lasting=spec.per == "gateway")

@@ -46,6 +46,7 @@ from gateway.upstreams.intake import AdmittingStream, Intake
 from gateway.upstreams.spec import MIRROR, UpstreamSpec
 
 CLIENT_INFO = Implementation(name="wardgate", version=__version__)
+STDERR = "stderr ends with: "
 _FIRST_ID = 1000  # the SDK counts its own few requests from 1
 
 
@@ -83,11 +84,11 @@ class Link:
 
     @property
     def detail(self) -> str:
-        """What is known about why it ended: lines that were no messages, and the end of stderr."""
+        """What is known about its end: lines that were no messages, and the end of stderr, whole and unscreened."""
         garbage = self.dispatcher.garbage
         parts = [f"{garbage} lines on stdout that were no JSON-RPC message"] if garbage else []
         if self.process is not None and (tail := self.process.stderr_tail.strip()):
-            parts.append(f"stderr ends with: {tail[-300:]}".replace("\n", " | "))
+            parts.append(f"{STDERR}{tail}")
         return "; ".join(parts)
 
     @property

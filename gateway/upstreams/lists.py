@@ -53,6 +53,28 @@ class Lister(Protocol):
         """Take over which arguments of which tools are repeated in headers (`x-mcp-header`)."""
 
 
+class Sieve(Protocol):
+    """Who screens what an upstream says of itself, before anybody else gets to hear it."""
+
+    async def listing(self, upstream: str, listing: Listing) -> Listing:
+        """The listing without its secrets; raises `UpstreamError` if it can't be screened."""
+
+    async def words(self, upstream: str, text: str) -> str:
+        """A line that may quote the upstream, redacted."""
+
+
+class Unsifted:
+    """Implements `Sieve` where nobody else hears: nothing is screened."""
+
+    async def listing(self, upstream: str, listing: Listing) -> Listing:
+        """The listing as it is."""
+        return listing
+
+    async def words(self, upstream: str, text: str) -> str:
+        """The line as it is."""
+        return text
+
+
 async def walk(link: Lister, spec: UpstreamSpec) -> Listing:
     """List everything that the upstream declared, checked and sorted.
 

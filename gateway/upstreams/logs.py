@@ -61,7 +61,8 @@ class Logs:
         call = next((one for one in self._link.dispatcher.open_calls() if not one.parked), None)
         if call is None or call.ears is None:
             return
-        named = logger[:LONGEST_LOGGER] if isinstance(logger, str) else None
+        # Dropped and not cut: a secret that is cut looks like none.
+        named = logger if isinstance(logger, str) and len(logger) <= LONGEST_LOGGER else None
         self._waiting.append((call.ears, level, params["data"], named))
         if not self._busy:
             self._busy = True

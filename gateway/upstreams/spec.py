@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.config.nouns import Limits, Upstream
-from gateway.config.references import WORKSPACE, expand, resolve, split_reference
+from gateway.config.references import WORKSPACE, expand, looks_secret, resolve, split_reference
 from gateway.errors import ConfigurationError
 from gateway.transport.serve import LINE_LIMIT
 
@@ -126,6 +126,8 @@ class _Sources:
 
     def environment(self) -> Mapping[str, str]:
         inherited = {name: self.environ[name] for name in self.upstream.inherit_env if name in self.environ}
+        if secrets := {name: value for name, value in inherited.items() if looks_secret(value, name)}:
+            self.learn(self.upstream.name, secrets)
         return {**inherited, **self._values(self.upstream.env)}
 
     def headers(self) -> Mapping[str, str]:

@@ -20,8 +20,8 @@ from gateway.core.card import visible
 from gateway.errors import ConfigurationError, UpstreamError, WardgateError
 from gateway.upstreams.definitions import Listing
 from gateway.upstreams.intake import ACKNOWLEDGED, LONGEST_URI, UPDATED, Intake
-from gateway.upstreams.link import Link, connect
-from gateway.upstreams.lists import walk
+from gateway.upstreams.link import STDERR, Link, connect
+from gateway.upstreams.lists import Sieve, Unsifted, walk
 from gateway.upstreams.logs import Logs
 from gateway.upstreams.questions import Note, Parking, Questions
 from gateway.upstreams.spec import UpstreamSpec
@@ -31,6 +31,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 STABLE = 60.0  # seconds of service after which the pauses start small again
 DEBOUNCE, LONGEST_DEBOUNCE = 0.2, 10.0  # seconds between a notice that a list changed and the new list
 LONGEST_DETAIL = 500
+LONGEST_TAIL = 300  # characters of stderr in it
 
 Declare = Callable[[str, str, Mapping[str, Any]], Mapping[str, Any]]
 """`(upstream, client, capabilities)`: what the upstream may be told of what the client can do, as on the wire."""
@@ -79,6 +80,7 @@ class Ties:
     declare: Declare = nothing_declared
     note: Note = nobody
     tell: Callable[[Updated], None] = nobody
+    sieve: Sieve = field(default_factory=Unsifted)
     parking: Parking = field(default_factory=Parking)
     subscribed: Counter[str] = field(default_factory=Counter)  # resources by seat
 
@@ -184,7 +186,10 @@ class Supervisor:
         if starting.cancelled_caught:
             detail = f"did not start within {self.spec.start_timeout:g} s"
         more = link.detail if link is not None else ""
-        return f"{detail}; {more}" if more else detail, permanent
+        if permanent and not more:
+            return detail, permanent  # our own words; all else may quote the upstream, with a secret in it
+        whole = f"{detail}; {more}" if more else detail
+        return _shortened(await self.ties.sieve.words(self.spec.name, whole)), permanent
 
     async def _negotiate(self, link: Link) -> None:
         """Agree on a revision. A program that ends at the modern question gets the legacy one at the next start."""
@@ -205,7 +210,7 @@ class Supervisor:
             missed = self.watched.uris
             try:
                 try:
-                    await self._list(link)
+                    await self._list(link, starting)
                 except MCPError as problem:
                     raise UpstreamError(f"its tools could not be listed: {_said(problem)}") from None
                 starting.deadline, self._ready_at = math.inf, self.ties.pace.now()
@@ -221,8 +226,11 @@ class Supervisor:
                 self.ties.parking.close(link)
             tasks.cancel_scope.cancel()
 
-    async def _list(self, link: Link) -> None:
+    async def _list(self, link: Link, starting: anyio.CancelScope | None = None) -> None:
         listing = await walk(link, self.spec)
+        if starting is not None:
+            starting.deadline = math.inf  # it has done its part: screening has a deadline of its own
+        listing = await self.ties.sieve.listing(self.spec.name, listing)
         self.listing = listing
         self.digests = {one.name: one.digest for one in listing.tools}
         self._offer(listing)
@@ -318,6 +326,12 @@ def _explain(problem: BaseException) -> tuple[str, bool]:
             return f"could not agree on a protocol: {_said(problem)}", False
         case _:  # what its answer made the SDK raise; the text may quote the answer
             return f"its answers could not be read: {type(problem).__name__}", False
+
+
+def _shortened(detail: str) -> str:
+    """What is told of why it ended, with no more than the end of stderr; to be cut only after it was screened."""
+    said, mark, tail = detail.partition(STDERR)
+    return said + mark + tail[-LONGEST_TAIL:].replace("\n", " | ")
 
 
 def _said(problem: MCPError) -> str:

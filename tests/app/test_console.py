@@ -67,17 +67,6 @@ def test_tools_are_counted_with_their_last_use(tmp_path: Path) -> None:
     assert used["files", "note"].calls == 1
 
 
-def test_findings_are_told_by_kind_and_tool_and_only_of_whom_one_may_see(tmp_path: Path) -> None:
-    anyio.run(_fill, tmp_path)
-    with reading(tmp_path) as db:
-        (all_of_it,) = tallies.secrets(db, "")
-        (bobs,) = tallies.secrets(db, "os:bob")
-        assert tallies.secrets(db, "os:nobody") == ()
-    assert (all_of_it.kind, all_of_it.count, all_of_it.last_call) == ("github", 2, "d_0000000005")
-    assert set(all_of_it.releases) == {"redacted", "withheld"}
-    assert (bobs.count, bobs.releases) == (1, ("withheld",))
-
-
 def test_a_definition_that_became_another_is_told_with_its_time(tmp_path: Path) -> None:
     anyio.run(_fill, tmp_path)
     with reading(tmp_path) as db:

@@ -12,11 +12,15 @@ from tests.fakes import FakeClock, a_call, a_row, a_tool, an_ask
 
 
 def a_gateway(host: str = "127.0.0.1") -> Any:
-    """As much of a gateway as its seat looks at."""
+    """As much of a gateway as its seat looks at; `known` is what its search was told."""
+    known: list[tuple[str, str]] = []
     return SimpleNamespace(
+        known=known,
+        screener=SimpleNamespace(know_for_now=lambda *told: known.append(told)),
         clock=FakeClock(),
         settings=SimpleNamespace(gateway=SimpleNamespace(host=host)),
         approvals=SimpleNamespace(link=None, on_change=[]),
+        notices=SimpleNamespace(page=None),
         upstreams=SimpleNamespace(catalogue=SimpleNamespace(on_change=lambda hook: None, offered=lambda kind: ())),
     )
 
@@ -28,6 +32,12 @@ async def test_a_link_leads_to_this_machine_and_each_has_a_secret_of_its_own(hos
     assert one.netloc == two.netloc == "localhost:8765"
     assert one.fragment != two.fragment
     assert len(one.fragment.removeprefix("key=")) >= 43
+
+
+async def test_the_exact_search_is_told_of_each_secret_of_the_console() -> None:
+    gateway = a_gateway()
+    link = urlsplit(await Seat(gateway, 8765).link("ada"))
+    assert gateway.known == [("console", link.fragment.removeprefix("key="))]
 
 
 async def test_a_gateway_that_no_browser_of_this_machine_reaches_gives_no_link() -> None:
@@ -48,3 +58,4 @@ async def test_a_port_is_opened_once_when_it_is_first_asked_for_and_then_told() 
     assert opened == [seat]
     row = a_row("a_0000000001", a_call(), a_tool(), an_ask())
     assert gateway.approvals.link(row) == "http://localhost:4321/approvals/a_0000000001"
+    assert gateway.notices.page("leaks/l_1") == "http://localhost:4321/leaks/l_1"

@@ -9,9 +9,8 @@ import pytest
 from gateway.app.tell import notices_of
 from gateway.config import load_settings
 from gateway.notices.push import OwnerMail
-from tests.fakes import FakeClock, a_call, a_row, a_tool, an_ask
+from tests.fakes import FakeClock
 
-ROW = a_row("a_1", a_call(), a_tool(), an_ask())
 UPSTREAM = '[upstreams.files]\ncommand = "none"\nowner = { business = "ada@x.example", technical = "bob@x.example" }\n'
 
 
@@ -54,7 +53,8 @@ def test_targets_are_told_in_their_place_and_the_desk_is_heard(tmp_path: Path, d
 def test_the_second_target_is_the_business_owner_where_a_mailbox_can_write(
     tmp_path: Path, desk: SimpleNamespace
 ) -> None:
-    owner = notices(tmp_path, desk, 'to = "mailtos://me@mail.example.com"')._owner(ROW)
+    owner = notices(tmp_path, desk, 'to = "mailtos://me@mail.example.com"')._owner("files")
     assert isinstance(owner, OwnerMail)
     assert owner._address() == "mailtos://me@mail.example.com?to=ada%40x.example"
-    assert notices(tmp_path, desk, "")._owner(ROW) is None
+    assert notices(tmp_path, desk, "")._owner("files") is None
+    assert notices(tmp_path, desk, 'to = "mailtos://me@mail.example.com"')._owner("gone") is None

@@ -25,6 +25,7 @@ KEPT = frozenset(
     {
         *("waiting-desk", "card-desk", "card-desk-dark", "card-phone", "typed-phone-dark", "grant", "grants-desk"),
         *("decisions-desk", "decision-desk", "figures-desk", "upstreams-desk", "waiting-phone", "sign-in-desk"),
+        *("followed-desk", "leak-desk"),
     }
 )
 """The pictures that stand in the documents."""

@@ -46,7 +46,7 @@ PAGES = {
     "figures": ("/figures", "ledger.notes"),
     "sessions": ("/sessions", "tester"),
     "upstreams": ("/upstreams", "policies/ledger.toml"),
-    "secrets": ("/secrets", "ledger/reveal"),
+    "leaks": ("/leaks", "ledger/reveal"),
     "policy": ("/policy", "policies/ledger.toml"),
     "you": ("/you", "Signed in as"),
 }

@@ -20,6 +20,7 @@ from gateway.approvals.proofs import Proofs
 from gateway.control import Control
 from gateway.core.model import Approval, Call, Decision, Held, Labels, Proof, SinkKind, Tool
 from gateway.errors import ApprovalError
+from gateway.leaks import Leaks
 from gateway.ports import Caller
 from gateway.records import Records
 from gateway.store import SqliteStore, open_store
@@ -66,6 +67,7 @@ class Room:
     records: Records
     capture: pytest.CaptureFixture[str]
     sessions: list[Mapping[str, Any]]
+    leaks: Leaks
 
     async def asks(
         self, call: Call | None = None, tool: Tool | None = None, decision: Decision = LOCAL, **shown: Any
@@ -114,7 +116,8 @@ async def running(folder: Path, capture: pytest.CaptureFixture[str], clock: Fake
         async with open_store(folder / "state", AT_ONCE) as store, anyio.create_task_group() as tasks:
             approvals = Approvals(store, hands, KEY)
             await approvals.recover()
-            room = Room(folder, hands, store, approvals, Records(store, hands), capture, [])
+            leaks = Leaks(store, hands, {"key": KEY})
+            room = Room(folder, hands, store, approvals, Records(store, hands), capture, [], leaks)
             commands = Commands(_gateway(room), None)  # type: ignore[arg-type]  # as much of both as commands ask
             control = Control(folder / "state", commands.handlers(), _nobody)
             await tasks.start(control.run, tasks)
@@ -142,8 +145,9 @@ def _gateway(room: Room) -> SimpleNamespace:
         records=room.records,
         approvals=room.approvals,
         proofs=Proofs(room.store, room.clock, KEY, APPROVERS),
-        screener=SimpleNamespace(clean=clean),
+        screener=SimpleNamespace(clean=clean, left_out={"files.PIN": "shorter than 8 characters"}),
         labels=SimpleNamespace(label=label),
+        leaks=room.leaks,
         monitor=SimpleNamespace(sessions=lambda: room.sessions),
-        upstreams=SimpleNamespace(states=lambda: states),
+        upstreams=SimpleNamespace(states=lambda: states, catalogue=SimpleNamespace(offered=lambda kind, only: ())),
     )

@@ -1,6 +1,7 @@
 """`wardgate check`, as a command would run it."""
 
 import json
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,30 @@ def test_an_error_is_told_and_is_1(folder: Path, capsys: pytest.CaptureFixture[s
 def test_warnings_alone_are_fine(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(write(folder, GOOD + "[clients.a]\n[clients.b]\n")) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "2 warnings"
+
+
+def test_what_is_too_weak_to_be_searched_for_is_told_without_its_value(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strong, low = secrets.token_hex(16), "1a" * 6
+    monkeypatch.setenv("PIN", "z1b2")
+    monkeypatch.setenv("LOW", low)
+    monkeypatch.setenv("WORDS", "production")
+    monkeypatch.setenv("STRONG", strong)
+    (folder / "strong.txt").write_text(f"{strong}\n", encoding="utf-8")
+    (folder / "strong.txt").chmod(0o600)
+    said = ("env:PIN", "env:LOW", "env:WORDS", "env:STRONG", "file:strong.txt", "env:GONE")
+    env = ", ".join(f'{name} = "{reference}"' for name, reference in zip("ABCDEF", said, strict=True))
+    assert run(write(folder, f"{GOOD}env = {{ {env} }}\n")) == 0
+    *told, last = capsys.readouterr().out.splitlines()
+    assert last == "3 warnings"
+    assert [line.partition(", for honest")[0].partition("its value is ")[2] for line in told] == [
+        "shorter than 8 characters: it is not looked for in outputs and arguments",
+        "of low entropy: it is not looked for in outputs and arguments",
+        "only words: it is not looked for in outputs and arguments",
+    ]
+    assert all(line.startswith("warning: upstreams.toml:5 [upstreams.files.env] `") for line in told)
+    assert not any(value in line for value in ("z1b2", low, strong) for line in told)
 
 
 def test_json_is_one_object(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,6 +37,13 @@ async def test_an_upstream_that_is_not_there_is_a_warning(tmp_path: Path, capsys
         assert {tuple(item) for item in items.values()} == {("what", "where", "found", "do", "severity")}
 
 
+async def test_a_secret_that_is_too_weak_to_be_searched_for_is_noted(tmp_path: Path, capsys: Capture) -> None:
+    async with running(tmp_path / "c", capsys) as room:
+        items = json.loads((await room.run(doctor, "--json")).out)["items"]
+        (found,) = [item for item in items if item["what"] == "secret files.PIN"]
+        assert (found["severity"], found["found"]) == ("note", "shorter than 8 characters: it is not looked for")
+
+
 async def test_a_key_that_signs_with_nobody_there_is_a_warning(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,26 +3,31 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import anyio
 import httpx2
 
 from gateway.console.app import Console
+from gateway.console.leaks import BECOMES
 from gateway.console.looks import Looks
 from gateway.console.pages import hours_back
-from gateway.console.ports import Counts, FileRow, PolicyRow, SecretRow, Told, ToolRow, UpstreamRow
+from gateway.console.ports import Counts, FileRow, LeakStory, LeakWord, PolicyRow, Told, ToolRow, UpstreamRow
 from gateway.console.signin import ARMED_AFTER, SignIns
 from gateway.core.approval import Voter
+from gateway.core.coverage import Part, Sight
 from gateway.core.figures import figures
+from gateway.core.leaks import Leak, LeakState, Seen, Source, leak_id
 from gateway.core.model import (
+    Act,
     Approval,
     ApprovalState,
     Choice,
     Effect,
     Finding,
     Freeze,
+    Grade,
     Grant,
     Kind,
     Proof,
@@ -37,13 +42,31 @@ from gateway.reading import Row, Story
 from gateway.server.auth import NO_TOKEN, Denied
 from gateway.server.http import Door, DoorSettings, names_of
 from gateway.server.peer import Peer
-from tests.fakes import DEADLINE, FakeClock, a_call, a_record, a_row, a_tool, an_ask
+from tests.fakes import DEADLINE, NOON, FakeClock, a_call, a_record, a_row, a_tool, an_ask
 
 PORT = 8765
 HOST = f"localhost:{PORT}"
 HERE = f"http://{HOST}"
 FIRST, SECOND, DANGER = "a_0000000001", "a_0000000002", "a_0000000003"
 LOOKS = Looks()
+MARK = "f" * 16  # a fingerprint
+LEAK = leak_id("github", MARK)
+
+
+def a_leak(days: float = 0, state: LeakState = LeakState.OPEN, **more: Any) -> Leak:
+    """A leak that was opened so many days before noon."""
+    at = NOON - timedelta(days=days)
+    acts = {Act.REDACTED.value: 3, Act.FLAGGED.value: 1}
+    seen = Seen({"files": 4}, {"files/read": 4}, {"s1": 4}, {"claude-code": 4}, acts)
+    leak = Leak(
+        *(LEAK, "github", MARK, "k1", Grade.VENDOR, state, "o@example.com", at, NOON, 4, at),
+        source=Source("files", "read", "digest"),
+        first_call="d_0000000001",
+        last_call="d_0000000001",
+        place="content[0].<b>",
+        seen=seen,
+    )
+    return replace(leak, **more)
 
 
 def rows() -> dict[str, Approval]:
@@ -72,6 +95,9 @@ class FakeGate:
     recorded: list[Row] = field(default_factory=list)
     queries: list[tuple[str, Query]] = field(default_factory=list)
     history: History = field(default_factory=History)
+    leaked: dict[str, Leak] = field(default_factory=dict)
+    known: bool = True  # a person who may see everybody's records
+    may: bool = True  # such a one, or the owner of the leak
     elsewhere: set[str] = field(default_factory=set)  # rows that wait in another session
 
     def voter(self, name: str) -> Voter:
@@ -148,11 +174,31 @@ class FakeGate:
             *("wipe", "files__wipe", "destructive", "high", "", "0123456789ab", "<script>alert(1)</script>"),
             *(3, "2026-11-22T12:00:00.000000Z", "2026-11-22T11:00:00.000000Z", ("-before", "+after")),
         )
-        return [UpstreamRow("files", "ready", "", "o@example.com", "t@example.com", "human ada", "", (tool,))]
+        parts = (Part("results", Sight.PASSES, "by label", ("<b>", "read"), 3),)
+        told = ("files", "ready", "", "o@example.com", "t@example.com", "human ada", "", (tool,))
+        return [UpstreamRow(*told, screened="all text screened", coverage=parts)]
 
-    async def secrets(self, name: str) -> Sequence[SecretRow]:
-        seen = "2026-11-22T12:00:00.000000Z"
-        return [SecretRow("github", "files", "read", 2, seen, "d_0000000001", ("content[0].text",), ("redacted",))]
+    async def leaks(self, name: str) -> Sequence[Leak]:
+        return list(self.leaked.values())
+
+    async def leak(self, name: str, prefix: str) -> LeakStory | None:
+        leak = self.leaked.get(prefix)
+        if leak is None:
+            return None
+        calls = tuple(row for row in self.recorded if row.record.findings)
+        about = {"leak": leak.id, "stage": "due", "days": 7}
+        said = {"leak": leak.id, "state": "rotating", "by": "os:ada", "known_by": "local", "until": ""}
+        history = (
+            Row(3, a_record(7, Kind.LEAK, id=leak.id, extra=about)),
+            Row(4, a_record(8, Kind.LEAK, id=leak.id, detail="<u>soon</u>", extra=said)),
+        )
+        return LeakStory(leak, calls, history, self.known, self.may)
+
+    async def settle_leak(self, leak: Leak, word: LeakWord, voter: Voter) -> Leak:
+        self.done.append(("leak", leak.id, word, voter.by, voter.proof))
+        until = None if word.lasts is None else self.clock.now() + word.lasts
+        self.leaked[leak.id] = replace(leak, state=BECOMES[word.choice], until=until, by=voter.by)
+        return self.leaked[leak.id]
 
     async def policy(self) -> PolicyRow:
         file = FileRow("files.toml", "o@example.com", "t@example.com", "files", "2026-01-01", True, "", 3, 4)
@@ -183,9 +229,15 @@ class FakeGate:
         self.given.append(grant)
         return grant
 
+    def a_leak(self, days: float = 0, state: LeakState = LeakState.OPEN, **more: Any) -> Leak:
+        """A leak that is known."""
+        leak = a_leak(days, state, **more)
+        self.leaked[leak.id] = leak
+        return leak
+
     def a_call_on_record(self) -> None:
         """A call that ended, with a finding."""
-        finding = Finding("github", "content[0].text", "f" * 16)
+        finding = Finding("github", "content[0].text", MARK)
         self.recorded += [
             Row(2, a_record(1, Kind.OUTCOME, outcome="ok", release="redacted", findings=(finding,))),
             Row(1, a_record(1, Kind.INTENT, arguments={"path": "<i>a</i>"})),

@@ -7,12 +7,13 @@ import pytest
 
 from gateway.console.acts import Acts
 from gateway.console.signin import IDLE, LINK_TIME
-from tests.console.room import DANGER, FIRST, HERE, HOST, PORT, SECOND, FakeGate, Room, Tab, a_room, signed_in
+from tests.console.room import DANGER, FIRST, HERE, HOST, LEAK, PORT, SECOND, FakeGate, Room, Tab, a_room, signed_in
 
 DATA = (
     *("/data/head", "/data/", "/data/grants", "/data/decisions", "/data/figures", "/data/sessions", "/data/upstreams"),
     *(
-        "/data/secrets",
+        "/data/leaks",
+        f"/data/leaks/{LEAK}",
         "/data/policy",
         "/data/you",
         f"/data/approvals/{FIRST}",
@@ -24,7 +25,7 @@ DATA = (
 ACTS = (
     *(f"/do/approvals/{FIRST}", f"/do/approvals/{FIRST}/label", f"/do/approvals/{FIRST}/challenge"),
     *("/do/grants/g_0000000001/revoke", "/do/freeze", "/do/thaw", "/do/sign-out", "/do/passkeys/options"),
-    *("/do/passkeys", "/do/passkeys/endorse"),
+    *("/do/passkeys", "/do/passkeys/endorse", f"/do/leaks/{LEAK}"),
 )
 ELSEWHERE = (
     *("http://localhost:9999", "http://localhost", "http://127.0.0.1:8765", f"https://{HOST}", f"http://{HOST}/"),
@@ -34,7 +35,7 @@ ELSEWHERE = (
 
 async def test_every_act_is_among_those_that_are_attacked() -> None:
     paths = {re.sub(r"\{id\}", "x", path) for path in Acts(FakeGate, None, None).acts}  # type: ignore[arg-type]  # names only
-    attacked = {re.sub(r"(a|g)_0000000001", "x", path) for path in ACTS}
+    attacked = {re.sub(rf"(a|g)_0000000001|{LEAK}", "x", path) for path in ACTS}
     assert paths == attacked - {"/do/sign-out"}
 
 
@@ -52,9 +53,12 @@ async def test_data_needs_the_cookie_and_the_key_of_the_tab(path: str) -> None:
 async def test_an_act_needs_the_cookie_the_key_and_the_own_origin(path: str) -> None:
     async with signed_in() as (room, tab), room.browser() as stranger:
         room.gate.a_grant()
+        room.gate.a_leak()
         await tab.get(f"/data/approvals/{FIRST}")
+        await tab.get(f"/data/leaks/{LEAK}")
         room.read()
         body: dict[str, Any] = {"choice": "once", "digest": room.gate.rows[FIRST].arguments_digest, "effect": "read"}
+        body |= {"choice": "rotating", "was": "open 0"} if LEAK in path else {}
         both = {"x-wardgate-key": tab.key}
         answers = [
             await tab.http.post(path, json=body, headers={"origin": HERE}),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.console.differences import MOST_LINES, MOST_WORDS, lines, pieces
-from gateway.console.plots import ceiling, stacked
+from gateway.console.plots import TICK, age, ceiling, stacked
 
 TEXT = st.text(st.sampled_from("ab \n<&é\u202e"), max_size=60)
 
@@ -59,3 +59,13 @@ def test_the_axis_ends_at_a_round_number_and_names_are_escaped() -> None:
     drawn = stacked(["<a>"], {"<b>": [1]}, '"<c>"')
     assert not re.search(r"<[abc]>", drawn)
     assert stacked([], {}, "nothing")
+
+
+@given(st.floats(-5, 200))
+def test_an_age_fills_its_bar_up_to_the_end_and_no_further(days: float) -> None:
+    drawn = age(days, (7, 14), 27, "due", '"<a>"')
+    (wide,) = re.findall(r'class="days" width="([\d.]+)"', drawn)
+    assert abs(float(wide) - max(0.0, min(100 * days / 27, 100.0))) < 0.01
+    ticks = re.findall(r'class="tick" x="([\d.]+)"', drawn)
+    assert [round((float(at) + TICK / 2) * 27 / 100) for at in ticks] == [7, 14]
+    assert "<a>" not in drawn

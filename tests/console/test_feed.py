@@ -10,7 +10,7 @@ import pytest
 from gateway.console.feed import MOST_PENDING, MOST_STREAMS, Feed
 from gateway.console.signin import IDLE, SignIns, Tab
 from gateway.core.model import ApprovalState
-from tests.console.room import FIRST, SECOND, rows, signed_in
+from tests.console.room import FIRST, LEAK, SECOND, a_leak, rows, signed_in
 from tests.fakes import DEADLINE, FakeClock
 
 
@@ -54,6 +54,14 @@ async def test_a_tab_that_is_far_behind_is_told_to_look_at_everything() -> None:
     for number in range(MOST_PENDING + 1):
         listener.feed.tell(replace(row, id=f"a_{number}"))
     assert await listener.next() == ("all", {})
+
+
+async def test_of_a_leak_its_kind_and_what_it_came_to_are_told_and_no_fingerprint() -> None:
+    listener = Listener()
+    await listener.next()
+    listener.feed.tell_leak(a_leak(), "opened")
+    listener.feed.tell_leak(a_leak(), "rotating")
+    assert await listener.next() == ("leak", {"id": LEAK, "state": "rotating", "what": "github"})
 
 
 async def test_what_is_held_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.console.access import DeniedError
-from gateway.console.looks import hidden, share, span, when
+from gateway.console.looks import coded, hidden, share, span, when
 from gateway.console.pages import Pages, editable, hours_back, query_of
 from gateway.core.model import AGAIN, ApprovalState, Freeze, Proof, Requirement
 from gateway.core.view import History
@@ -24,7 +24,8 @@ EVERY = (
     "figures?days=30",
     "sessions",
     "upstreams",
-    "secrets",
+    "leaks",
+    "leaks?show=all",
     "policy",
     "you",
     "head",
@@ -230,6 +231,10 @@ def test_shares_times_and_hidden_characters_read_well() -> None:
     assert marked.startswith("&lt;a&gt;<mark")
     assert marked.endswith("</mark>&lt;b&gt;")
     assert hidden("\\u{202e}", False) == "\\u{202e}"
+
+
+def test_what_stands_between_backticks_is_code_and_nothing_is_markup() -> None:
+    assert coded("run `a <b>` & see") == "run <code>a &lt;b&gt;</code> &amp; see"
 
 
 def test_the_hours_of_some_days_end_with_this_one() -> None:

@@ -46,6 +46,13 @@ def test_of_too_many_links_the_oldest_is_forgotten(keeper: Keeper) -> None:
     assert [keeper.signins.redeem(link) for link in links] == [None, *["os:ada"] * MOST_LINKS]
 
 
+def test_who_listens_hears_of_each_secret_when_it_is_made(keeper: Keeper) -> None:
+    heard: list[str] = []
+    keeper.signins.on_secret = heard.append
+    link, halves = keeper.signins.link("os:ada"), keeper.signins.open("os:ada")
+    assert heard == [link, *halves]
+
+
 def test_a_tab_needs_both_halves(keeper: Keeper) -> None:
     cookie, key = keeper.signins.open("os:ada")
     other_cookie, other_key = keeper.signins.open("os:bob")

@@ -134,3 +134,35 @@ def test_what_can_not_be_read_is_said(kind: Kind, about: Any) -> None:
 
 def test_other_rows_say_nothing_of_people() -> None:
     assert Beside().row(Kind.SIGNAL, {}) == ""
+
+
+def a_leak(state: str = "accepted", **more: Any) -> dict[str, Any]:
+    said = {"at": "noon", "until": "later", "false_positive": True, "reopened": 0}
+    return {"state": state, "leak": "l_1", **said, **more}
+
+
+@pytest.mark.parametrize(
+    ("kept", "wrong"),
+    [
+        (("accepted", "noon", "later", True, 0), ""),
+        (("accepted", "noon", "later", False, 0), "not what was said"),
+        (("accepted", "noon", "much later", True, 0), "not what was said"),
+        (("rotated", "noon", "later", True, 0), "not what was said"),
+        (("open", "noon", "later", True, 0), "not what was said"),
+        (("open", "noon", "later", True, 1), ""),  # it was seen again since
+    ],
+)
+def test_a_leak_is_as_it_was_said_to_be(kept: tuple[Any, ...], wrong: str) -> None:
+    beside = looked(Kind.LEAK, {"leak": "l_1", "stage": "opened"}, a_leak("rotating", until=""), a_leak())
+    assert wrong in (found := beside.leak("l_1", *kept))
+    assert bool(found) is bool(wrong)
+
+
+def test_a_leak_that_nobody_spoke_of_is_open() -> None:
+    assert looked(Kind.LEAK).leak("l_1", "open", "", "", False, 0) == ""
+    assert "no record" in looked(Kind.LEAK).leak("l_1", "accepted", "", "", True, 0)
+    assert looked(Kind.LEAK, pruned=True).leak("l_1", "accepted", "", "", True, 0) == ""
+
+
+def test_what_is_said_of_a_leak_has_to_be_readable() -> None:
+    assert "can't be read" in Beside().row(Kind.LEAK, {"leak": "l_1", "state": "open"})

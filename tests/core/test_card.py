@@ -17,8 +17,10 @@ from gateway.core.card import (
     statement,
     value_line,
     visible,
+    why,
 )
 from gateway.core.model import Approval, ApprovalState, Effect, Reason, Requirement, Shown, Tier
+from gateway.core.outward import parted
 
 AT = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
 
@@ -210,3 +212,24 @@ def test_the_statement_changes_with_anything_that_is_shown() -> None:
 def test_letters_and_marks_of_which_nothing_is_to_be_seen_are_made_visible(code: int) -> None:
     """Whole sentences can be hidden in selectors of variants."""
     assert visible(f"a{chr(code)}b") == f"a\\u{{{code:x}}}b"
+
+
+LEAVING = "it would send out github-pat in arguments.text"
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"reason": Reason.SECRET_FOUND, "rule": "mail.free", "rules": ("mail.free",)}, LEAVING),
+        ({"reason": Reason.RULE, "rule": "mail.ask"}, f"rule mail.ask (rule); {LEAVING}"),
+        ({}, f"no rule allows it, and effect write asks; {LEAVING}"),
+    ],
+    ids=["a rule allows it", "a rule asks", "the tier asks"],
+)
+def test_the_card_says_which_secrets_would_leave_and_where_they_stand(row: dict[str, Any], told: str) -> None:
+    asked = approval(shown=Shown(detail=f"{LEAVING}"), **row)
+    assert f"Stopped because: {told}\n" in card(asked)
+    before = approval(shown=Shown(detail=f"it was to be reviewed; {LEAVING}"), **row)
+    assert why(before) == told
+    assert parted(before.shown.detail) == ("it was to be reviewed", LEAVING)
+    assert parted("it was to be reviewed") == ("it was to be reviewed", "")

@@ -131,6 +131,7 @@ def test_a_value_of_the_extension_is_escaped(text: str, written: str) -> None:
         (a_record(kind=Kind.QUESTION, tier="read", verdict="no-such-verdict"), 5),
         (Record(Kind.APPROVAL, "a_1", NOON), 3),
         (Record(Kind.SIGNAL, "l_1", NOON), 7),
+        (Record(Kind.SIGNAL, "l_1", NOON, detail="honeytoken", tier="read"), 10),
         (Record(Kind.START, "l_1", NOON), 1),
     ],
 )
@@ -153,3 +154,14 @@ def test_a_record_of_no_tool_is_named_by_its_kind() -> None:
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_microseconds_since_1970_are_exact(at: datetime) -> None:
     assert datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=unix_us(at)) == at
+
+
+def test_a_leak_is_told_by_what_became_of_it_and_by_its_days() -> None:
+    said = a_record(kind=Kind.LEAK, extra={"state": "rotated", "kind": "github-pat", "by": "os:ada", "owner": ""})
+    overdue = structs.replace(said, tier="", extra={"stage": "overdue", "kind": "github-pat", "owner": "ada|b"})
+    assert (event_class(said), event_class(overdue)) == ("leak:rotated", "leak:overdue")
+    assert (severity(overdue), severity(structs.replace(overdue, extra={"stage": "opened"}))) == (8, 3)
+    printed = line("g", 7, said, "1")
+    assert "wardgateLeakKind=github-pat wardgateLeakBy=os:ada" in printed
+    assert "wardgateLeakOwner=ada|b" in line("g", 8, overdue, "1")
+    assert "wardgateLeak" not in line("g", 9, a_record(extra={"kind": "x", "by": "y"}), "1")

@@ -15,6 +15,7 @@ from gateway.core.model import (
     ApprovalState,
     Decision,
     Effect,
+    Finding,
     Obligation,
     ObligationKind,
     OutputLabel,
@@ -30,6 +31,7 @@ from gateway.core.model import (
 from gateway.core.policy import Policy, parse
 from tests.core.cases import HEAD, NOW, approval_of, call_of, facts_of, labelled, policy_of, tool_of
 
+OWN = Finding("gateway-secret", "text", "0" * 16, exact=True)
 REDACT = Obligation(ObligationKind.REDACT)
 STRICTNESS = ("allow", "ask-unless-proven", "ask", "block")
 
@@ -70,6 +72,11 @@ def test_where_no_rule_speaks_the_tier_decides(effect: str, verdict: Verdict, pr
     [
         ({"protected": "/etc/wardgate"}, Reason.SELF_PROTECTION),
         ({"protected": "/etc/wardgate", "upstream_state": "failed"}, Reason.SELF_PROTECTION),
+        ({"secrets": (OWN,), "protected": "/etc/wardgate"}, Reason.SELF_PROTECTION),
+        ({"secrets": (OWN,)}, Reason.EXACT_SECRET),
+        ({"secrets": (OWN,), "upstream_state": "failed"}, Reason.EXACT_SECRET),
+        ({"markers": True, "upstream_state": "failed"}, Reason.UPSTREAM_DOWN),
+        ({"markers": True}, Reason.REDACTED_VALUE),
         ({"upstream_state": "failed"}, Reason.UPSTREAM_DOWN),
         ({"upstream_state": "starting"}, Reason.UPSTREAM_DOWN),
     ],
@@ -79,6 +86,43 @@ def test_a_fact_blocks_before_any_rule(facts: dict[str, Any], reason: Reason) ->
     for approved in (None, approval):
         decision = decided(policy_of(rule("all", "allow", tools="*/*")), **facts, approval=approved)
         assert (decision.verdict, decision.reason) == (Verdict.BLOCK, reason)
+
+
+def test_a_placeholder_may_stand_in_a_read_and_in_nothing_above() -> None:
+    for effect in Effect:
+        decision = decided(policy_of(rule("all", "allow", tools="*/*")), tool_of(effect), markers=True)
+        assert (decision.reason is Reason.REDACTED_VALUE) is (effect is not Effect.READ)
+
+
+CARRIED = ("github-pat in arguments.text",)
+FREE = rule("free", "allow")
+
+
+def test_a_secret_that_would_leave_is_asked_about_whatever_allows_the_call() -> None:
+    decision = decided(policy_of(FREE), tool_of(Effect.EGRESS), carries=CARRIED)
+    assert (decision.verdict, decision.reason, decision.rules) == (Verdict.ASK, Reason.SECRET_FOUND, ("free",))
+    assert decision.requirement == Requirement(Proof.LOCAL)
+    assert (decision.authorised, decision.uses) == ({}, ())
+    assert decision.detail == f"it would send out {CARRIED[0]}"
+    assert decided(policy_of(FREE), tool_of(Effect.EGRESS)).verdict is Verdict.ALLOW
+
+
+@pytest.mark.parametrize(("decides", "verdict"), [("ask", Verdict.ASK), ("block", Verdict.BLOCK)])
+def test_what_is_stricter_already_only_says_what_would_leave(decides: str, verdict: Verdict) -> None:
+    policy = policy_of(rule("strict", decides))
+    decision = decided(policy, tool_of(Effect.EGRESS), carries=CARRIED)
+    assert decision == replace(decided(policy, tool_of(Effect.EGRESS)), detail=decision.detail)
+    assert (decision.verdict, decision.reason) == (verdict, Reason.RULE)
+    assert CARRIED[0] in decision.detail
+
+
+def test_an_approval_of_a_call_that_carries_a_secret_holds() -> None:
+    tool = tool_of(Effect.EGRESS)
+    approved = approval_of(tool, Requirement(Proof.LOCAL))
+    decision = decided(policy_of(FREE), tool, carries=CARRIED, approval=approved)
+    assert (decision.verdict, decision.reason) == (Verdict.ALLOW, Reason.APPROVED)
+    weak = approval_of(tool, Requirement(Proof.CLIENT))
+    assert decided(policy_of(FREE), tool, carries=CARRIED, approval=weak).reason is Reason.APPROVAL_VOID
 
 
 def test_a_tool_that_nobody_offers_is_blocked() -> None:
@@ -235,7 +279,7 @@ def test_of_equally_strict_reasons_the_heaviest_is_told() -> None:
         ("redact", "", {"redact"}),
         ("allow", "", set()),
         ("block", "full", {"block-secrets", "record-full"}),
-        ("ask", "digest", {"block-secrets", "record-digest"}),
+        ("ask", "digest", {"redact", "record-digest"}),
     ],
 )
 def test_labels_make_obligations(secrets: str, record: str, duties: set[str]) -> None:

@@ -43,6 +43,7 @@ from gateway.core.model import (
     Obligation,
     ObligationKind,
     OutputLabel,
+    PersonalAction,
     Place,
     Principal,
     Proof,
@@ -124,11 +125,13 @@ def test_a_label_that_changes_in_anything_but_its_place_has_another_digest() -> 
             replace(TOOL.labels, known={"to": "colleagues"}),
             replace(TOOL.labels, output=OutputLabel(private=False)),
             replace(TOOL.labels, output=OutputLabel(secrets=SecretAction.BLOCK)),
+            replace(TOOL.labels, output=OutputLabel(strict=True)),
+            replace(TOOL.labels, output=OutputLabel(pii=PersonalAction.FLAG)),
             replace(TOOL.labels, record="full"),
             replace(TOOL.labels, fetches=True),
         )
     }
-    assert len(digests) == 11
+    assert len(digests) == 13
     assert labels_digest(replace(TOOL.labels, at=Place("q", 7))) == labels_digest(TOOL.labels)
 
 

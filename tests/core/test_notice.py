@@ -5,9 +5,19 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.core.model import ToolRef
-from gateway.core.notice import LONGEST, Group, group_of, mail_to, notice_of, short
-from tests.fakes import NOON, a_call, a_row, a_tool, an_ask
+from gateway.core.leaks import Leak, LeakState, Seen, Stage
+from gateway.core.model import Grade, Kind, ToolRef
+from gateway.core.notice import (
+    LONGEST,
+    Group,
+    group_of,
+    incident_notice,
+    leak_notice,
+    mail_to,
+    notice_of,
+    short,
+)
+from tests.fakes import NOON, a_call, a_record, a_row, a_tool, an_ask
 
 ROW = a_row("a_1", a_call(path="/the/argument"), a_tool(), an_ask(), {"path": "/the/argument"})
 
@@ -81,3 +91,66 @@ def test_an_address_that_the_agent_asks_for_is_an_argument_and_in_no_notice(meth
 def test_a_prompt_is_named_as_its_upstream_names_it() -> None:
     row = a_row("a_1", replace(a_call(), method="prompts/get"), a_tool(), an_ask())
     assert notice_of([row], "").text.startswith("files/write_file, ")
+
+
+MARK = "0123456789abcdef"  # a fingerprint
+LEAK = Leak(
+    *("l_0000000001", "github", MARK, "k1", Grade.VENDOR, LeakState.OPEN, "ada@x.example"),
+    *(NOON - timedelta(days=15), NOON, 3, NOON - timedelta(days=15)),
+    place="content[0].text",
+    note="a word about it",
+    seen=Seen({"files": 2, "mail": 1}, {"files/read": 3}, {"s1": 3}, {"tester": 3}, {"redacted": 2, "flagged": 1}),
+)
+
+
+@pytest.mark.parametrize(
+    ("leak", "stage", "title", "when"),
+    [
+        (LEAK, Stage.OPENED, "a secret was seen", "to be taken up by 2026-11-14"),
+        (replace(LEAK, reopened=1), Stage.OPENED, "a secret that was dealt with was seen again", "to be taken up by"),
+        (LEAK, Stage.DUE, "a leaked secret is due: nobody took it up", "day 15 of 27"),
+        (LEAK, Stage.OWNER, "a leaked secret still counts", "day 15 of 27"),
+        (LEAK, Stage.OVERDUE, "a leaked secret is overdue", "day 15 of 27"),
+    ],
+    ids=["new", "again", "due", "owner", "overdue"],
+)
+def test_a_leak_is_told_by_its_kind_its_source_and_how_long_it_has_waited(
+    leak: Leak, stage: Stage, title: str, when: str
+) -> None:
+    notice = leak_notice(leak, stage, NOON, "http://localhost:1/leaks/l_0000000001")
+    assert (notice.title, notice.stays) == (f"Wardgate: {title}", False)
+    first, second, link = notice.text.splitlines()
+    assert first == "github from files and 1 more, seen 3 times, let through once"
+    assert second.startswith(when)
+    assert second.endswith("owner: ada@x.example")
+    assert link == "http://localhost:1/leaks/l_0000000001"
+
+
+def test_a_notice_of_a_leak_holds_no_fingerprint_no_place_and_no_word_of_a_person() -> None:
+    told = f"{leak_notice(LEAK, Stage.OWNER, NOON, '')}"
+    assert not any(text in told for text in (MARK, "content[0]", "a word about it"))
+    assert "wardgate leaks show l_0000000001" in told
+
+
+def test_a_leak_without_an_owner_that_stood_in_what_a_client_sent_says_so() -> None:
+    bare = replace(LEAK, owner="", seen=Seen(), times=1)
+    assert leak_notice(bare, Stage.OPENED, NOON, "").text.splitlines()[:2] == [
+        "github from a client, seen once",
+        "to be taken up by 2026-11-14; owner: nobody",
+    ]
+
+
+def test_a_honeytoken_is_an_incident_that_names_who_carried_it_and_not_what() -> None:
+    signal = a_record(1, Kind.SIGNAL, detail="honeytoken", extra={"call": "d_0000000009", "honeytokens": "files-aws"})
+    notice = incident_notice(signal, "")
+    assert notice.title == "Wardgate: INCIDENT: a honeytoken was used"
+    assert notice.text.splitlines() == [
+        "in files/write_file, by claude-code for os:alice",
+        "its session is held until somebody thaws it",
+        "wardgate explain d_0000000009",
+    ]
+    assert notice.stays
+    bare = a_record(1, Kind.SIGNAL, id="l_1", upstream="", tool="", client="", principal="")
+    assert incident_notice(bare, "").text.startswith("in a call, by a client for nobody known")
+    assert incident_notice(bare, "").text.endswith("wardgate explain l_1")
+    assert incident_notice(a_record(1, tool=""), "here").text.startswith("in files, by")

@@ -283,7 +283,6 @@ def test_what_is_right_is_no_problem(text: str) -> None:
     [
         pytest.param(TOOL + TOOL.replace("mail/*", "mail/send"), "wins whole", id="an entry that never counts"),
         pytest.param(TOOL + "output = { untrusted = true }", "older spelling", id="an older spelling"),
-        pytest.param(TOOL + 'output = { secrets = "ask" }', "blocked", id="nobody to ask about secrets"),
         pytest.param(RULE.format("ask") + 'approve = { by = "role:boss" }', "no approver", id="a role that nobody has"),
     ],
 )
@@ -363,3 +362,17 @@ def test_the_revision_is_of_the_texts() -> None:
 )
 def test_what_a_rule_blocks_for_everybody_is_hidden(rule: str, hidden: bool) -> None:
     assert policy_of(rule).hides(ToolRef("mail", "send")) is hidden
+
+
+@pytest.mark.parametrize(
+    ("output", "strict"),
+    [
+        ("", False),
+        ('output = { trust = "neutral" }', False),
+        ('output = { secrets = "redact" }', True),
+        ('output = { secrets = "ask" }', False),
+    ],
+)
+def test_redact_in_words_is_more_than_the_default(output: str, strict: bool) -> None:
+    policy, problems = parse({"p.toml": HEAD + TOOL + output}, KNOWN)
+    assert (policy.files[0].tools[0].labels.output.strict, problems) == (strict, ())

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.canon import canonical
+from gateway.core.model import Act, Grade
 from gateway.core.render import MAX_DEPTH, SEAM, LimitError, render
 from gateway.core.screen import MAX_FINDINGS, MAX_SPANS, ROUNDS, Cleaned, Find, Screening, place, screen
 from gateway.core.secrets import Span
@@ -28,7 +29,7 @@ def made(number: int) -> str:
     return f"tok_{number:012x}"
 
 
-def run(value: object, finder: Find = find, **how: bool) -> Cleaned:
+def run(value: object, finder: Find = find, **how: Any) -> Cleaned:
     return screen(value, Screening(finder, lambda secret: f"fp-{secret[-4:].decode()}", **how), LIMIT)
 
 
@@ -219,18 +220,79 @@ def test_a_span_that_no_leaf_owns_is_not_proven() -> None:
     assert ROUNDS > 1
 
 
-def test_only_exact_findings_are_redacted_where_the_label_allows_secrets() -> None:
-    own = b"own-secret-77"
+OWN = b"own-secret-77"
 
-    def both(data: bytes) -> Sequence[Span]:
-        at = data.find(own)
-        return [*find(data), *([Span(at, at + len(own), "gateway-secret", own, exact=True)] if at >= 0 else [])]
 
-    cleaned = run({"text": f"{T} {own.decode()}"}, both, exact_only=True)
+def both(data: bytes) -> Sequence[Span]:
+    """A scanner that knows one shape, and one secret of the gateway's own."""
+    at = data.find(OWN)
+    return [*find(data), *([Span(at, at + len(OWN), "gateway-secret", OWN, exact=True)] if at >= 0 else [])]
+
+
+def lenient(kind: str, grade: Grade, fingerprint: str) -> Act:
+    """A judge that lets pass all but exact findings."""
+    return Act.REDACTED if grade is Grade.EXACT else Act.ALLOWED
+
+
+def test_what_the_judge_lets_pass_is_told_and_stays() -> None:
+    cleaned = run({"text": f"{T} {OWN.decode()}"}, both, judge=lenient)
     assert cleaned.value == {"text": f"{T} [REDACTED:gateway-secret:1]"}
-    assert {(finding.kind, finding.exact) for finding in cleaned.findings} == {("tok", False), ("gateway-secret", True)}
-    kept = {"text": T}
-    assert run(kept, both, exact_only=True).value is kept
+    assert {(finding.kind, finding.exact, finding.grade, finding.act) for finding in cleaned.findings} == {
+        ("tok", False, Grade.VENDOR, Act.ALLOWED),
+        ("gateway-secret", True, Grade.EXACT, Act.REDACTED),
+    }
+    assert cleaned.proven
+    kept = {"text": T, T: 1}
+    cleaned = run(kept, both, judge=lenient)
+    assert cleaned.value is kept
+    assert [finding.place for finding in cleaned.findings] == ["text", "*"]
+
+
+def test_what_passes_and_was_uncovered_late_is_told_too() -> None:
+    def shy(data: bytes) -> list[Span]:
+        return [span for span in both(data) if span.exact or OWN not in data]
+
+    cleaned = run({"a": OWN.decode(), "b": {"c": T}}, shy, judge=lenient)
+    assert cleaned.value == {"a": "[REDACTED:gateway-secret:1]", "b": {"c": T}}
+    assert [(finding.kind, finding.place) for finding in cleaned.findings] == [("gateway-secret", "a"), ("tok", "b")]
+
+
+def test_what_passes_where_no_leaf_is_asks_for_no_redaction() -> None:
+    cleaned = run({"content": "x"}, lambda data: [Span(0, 7, "x", b"content")], judge=lenient)
+    assert cleaned == Cleaned({"content": "x"})
+
+
+def test_a_union_is_judged_by_its_surest_part_and_named_after_it() -> None:
+    def wide(data: bytes) -> list[Span]:
+        spans = find(data)
+        return [
+            *spans,
+            *(Span(one.start - 4, one.end + 4, "generic-secret", data[one.start - 4 : one.end + 4]) for one in spans),
+        ]
+
+    def strict(kind: str, grade: Grade, fingerprint: str) -> Act:
+        return Act.FLAGGED if grade is Grade.GENERIC else Act.REDACTED
+
+    cleaned = run({"text": f"aaaaa{T}bbbbb"}, wide, judge=strict)
+    assert cleaned.value == {"text": f"a{M}b"}
+    [finding] = cleaned.findings
+    assert (finding.kind, finding.grade, finding.act, finding.fingerprint) == (
+        "tok",
+        Grade.VENDOR,
+        Act.REDACTED,
+        "fp-0001",
+    )
+    alone = run(
+        {"text": "key = x", "k": T}, lambda data: [Span(6, 7, "generic-secret", b"x"), *find(data)], judge=strict
+    )
+    assert alone.value == {"text": "key = x", "k": M}
+    assert [finding.act for finding in alone.findings] == [Act.FLAGGED, Act.REDACTED]
+
+
+def test_of_more_findings_than_are_told_the_gateways_own_are_told_first() -> None:
+    cleaned = run({"l": [*(made(number) for number in range(MAX_FINDINGS + 9)), OWN.decode()]}, both)
+    assert len(cleaned.findings) == MAX_FINDINGS
+    assert cleaned.findings[0].exact
 
 
 def nest(depth: int) -> object:

@@ -97,6 +97,13 @@ def test_spans_inside_markers_are_ignored_and_exact_ones_never() -> None:
     assert unmarked([inside, across, exact], data) == [across, exact]
     assert unmarked([inside], b"nothing of ours in here, at all....") == [inside]
     assert unmarked([Span(0, 2, "k", b"pw")], data) == [Span(0, 2, "k", b"pw")]
+    assert unmarked([], data) == []
+
+
+def test_what_was_decoded_to_a_marker_is_ignored_unless_it_is_exact() -> None:
+    decoded, exact = Span(0, 9, "k", b"[REDACTED:k:1]"), Span(0, 9, "k", b"[REDACTED:k:1]", exact=True)
+    more = Span(0, 9, "k", b"x[REDACTED:k:1]")
+    assert unmarked([decoded, exact, more], b"0123456789") == [exact, more]
 
 
 def test_a_secret_is_found_again_without_its_context() -> None:

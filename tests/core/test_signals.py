@@ -57,6 +57,12 @@ def test_an_unknown_outcome_and_a_withheld_result_are_signals() -> None:
     assert counters.count(ended(2, "ok", release="withheld")) == (Signal.WITHHELD,)
 
 
+def test_an_incident_that_was_raised_elsewhere_is_counted_and_raises_nothing() -> None:
+    counters = SessionCounters("s1")
+    assert counters.count(a_record(kind=Kind.SIGNAL, detail=Signal.HONEYTOKEN.value)) == ()
+    assert (counters.item()["signals"], counters.calls) == ({"honeytoken": 1}, 0)
+
+
 def test_what_is_remembered_of_refusals_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signals, "REMEMBERED", 2)
     counters = SessionCounters("s1")

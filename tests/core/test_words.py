@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -125,3 +126,13 @@ def test_a_result_of_an_unchanged_call_is_left_alone(made: Decision | None) -> N
 
 def test_a_result_without_content_gets_some() -> None:
     assert len(words.tell({}, decision(SET))["content"]) == 1
+
+
+@pytest.mark.parametrize("content", [[{"type": "text", "text": "x"}], None], ids=["blocks", "none"])
+def test_a_result_without_a_valid_form_is_an_error_that_keeps_its_other_blocks(content: Any) -> None:
+    told = words.misfit({"content": content, "structuredContent": {"k": "v"}, "isError": False, "_meta": {"a": 1}})
+    assert (told["isError"], told["_meta"], "structuredContent" in told) == (True, {"a": 1}, False)
+    *before, said = told["content"]
+    assert before == (content or [])
+    assert "RESULT INCOMPLETE" in said["text"]
+    assert "executed" in said["text"]

@@ -285,24 +285,31 @@ class House:
                     await stop(process)
 
     @asynccontextmanager
-    async def client(self, door: str, era: str, *, name: str = "tester", **options: Any) -> AsyncIterator[Client]:
-        """A client of the SDK behind a door; at `http` it has a `wardgate serve` and a token of its own."""
+    async def client(
+        self, door: str, era: str, *, name: str = "tester", heard: list[bytes] | None = None, **options: Any
+    ) -> AsyncIterator[Client]:
+        """A client of the SDK behind a door; at `http` it has a `wardgate serve` and a token of its own. Every message
+        that it gets is put to `heard`.
+        """
         if door == "http":
-            async with self.serving(), self.http_client(era, await self.token(name), **options) as client:
+            async with self.serving(), self.http_client(era, await self.token(name), heard=heard, **options) as client:
                 yield client
             return
         words = self.stdio(*(["--standalone"] if door == "standalone" else []), client=name)
         parameters = StdioServerParameters(command=words[0], args=words[1:], env=self.environment)
         with self.log() as log, anyio.fail_after(DEADLINE):
-            async with Client(stdio_client(parameters, log), mode=MODES[era], cache=None, **options) as client:
+            transport = tapped(stdio_client(parameters, log), heard)
+            async with Client(transport, mode=MODES[era], cache=None, **options) as client:
                 yield client
 
     @asynccontextmanager
-    async def http_client(self, era: str, token: str, path: str = "", **options: Any) -> AsyncIterator[Client]:
+    async def http_client(
+        self, era: str, token: str, path: str = "", heard: list[bytes] | None = None, **options: Any
+    ) -> AsyncIterator[Client]:
         """A client of the SDK before a `serve` that runs; `path` leads to one upstream."""
         with anyio.fail_after(DEADLINE):
             async with create_mcp_http_client({"Authorization": f"Bearer {token}"}) as http:
-                transport = streamable_http_client(self.url + path, http_client=http)
+                transport = tapped(streamable_http_client(self.url + path, http_client=http), heard)
                 async with Client(transport, mode=MODES[era], cache=None, **options) as client:
                     yield client
 
@@ -341,6 +348,45 @@ class House:
                 if word.encode() in words and any(each.startswith(bytes(folder)) for each in words):
                     found.append(int(entry.name))
         return found
+
+
+class Tap:
+    """A read stream of the SDK's, of which every message is written down before anybody reads it."""
+
+    def __init__(self, inner: Any, heard: list[bytes]) -> None:
+        self._inner, self._heard = inner, heard
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def receive(self) -> Any:
+        """The next message."""
+        return self._noted(await self._inner.receive())
+
+    def __aiter__(self) -> "Tap":
+        return self
+
+    async def __anext__(self) -> Any:
+        return self._noted(await self._inner.__anext__())
+
+    async def __aenter__(self) -> "Tap":
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(self, *how: Any) -> Any:
+        return await self._inner.__aexit__(*how)
+
+    def _noted(self, item: Any) -> Any:
+        message = getattr(item, "message", None)
+        self._heard.append((repr(item) if message is None else message.model_dump_json(by_alias=True)).encode())
+        return item
+
+
+@asynccontextmanager
+async def tapped(transport: Any, heard: list[bytes] | None) -> AsyncIterator[Any]:
+    """A transport of the SDK's, with every message that comes put to `heard` where that is given."""
+    async with transport as (read, write):
+        yield (read if heard is None else Tap(read, heard)), write
 
 
 async def stop(process: anyio.abc.Process) -> None:

@@ -17,7 +17,7 @@ from tests.e2e.kit import PATIENCE, House, asked, listens, wire
 pytestmark = pytest.mark.slow
 
 SHORT = 'hold = "100ms"'
-PAGES = ("head", "", "grants", "decisions", "figures", "sessions", "upstreams", "secrets", "policy", "you")
+PAGES = ("head", "", "grants", "decisions", "figures", "sessions", "upstreams", "leaks", "policy", "you")
 
 
 @asynccontextmanager

@@ -1,21 +1,71 @@
 """No secret leaves or rests: planted in files, arguments and errors, or handed to an upstream, on every surface."""
 
+import json
 import secrets
-import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mcp.client.client import Client
+from mcp.client.context import ClientRequestContext
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    CreateMessageRequestParams,
+    CreateMessageResult,
+    ElicitResult,
+    ListRootsResult,
+    PromptReference,
+    Root,
+    TextContent,
+)
 
-from tests.e2e.kit import ERAS, House, asked, text, upstream_table
+from tests.e2e.kit import ERAS, House, asked, call, reason, text, until, upstream_table
+from tests.e2e.planted import RESULTS, Planted, among, fake_token, found, leaking, records
 from tests.e2e.real import RealUpstreams
+from tests.notices.receiver import receiving
 
 READS = 'upstream = "files"\nowner = "alice@example.com"\n[[tool]]\nmatch = "read_*"\neffect = "read"\n'
 
-
-def fake_token() -> str:
-    """A token as a forge gives them, made up for one test."""
-    return "gh" + "p_" + "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(36))
+UNTOLD = ("image", "allowed", "asked", "blocked", "encoded", "hex", "blob")
+TOLD = {  # surfaces whose text reaches the client, without its secret
+    *(f"result-{name}" for name in RESULTS if name not in UNTOLD),
+    *("tool-description", "tool-title", "tool-schema", "tool-enum", "tool-annotation", "tool-meta", "tool-output"),
+    *("instructions", "progress", "notice", "notice-logger", "elicit", "elicit-title", "elicit-default"),
+    *("elicit-description", "elicit-choice", "sample", "sample-system", "resource-name", "resource-listed"),
+    *("resource-title", "resource-meta", "template-listed", "prompt-listed", "prompt-argument-listed"),
+    *("resource-text", "resource-error", "resource-error-data", "prompt-description", "prompt-text"),
+    *("prompt-resource", "completion"),
+}
+MEANWHILE = {"progress", "notice", "notice-logger"}  # over HTTP a modern answer comes in one piece, and alone
+PASSING = ("result-image", "result-allowed")
+LISTED = {  # where the record tells of secrets in what was listed
+    *("tools.text.description", "tools.text.title", "tools.text.inputSchema.properties.x.default"),
+    *("tools.text.annotations.title", "tools.text._meta.vendor/x", "tools.structured.outputSchema.description"),
+    *("resources.leak://text.name", "resources.leak://text._meta.vendor/x", "templates.leak://t/{id}.description"),
+    *("prompts.hello.description", "prompts.hello.arguments[0].description", "instructions", "detail"),
+}
+ASKED = {  # in questions, and in the answers that were not passed on
+    *("question.message", "question.requestedSchema.properties.x.default", "question.systemPrompt"),
+    *("question.messages[0].content.text", "answer.content.x", "answer.content.text", "answer.roots[0].uri"),
+}
+ANSWERED = {  # in what calls brought back, and what was said meanwhile
+    *(
+        "progress",
+        "log.data.said",
+        "log.logger",
+        "content[0].text",
+        "content[1].text",
+        "structuredContent.deep[0].value",
+    ),
+    *("content[0].resource.text", "content[0].resource.blob", "content[0].uri", "_meta.vendor/x", "message"),
+    *("data.why[0]", "contents[0].text", "contents[1].blob", "data.uri", "description", "messages[0].content.text"),
+    *("messages[1].content.resource.text", "completion.values[0]"),
+}
+COMMANDS = (["doctor"], ["doctor", "--json"], ["log", "--limit", "500", "--json"], ["leaks", "--state", "all"])
+# Deprecated in the modern era, and still what legacy clients do.
+pytestmark = pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
 
 
 def holding(folder: Path, secret: str) -> Mapping[str, int]:
@@ -86,11 +136,135 @@ async def test_a_secret_that_was_handed_to_an_upstream_does_not_come_back(house:
         plain = await client.call_tool("ledger__reveal", {"text": "PLAIN"})
         assert plain.structured_content == {"found": "shown"}
         revealed = await client.call_tool("ledger__reveal", {"text": "PASSWORD"})
-        assert not revealed.is_error, revealed
-        assert text(revealed).startswith("PASSWORD is [REDACTED:")
+        assert revealed.is_error, revealed
+        assert (reason(revealed), text(revealed)[:15]) == ("exact-secret", "RESULT WITHHELD")
         assert secret not in revealed.model_dump_json()
-        assert "[REDACTED:" in (revealed.structured_content or {})["found"]
         inherited = await client.call_tool("ledger__reveal", {"text": "LEDGER_PASSWORD"})
         assert inherited.structured_content == {"found": ""}  # nothing is inherited but what is named
     assert holding(house.state, secret) == {}
     assert holding(house.place, secret) == {}
+
+
+@pytest.fixture
+def planted() -> Planted:
+    """Secrets, made up for one test."""
+    return Planted()
+
+
+def surfaces(house: House) -> Mapping[str, set[str]]:
+    """Where something was found, as the record tells it: kind of record -> places."""
+    told: dict[str, set[str]] = {}
+    for kind in ("catalogue", "question", "outcome", "intent", "approval"):
+        for body in records(house, kind):
+            told.setdefault(kind, set()).update(one["place"] for one in body.get("findings", ()))
+    return told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("door", ["shim", "http"])
+async def test_of_all_that_an_upstream_says_no_secret_gets_out_on_any_surface(
+    door: str, era: str, house: House, planted: Planted
+) -> None:
+    async def person(context: ClientRequestContext, params: Any) -> ElicitResult:
+        return ElicitResult(action="accept", content={"x": planted["elicit-answer"]})
+
+    async def model(context: ClientRequestContext, params: CreateMessageRequestParams) -> CreateMessageResult:
+        said = TextContent(type="text", text=f"use {planted['sample-answer']}")
+        return CreateMessageResult(role="assistant", content=said, model="m")
+
+    async def folders(context: ClientRequestContext) -> ListRootsResult:
+        return ListRootsResult(roots=[Root(uri=f"file:///home/{planted['roots-answer']}")])
+
+    async def hear(params: Any) -> None:
+        pass
+
+    leaking(house, planted)
+    heard: list[bytes] = []
+    callbacks: dict[str, Any] = {"elicitation_callback": person, "sampling_callback": model, "logging_callback": hear}
+    callbacks |= {"list_roots_callback": folders, **({"log_level": "debug"} if era == "modern" else {})}
+    async with house.client(door, era, heard=heard, **callbacks) as client:
+        if era == "legacy":
+            await client.set_logging_level("debug")
+        names = {tool.name for tool in (await client.list_tools()).tools}
+        assert {"leaky__text", "leaky__structured"} <= names  # a definition with a secret is offered without it
+        for name in (*RESULTS, "progress", "notice", "elicit", "sample", "roots"):
+            with suppress(MCPError):
+                await client.call_tool(f"leaky__{name}", {}, meta={"progressToken": 7})
+        await everything_else(client, era, heard)
+        with suppress(MCPError):
+            await client.call_tool("leaky__crash", {})
+        await until(lambda: "detail" in surfaces(house).get("catalogue", ()))
+        shown = [await house.run(*words) for words in COMMANDS]
+        leaks = await house.items("leaks", "list", "--state", "all", "--limit", "500")
+    out = {surface: secret for surface, secret in planted.items() if surface not in PASSING}
+    assert among([("client", b"\n".join(heard))], out) == {}
+    assert among([("stderr", house.said().encode())], planted) == {}
+    assert among([("command", (each.out + each.err).encode()) for each in shown], planted) == {}
+    assert found(house.state, planted) == {}
+    for name in ("stderr-start", "list-error"):
+        assert f"at {name}: see [REDACTED:" in shown[0].out
+    # All of it really came by, and stands in the record: what reaches the client is the text around the secret.
+    text_of_all = b"\n".join(heard).decode()
+    told = TOLD if (door, era) != ("http", "modern") else TOLD - MEANWHILE
+    assert {name for name in told if f"at {name}: see [REDACTED:" not in text_of_all} == set()
+    for name in PASSING:  # what is out of reach, and what a label lets pass
+        assert among([("client", b"\n".join(heard))], {name: planted[name]}) == {name: ["client"]}
+    places = surfaces(house)
+    assert LISTED - places["catalogue"] == set()
+    assert ASKED - places["question"] == set()
+    assert ANSWERED - places["outcome"] == set()
+    seen = set(planted) - {"result-image", "server-version", "stdout-banner"}
+    assert len(leaks) >= len(seen if era == "legacy" else seen - {"updated-uri"})
+    assert {leak["owner"] for leak in leaks} == {"alice@example.com"}
+
+
+async def everything_else(client: Client, era: str, heard: Sequence[bytes]) -> None:
+    """Ask for everything that is no tool."""
+    listed = await client.list_resources()
+    assert [str(each.uri) for each in listed.resources] == ["leak://text"]  # what is called by a secret is left out
+    assert [each.uri_template for each in (await client.list_resource_templates()).resource_templates] == [
+        "leak://t/{id}"
+    ]
+    assert [each.name for each in (await client.list_prompts()).prompts] == ["leaky__hello"]
+    for uri in ("leak://text", "leak://t/gone"):
+        with suppress(MCPError):
+            await client.read_resource(uri)
+    await client.get_prompt("leaky__hello")
+    await client.complete(PromptReference(type="ref/prompt", name="leaky__hello"), {"name": "who", "value": "A"})
+    if era == "legacy":
+        await client.session.subscribe_resource("leak://text")
+        await client.call_tool("leaky__touch", {})
+        await until(lambda: any(b"resources/updated" in each for each in heard))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_secret_that_a_call_would_send_out_is_put_to_a_person_and_no_notice_tells_it(
+    era: str, house: House, planted: Planted
+) -> None:
+    with receiving() as receiver:
+        leaking(house, planted, notify=f'desktop = false\nto = ["{receiver.url("x")}"]')
+        heard: list[bytes] = []
+        async with house.client("shim", era, heard=heard) as client:
+            free = await call(client, "leaky__post", {"text": "a plain word"})
+            assert text(free) == '{"text": "a plain word"}'  # a rule allows it
+            arguments = {"text": f"use {planted['egress']}", "deep": [planted["egress-deep"]]}
+            waiting = asked(await call(client, "leaky__post", arguments))
+            (row,) = await house.items("approvals")
+            assert (row["id"], row["reason"]) == (waiting, "secret-found")
+            card = await house.run("approvals", "show", waiting)
+            assert "it would send out" in card.out
+            assert "arguments.text" in card.out
+            assert "arguments.deep[0]" in card.out
+            await until(lambda: receiver.got)
+            assert (await house.run("approve", waiting)).code == 0
+            done = await call(client, "leaky__post", arguments)
+            assert "[REDACTED:" in text(done)  # it ran, with what was approved, and its upstream says it back
+        shown = [card, *[await house.run(*words) for words in COMMANDS]]
+    assert among([("notice", json.dumps(each).encode()) for each in receiver.got], planted) == {}
+    assert among([("client", b"\n".join(heard))], planted) == {}
+    assert among([("stderr", house.said().encode())], planted) == {}
+    assert among([("command", (each.out + each.err).encode()) for each in shown], planted) == {}
+    assert found(house.state, planted) == {}
+    assert {"arguments.text", "arguments.deep[0]"} <= surfaces(house)["intent"]

@@ -1,18 +1,16 @@
 """No secret is at rest: a different one is planted on every surface, and then every file of the state folder is read.
 
-Promise R5. What is looked for is each secret as it is, in base64 (at each of its three beginnings), in hex, as JSON and
-as URLs write it, in the bytes of every file, journals included, and in every value of every table.
+Promise R5. Each secret is looked for in every form of `planted.forms`, in the bytes of every file, journals included,
+and in every value of every table.
 """
 
 import base64
 import json
 import sqlite3
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import anyio
 import pytest
@@ -28,128 +26,12 @@ from mcp_types import (
     TextContent,
 )
 
-from tests.e2e.kit import ERAS, House, Wire, until, upstream_table, wire
-from tests.e2e.test_leaks import fake_token
+from tests.e2e.kit import ERAS, House, Wire, until, wire
+from tests.e2e.planted import RESULTS, Planted, fake_token, forms, found, records
+from tests.e2e.planted import leaking as planted_house
 
-LEAKY = Path(__file__).parents[1] / "servers" / "leaky.py"
-RESULTS = (
-    *("text", "structured", "embedded", "blob", "link", "meta", "block_meta", "failed", "error", "error_data", "image"),
-    *("encoded", "allowed", "asked", "blocked"),
-)
-PLANTED = (  # at the upstream
-    *(f"result-{name}" for name in RESULTS),
-    *("tool-description", "tool-title", "tool-schema", "tool-name", "server-version", "instructions"),
-    *("progress", "notice", "notice-logger", "elicit", "elicit-title", "elicit-default", "sample", "sample-system"),
-    *("stderr", "stderr-last", "stdout-banner", "resource-name", "resource-listed", "template-listed"),
-    *("prompt-listed", "resource-text", "resource-blob", "prompt-description", "prompt-text", "completion"),
-)
-LABELS = """
-upstream = "leaky"
-owner = "alice@example.com"
-[[tool]]
-match = ["allowed"]
-effect = "write"
-inert = ["*"]
-record = "full"
-output = { secrets = "allow" }
-[[tool]]
-match = ["asked"]
-effect = "read"
-record = "full"
-output = { secrets = "ask" }
-[[tool]]
-match = ["blocked"]
-effect = "read"
-record = "full"
-output = { secrets = "block" }
-[[tool]]
-match = ["write"]
-effect = "write"
-inert = ["*"]
-[[tool]]
-match = ["echo"]
-effect = "write"
-inert = ["*"]
-[[tool]]
-match = "*"
-effect = "read"
-record = "full"
-[[rule]]
-id = "leaky.free"
-tools = ["allowed", "echo"]
-decide = "allow"
-[[rule]]
-id = "leaky.held"
-resources = "leak://held/*"
-decide = "ask"
-[[rule]]
-id = "leaky.asks"
-methods = ["sampling/createMessage"]
-decide = "allow"
-"""
 # Deprecated in the modern era, and still what legacy clients do.
 pytestmark = pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
-
-
-def forms(secret: str) -> Iterator[bytes]:
-    """The ways in which a secret may be written down."""
-    raw = secret.encode()
-    yield from (raw, raw.hex().encode(), raw.hex().upper().encode(), quote(secret, safe="").encode())
-    yield json.dumps(secret)[1:-1].encode()
-    for shift in range(3):
-        encoded = base64.b64encode(b"\0" * shift + raw)
-        yield encoded[4 if shift else 0 : -4]  # without the characters that what stands around it has a part in
-        yield base64.urlsafe_b64encode(b"\0" * shift + raw)[4 if shift else 0 : -4]
-
-
-def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Where something is stored below a folder: every file, and every value of every table in one."""
-    for path in sorted(folder.rglob("*")):
-        if not path.is_file():
-            continue
-        data = path.read_bytes()
-        yield path.name, data
-        if data.startswith(b"SQLite format 3"):
-            with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-                yield from _values(path.name, db)
-
-
-def _values(name: str, db: sqlite3.Connection) -> Iterator[tuple[str, bytes]]:
-    for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-        with suppress(sqlite3.OperationalError):  # a table of an index that is read through another one only
-            for row in db.execute(f'SELECT * FROM "{table}"'):
-                for value in row:
-                    data = value.encode() if isinstance(value, str) else value
-                    if isinstance(data, bytes):
-                        yield f"{name}: {table}: {data[:300]!r}", data
-
-
-def found(folder: Path, planted: Mapping[str, str]) -> Mapping[str, list[str]]:
-    """The secrets that are at rest, by the surface where they were planted, and where they are."""
-    everything = list(contents(folder))
-    assert any(name == "record.db" for name, _ in everything)
-    rest: dict[str, list[str]] = {}
-    for surface, secret in planted.items():
-        ways = {form for form in forms(secret) if len(form) > 8}
-        where = [name for name, data in everything if any(way in data for way in ways)]
-        if where:
-            rest[surface] = where
-    return rest
-
-
-def records(house: House, kind: str) -> list[dict[str, Any]]:
-    """The bodies of a kind on the record, oldest first."""
-    with closing(sqlite3.connect(house.state / "record.db")) as db:
-        found = db.execute("SELECT body FROM record WHERE kind = ? ORDER BY seq", (kind,)).fetchall()
-    return [json.loads(body) for (body,) in found]
-
-
-class Planted(dict[str, str]):
-    """The secrets of one test by surface; a new one for each that is asked for."""
-
-    def __missing__(self, surface: str) -> str:
-        made = self[surface] = fake_token()
-        return made
 
 
 @pytest.fixture
@@ -161,14 +43,7 @@ def planted() -> Planted:
 @pytest.fixture
 def leaking(house: House, planted: Planted) -> House:
     """A house before an upstream that leaks on every surface."""
-    plan = house.world / "secrets.json"
-    plan.write_text(json.dumps({surface: planted[surface] for surface in PLANTED}), encoding="utf-8")
-    more: dict[str, Any] = {"per": "client", "elicit": "form", "instructions": True}
-    table = upstream_table("leaky", [sys.executable, str(LEAKY), str(plan)], **more)
-    record = "[record]\nsearch = true\n"
-    return house.configure(
-        table, record, policies={"leaky": LABELS}, limits='hold = "100ms"', trust=["session", "prompt"]
-    )
+    return planted_house(house, planted)
 
 
 def test_a_secret_is_found_in_every_form(tmp_path: Path) -> None:

@@ -177,8 +177,8 @@ async def test_without_second_targets_the_owner_of_the_upstream_is_told() -> Non
     first, mail = Told(), Told("owner")
     asked: list[str] = []
 
-    def owner(row: Approval) -> Told:
-        asked.append(row.upstream)
+    def owner(upstream: str) -> Told:
+        asked.append(upstream)
         return mail
 
     async with a_room(first, owner=owner) as room:

@@ -10,6 +10,7 @@ from mcp_types import TextContent
 from gateway.config import Limits
 from gateway.core.model import Answer, Call, Done, Failure, Held, Reason, Refused, Verdict
 from gateway.ports import Caller
+from gateway.server import face
 from tests.core.test_card import approval
 from tests.server.room import ALL, PARAMS, PEER, RESULTS, Room, Wire, a_thing, only
 
@@ -116,6 +117,19 @@ async def test_the_instructions_are_those_of_the_endpoint(era: str) -> None:
     async with Room().wire(era) as wire:
         said = wire.opened if era == "legacy" else await wire.ask("server/discover")
     assert "instructions" not in said
+
+
+async def test_a_handshake_waits_only_a_while_for_upstreams_with_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scanner may have its rules to compile, which takes longer than clients wait for a server to open."""
+    monkeypatch.setattr(face, "OPENING", 0.01)
+    room = Room(about="see", settled=False)
+    async with room.streams() as (read, write):
+        wire = Wire(read, write, "modern", {}, {})
+        said = await wire.ask("server/discover")
+        assert said["instructions"] == "see"
+        waiting = await wire.send("tools/list")
+        room.settled.set()
+        assert len((await wire.answer(waiting))["tools"]) == 1
 
 
 REFUSED = Refused("d_7", Verdict.BLOCK, Reason.RULE, "NOT EXECUTED", approval())

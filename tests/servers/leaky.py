@@ -1,9 +1,10 @@
 """An MCP server that puts a secret on every surface that it has; standard library only, legacy era, stdio.
 
-    leaky.py SECRETS
+    leaky.py SECRETS [gone | mute]
 
 SECRETS is a JSON file: the name of a surface -> the secret to plant there. Every tool answers with its own; `crash`
-says a last word on stderr and ends. Requests to the client are answered before the call is.
+says a last word on stderr and ends; as `gone` it does so at once, and as `mute` it refuses to list its tools. Requests
+to the client are answered before the call is.
 """
 
 import base64
@@ -13,12 +14,20 @@ import sys
 from pathlib import Path
 
 PLANTED = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+MODE = "".join(sys.argv[2:])
 VERSION = "2025-11-25"
 ANY = {"type": "object"}
-CAPABILITIES = {"tools": {}, "resources": {}, "prompts": {}, "completions": {}, "logging": {}}
+CAPABILITIES = {
+    "tools": {},
+    "prompts": {},
+    "completions": {},
+    "logging": {},
+    "resources": {"subscribe": True},
+}
 TOOLS = (
     *("text", "structured", "embedded", "blob", "link", "meta", "block_meta", "failed", "error", "error_data", "echo"),
     *("progress", "notice", "elicit", "sample", "allowed", "asked", "blocked", "write", "image", "encoded", "crash"),
+    *("two_blocks", "annotated", "hex", "link_meta", "roots", "post", "touch"),
 )
 
 
@@ -32,11 +41,16 @@ def of(surface):
 
 
 def words(secret):
-    return f"the token is {secret} and that is all"
+    return f"see {secret} and that is all"
 
 
-def text(secret):
-    return {"type": "text", "text": words(secret)}
+def said(surface):
+    """The secret of a surface in a text that tells of both."""
+    return f"at {surface}: {words(of(surface))}"
+
+
+def text(words):
+    return {"type": "text", "text": words}
 
 
 def question(method, params):
@@ -51,66 +65,88 @@ def question(method, params):
 
 def call(name, params):
     """The result of a tool; an error as a mapping with `code`."""
-    plain = of(f"result-{name}") if f"result-{name}" in PLANTED else ""
+    surface = f"result-{name}"
+    plain = of(surface) if surface in PLANTED else ""
+    told = said(surface) if plain else "done"
     resource = {"uri": "leak://file", "mimeType": "text/plain"}
     match name:
         case "structured":
-            return {"content": [], "structuredContent": {"deep": [{"value": words(plain), plain: 1}]}}
+            return {"content": [], "structuredContent": {"deep": [{"value": told, plain: 1}]}}
         case "embedded":
-            return {"content": [{"type": "resource", "resource": {**resource, "text": words(plain)}}]}
+            return {"content": [{"type": "resource", "resource": {**resource, "text": told}}]}
         case "blob":
-            blob = base64.b64encode(words(plain).encode()).decode()
+            blob = base64.b64encode(told.encode()).decode()
             return {"content": [{"type": "resource", "resource": {**resource, "blob": blob}}]}
         case "link":
             link = {"type": "resource_link", "uri": f"https://x.example/?t={plain}", "name": plain}
-            return {"content": [{**link, "description": words(plain)}]}
+            return {"content": [{**link, "description": told}]}
+        case "link_meta":
+            link = {"type": "resource_link", "uri": "https://x.example/", "name": "x", "title": told}
+            return {"content": [{**link, "_meta": {"vendor/x": [told]}}]}
         case "meta":
-            return {"content": [], "_meta": {"vendor/x": words(plain)}}
+            return {"content": [], "_meta": {"vendor/x": told}}
         case "block_meta":
-            return {"content": [{"type": "text", "text": "x", "_meta": {"vendor/x": {plain: words(plain)}}}]}
+            return {"content": [{"type": "text", "text": "x", "_meta": {"vendor/x": {plain: told}}}]}
+        case "annotated":
+            return {"content": [{"type": "text", "text": "x", "annotations": {"audience": ["user"], "x": told}}]}
+        case "two_blocks":
+            begin, end = told[: told.index(plain) + 20], told[told.index(plain) + 20 :]
+            return {"content": [text(begin), text(end)]}
         case "failed":
-            return {"content": [text(plain)], "isError": True}
+            return {"content": [text(told)], "isError": True}
         case "error":
-            return {"code": -32050, "message": words(plain)}
+            return {"code": -32050, "message": told}
         case "error_data":
-            return {"code": -32050, "message": "no", "data": {"why": [words(plain)]}}
+            return {"code": -32050, "message": "no", "data": {"why": [told]}}
         case "image":
-            data = base64.b64encode(b"\x89PNG " + words(plain).encode()).decode()
+            data = base64.b64encode(b"\x89PNG " + told.encode()).decode()
             return {"content": [{"type": "image", "mimeType": "image/png", "data": data}]}
         case "encoded":
-            return {"content": [{"type": "text", "text": base64.b64encode(words(plain).encode()).decode()}]}
+            return {"content": [text(base64.b64encode(words(plain).encode()).decode())]}
+        case "hex":
+            return {"content": [text(words(plain).encode().hex())]}
         case "progress":
             token = params.get("_meta", {}).get("progressToken")
-            note = {"progressToken": token, "progress": 1, "total": 2, "message": words(of("progress"))}
+            note = {"progressToken": token, "progress": 1, "total": 2, "message": said("progress")}
             put(method="notifications/progress", params=note)
         case "notice":
-            said = {"level": "error", "logger": of("notice-logger"), "data": {"said": words(of("notice"))}}
-            put(method="notifications/message", params=said)
+            note = {"level": "error", "logger": said("notice-logger"), "data": {"said": said("notice")}}
+            put(method="notifications/message", params=note)
         case "elicit":
-            field = {"type": "string", "title": words(of("elicit-title")), "default": words(of("elicit-default"))}
-            form = {"type": "object", "properties": {"x": field}}
-            answer = question("elicitation/create", {"message": words(of("elicit")), "requestedSchema": form})
-            return {"content": [{"type": "text", "text": json.dumps(answer)}]}
+            field = {"type": "string", "title": said("elicit-title"), "default": said("elicit-default")}
+            field |= {"description": said("elicit-description")}
+            choice = {"type": "string", "enum": [said("elicit-choice"), "b"]}
+            form = {"type": "object", "properties": {"x": field, "y": choice}}
+            answer = question("elicitation/create", {"message": said("elicit"), "requestedSchema": form})
+            return {"content": [text(json.dumps(answer))]}
         case "sample":
-            said = [{"role": "user", "content": text(of("sample"))}]
-            more = {"maxTokens": 5, "systemPrompt": words(of("sample-system"))}
-            answer = question("sampling/createMessage", {"messages": said, **more})
-            return {"content": [{"type": "text", "text": json.dumps(answer)}]}
+            asked = [{"role": "user", "content": text(said("sample"))}]
+            more = {"maxTokens": 5, "systemPrompt": said("sample-system")}
+            answer = question("sampling/createMessage", {"messages": asked, **more})
+            return {"content": [text(json.dumps(answer))]}
+        case "roots":
+            return {"content": [text(json.dumps(question("roots/list", {})))]}
+        case "touch":
+            for uri in (f"leak://text/{of('updated-uri')}", "leak://text"):
+                put(method="notifications/resources/updated", params={"uri": uri})
         case "crash":
-            sys.stderr.write(words(of("stderr-last")) + "\n")
+            sys.stderr.write(said("stderr-last") + "\n")
             sys.stderr.flush()
             sys.stdout.write(f"no message: {of('stdout-banner')}\n")
             sys.stdout.flush()
             os._exit(3)
-        case "echo" | "write":
-            return {"content": [{"type": "text", "text": json.dumps(params.get("arguments"))}]}
-    return {"content": [text(plain)] if plain else [{"type": "text", "text": "done"}]}
+        case "echo" | "write" | "post":
+            return {"content": [text(json.dumps(params.get("arguments")))]}
+    return {"content": [text(told)]}
 
 
 def tools():
     listed = [{"name": name, "inputSchema": ANY} for name in TOOLS]
-    schema = {"type": "object", "properties": {"x": {"type": "string", "default": of("tool-schema")}}}
-    listed[0] |= {"description": words(of("tool-description")), "title": of("tool-title"), "inputSchema": schema}
+    field = {"type": "string", "default": said("tool-schema"), "enum": [said("tool-enum")]}
+    schema = {"type": "object", "properties": {"x": field, of("tool-argument"): {"type": "string"}}}
+    listed[0] |= {"description": said("tool-description"), "title": said("tool-title"), "inputSchema": schema}
+    listed[0] |= {"annotations": {"title": said("tool-annotation")}, "_meta": {"vendor/x": said("tool-meta")}}
+    listed[1] |= {"outputSchema": {**ANY, "description": said("tool-output")}}
     listed.append({"name": of("tool-name"), "inputSchema": ANY})
     return {"tools": listed}
 
@@ -119,32 +155,43 @@ def simple(method, params):
     """The result of a request that is no tool call; None for an unknown one."""
     match method:
         case "initialize":
-            info = {"name": "leaky", "version": words(of("server-version"))}
-            more = {"serverInfo": info, "instructions": words(of("instructions"))}
+            info = {"name": "leaky", "version": said("server-version")}
+            more = {"serverInfo": info, "instructions": said("instructions")}
             return {"protocolVersion": VERSION, "capabilities": CAPABILITIES, **more}
-        case "ping" | "logging/setLevel":
+        case "ping" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe":
             return {}
+        case "tools/list" if MODE == "mute":
+            return {"code": -32050, "message": said("list-error")}
         case "tools/list":
             return tools()
         case "resources/list":
-            listed = {"uri": "leak://text", "name": of("resource-name"), "description": words(of("resource-listed"))}
-            return {"resources": [listed]}
+            listed = {"uri": "leak://text", "name": said("resource-name"), "description": said("resource-listed")}
+            more = {"title": said("resource-title"), "_meta": {"vendor/x": said("resource-meta")}}
+            return {"resources": [{**listed, **more}, {"uri": f"leak://{of('resource-uri')}", "name": "x"}]}
         case "resources/templates/list":
-            listed = {"uriTemplate": "leak://t/{id}", "name": "t", "description": words(of("template-listed"))}
-            return {"resourceTemplates": [listed]}
+            listed = {"uriTemplate": "leak://t/{id}", "name": "t", "description": said("template-listed")}
+            return {"resourceTemplates": [listed, {"uriTemplate": f"leak://{of('template-uri')}/{{id}}", "name": "x"}]}
         case "prompts/list":
-            return {"prompts": [{"name": "hello", "description": words(of("prompt-listed"))}]}
+            argument = {"name": "who", "description": said("prompt-argument-listed")}
+            listed = {"name": "hello", "description": said("prompt-listed"), "arguments": [argument]}
+            return {"prompts": [listed, {"name": of("prompt-name")}]}
         case "resources/read":
+            if params["uri"].endswith("/gone"):
+                return {"code": -32002, "message": said("resource-error"), "data": {"uri": said("resource-error-data")}}
             blob = base64.b64encode(words(of("resource-blob")).encode()).decode()
-            both = [{"uri": params["uri"], "text": words(of("resource-text"))}, {"uri": params["uri"], "blob": blob}]
+            both = [{"uri": params["uri"], "text": said("resource-text")}, {"uri": params["uri"], "blob": blob}]
             return {"contents": both}
         case "prompts/get":
+            resource = {"uri": "leak://file", "mimeType": "text/plain", "text": said("prompt-resource")}
             return {
-                "description": words(of("prompt-description")),
-                "messages": [{"role": "user", "content": text(of("prompt-text"))}],
+                "description": said("prompt-description"),
+                "messages": [
+                    {"role": "user", "content": text(said("prompt-text"))},
+                    {"role": "user", "content": {"type": "resource", "resource": resource}},
+                ],
             }
         case "completion/complete":
-            return {"completion": {"values": [of("completion")]}}
+            return {"completion": {"values": [said("completion")]}}
     return None
 
 
@@ -162,9 +209,9 @@ def answer(message):
 
 
 def main():
-    sys.stderr.write(words(of("stderr")) + "\n")
+    sys.stderr.write(said("stderr-start" if MODE == "gone" else "stderr") + "\n")
     sys.stderr.flush()
-    for line in sys.stdin:
+    for line in sys.stdin if MODE != "gone" else ():
         answer(json.loads(line))
 
 

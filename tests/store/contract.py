@@ -1,6 +1,6 @@
 """What every implementation of `port.Store` has to keep: `test_contract.py` runs it against each of them.
 
-It knows the port alone, and of the tables beside the record what `rows.py` and `people.py` say of them. An
+It knows the port alone, and of the tables beside the record what `rows.py`, `people.py` and `leaks.py` say of them. An
 implementation is tested through a `Bench`: that opens it, again and again at the same place, and makes what lies
 beneath it fail or hang.
 """
@@ -68,8 +68,14 @@ class Noting:
         self._store, self._names = store, names
 
     async def append(self, entries: Sequence[Entry], changes: Sequence[Change] = ()) -> bool:
-        self._names.update(change.name for change in changes)
+        follow = (change for entry in entries for change in entry.changes)
+        self._names.update(change.name for change in (*changes, *follow))
         return await self._store.append(entries, changes)
+
+    def queue(self, entry: Entry | LateEntry) -> None:
+        if isinstance(entry, Entry):
+            self._names.update(change.name for change in entry.changes)
+        self._store.queue(entry)
 
     async def ask(self, question: Ask) -> Sequence[tuple[Any, ...]]:
         self._names.add(question.name)

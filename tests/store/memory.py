@@ -140,11 +140,13 @@ class MemoryStore:
     def _do(self, operation: _Operation) -> None:
         draft = deepcopy(self._memory.kept)
         try:
-            hits = [CHANGES[change.name](draft, *change.values) or not change.must for change in operation.changes]
+            changes = [*operation.changes, *(each for entry in operation.entries for each in entry.settled().changes)]
+            operation.happened = all(
+                CHANGES[change.name](draft, *change.values) or not change.must for change in changes
+            )
         except Taken:
             _answer(operation, "the key is taken")
             return
-        operation.happened = all(hits)
         if operation.happened:
             for entry in operation.entries:
                 draft.add(entry)

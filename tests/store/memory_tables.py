@@ -1,4 +1,5 @@
-"""What the store in memory keeps, and how it does each change and question of `rows.py` and `people.py`: by name."""
+"""What the store in memory keeps, and how it does each change and question of `rows.py`, `people.py`
+and `leaks.py`: by name."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -6,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.core.kept import COLUMNS as SHOWN
+from gateway.core.leaks import COLUMNS as LEAK
 from gateway.core.merkle import Tree, leaf_hash
 from gateway.core.record import COLUMNS, seal
 from gateway.store.port import Entry, LateEntry, Value
@@ -27,12 +29,14 @@ class Kept:
     approver_key: dict[Value, Row] = field(default_factory=dict)
     handle: dict[Value, Row] = field(default_factory=dict)
     connection: dict[Value, Row] = field(default_factory=dict)
+    leak: dict[Value, Row] = field(default_factory=dict)
+    sighting: dict[tuple[Value, ...], int] = field(default_factory=dict)
     meta: dict[Value, Value] = field(default_factory=dict)
 
     def add(self, entry: Entry | LateEntry) -> None:
         """Append one record."""
         seq = self.tree.size + 1
-        encoded, columns = entry.settled()
+        encoded, columns, _ = entry.settled()
         body = seal(seq, encoded)
         leaf = leaf_hash(body)
         self.tree.append(leaf)
@@ -175,6 +179,108 @@ def _tidy_approvals(kept: Kept, before: Value) -> bool:
     return _drop(kept.approval, lambda _, row: row["state"] in _SETTLED and row["expires_at"] < before)
 
 
+_SEEN = (
+    *("id", "kind", "fingerprint", "grade", "owner", "first_seen", "last_seen", "opened_at"),
+    *("upstream", "tool", "arguments_digest", "first_call", "last_call", "place"),
+)
+_UNSAID: Mapping[str, Value] = {
+    "state": "open",
+    "times": 1,
+    "reopened": 0,
+    "told": 0,
+    "clean_at": "",
+    "by": "",
+    "known_by": "",
+    "at": "",
+    "note": "",
+    "until": "",
+    "false_positive": 0,
+}
+_MOVED = ("state", "by", "known_by", "at", "note", "until", "false_positive", "opened_at", "reopened", "told")
+
+
+def _see_leak(kept: Kept, *values: Value) -> bool:
+    seen = dict(zip(_SEEN, values, strict=True))
+    before = kept.leak.get(seen["id"])
+    if before is None:
+        kept.leak[seen["id"]] = {**seen, **_UNSAID, "generation": _generation(kept)}
+        return True
+    now = seen["opened_at"]
+    state = before["state"]
+    if (state == "rotated" and before["at"] < now) or (state == "accepted" and before["until"] <= now):
+        before.update(state="open", opened_at=now, reopened=before["reopened"] + 1, told=0)
+    if seen["arguments_digest"]:
+        before.update({name: seen[name] for name in ("upstream", "tool", "arguments_digest")}, clean_at="")
+    before.update({name: seen[name] for name in ("grade", "last_call", "place")}, times=before["times"] + 1)
+    before["last_seen"] = max(before["last_seen"], seen["last_seen"])
+    return True
+
+
+def _count_leak(kept: Kept, leak: Value, what: Value, name: Value, at: Value, *bounds: Value) -> bool:
+    most, key = int(bounds[3]), (leak, what, name)
+    others = [each for each in kept.sighting if each[:2] == key[:2]]
+    if leak not in kept.leak or (key not in kept.sighting and len(others) >= most):
+        return False
+    kept.sighting[key] = kept.sighting.get(key, 0) + 1
+    return True
+
+
+def _clean_leaks(kept: Kept, at: Value, *source: Value) -> bool:
+    names = ("upstream", "tool", "arguments_digest")
+    found = [row for row in kept.leak.values() if tuple(row[name] for name in names) == source and not row["clean_at"]]
+    for row in found:
+        row["clean_at"] = at
+    return bool(found)
+
+
+def _move_leak(kept: Kept, *values: Value) -> bool:
+    *after, wanted, state, at, reopened = values
+    same = (state, at, reopened)
+    made = dict(zip(_MOVED, after, strict=True))
+    return _update(kept.leak.get(wanted), lambda row: (row["state"], row["at"], row["reopened"]) == same, **made)
+
+
+def _tell_leak(kept: Kept, stage: Value, wanted: Value, below: int, opened: Value) -> bool:
+    return _update(kept.leak.get(wanted), lambda row: row["told"] < below and row["opened_at"] == opened, told=stage)
+
+
+_WENT_ON = (
+    *("id", "fingerprint", "grade", "state", "last_seen", "times", "opened_at", "reopened", "told"),
+    *("upstream", "tool", "arguments_digest", "clean_at", "last_call", "place"),
+)
+
+
+def _generation(kept: Kept) -> str:
+    return str(kept.meta.get("key", ""))[:16]
+
+
+def _forget_leak(kept: Kept, wanted: Value, times: Value, state: Value) -> bool:
+    return _drop(kept.leak, lambda id, row: (id, row["times"], row["state"]) == (wanted, times, state))
+
+
+def _go_on(kept: Kept, *values: Value) -> bool:
+    *after, wanted, times, state, at = values
+    row = kept.leak.get(wanted)
+    if row is None or (row["times"], row["state"], row["at"]) != (times, state, at):
+        return False
+    if after[0] in kept.leak:
+        raise Taken
+    del kept.leak[wanted]
+    kept.leak[after[0]] = {**row, **dict(zip(_WENT_ON, after, strict=True)), "generation": _generation(kept)}
+    return True
+
+
+def _join_counts(kept: Kept, leak: Value, before: Value) -> bool:
+    found = [(key, count) for key, count in kept.sighting.items() if key[0] == before]
+    for (_, *names), count in found:
+        kept.sighting[leak, *names] = kept.sighting.get((leak, *names), 0) + count
+    return bool(found)
+
+
+def _old_leak(row: Row, before: Value) -> bool:
+    return bool(row["state"] == "rotated" and row["last_seen"] < before)
+
+
 CHANGES: Mapping[str, Callable[..., bool]] = {
     "approval.open": _open_approval,
     "approval.move": _move_approval,
@@ -198,6 +304,17 @@ CHANGES: Mapping[str, Callable[..., bool]] = {
     "handle.use": _use_handle,
     "connection.keep": _keep_connection,
     "connection.forget": lambda kept, wanted: _drop(kept.connection, lambda name, _: name == wanted),
+    "leak.see": _see_leak,
+    "leak.count": _count_leak,
+    "leak.clean": _clean_leaks,
+    "leak.move": _move_leak,
+    "leak.tell": _tell_leak,
+    "leak.forget": _forget_leak,
+    "leak.go-on": _go_on,
+    "leak.join-counts": _join_counts,
+    "leak.forget-counts": lambda kept, wanted: _drop(kept.sighting, lambda key, _: key[0] == wanted),
+    "leak.tidy-counts": lambda kept, before: _drop(kept.sighting, lambda key, _: _old_leak(kept.leak[key[0]], before)),
+    "leak.tidy": lambda kept, before: _drop(kept.leak, lambda _, row: _old_leak(row, before)),
     "meta.set": _set_meta,
     "record.prune": lambda kept, upto: _drop(kept.rows, lambda seq, _: seq <= upto),
     "pruned.advance": _advance,
@@ -278,6 +395,43 @@ def _by_key(table: Mapping[Value, Row], wanted: Value, *columns: str) -> list[Va
     return _picked([table[wanted]] if wanted in table else [], columns)
 
 
+def _leaks(rows: Sequence[Row]) -> list[Values]:
+    return _picked(rows, LEAK)
+
+
+def _leak_order(row: Row) -> tuple[Any, ...]:
+    return (row["state"] not in ("open", "rotating"), row["opened_at"], row["id"])
+
+
+def _leak_page(kept: Kept, state: Value, _: Value, after: Value, __: Value, limit: int) -> list[Values]:
+    wanted = ("open", "rotating") if state == "counting" else (state,)
+    rows = sorted((row for row in kept.leak.values() if not state or row["state"] in wanted), key=_leak_order)
+    if after:
+        rows = [row for row in rows if after in kept.leak and _leak_order(row) > _leak_order(kept.leak[after])]
+    return _leaks(rows[:limit])
+
+
+def _leak_sightings(kept: Kept, leak: Value) -> Sequence[Values]:
+    found: list[Any] = [(what, name, count) for (of, what, name), count in kept.sighting.items() if of == leak]
+    return sorted(found, key=lambda each: (each[0], -each[2], each[1]))
+
+
+def _leaks_due(kept: Kept, now: Value, due: Value, owner: Value, overdue: Value, limit: int) -> list[Values]:
+    def fits(row: Row) -> bool:
+        if row["state"] == "accepted":
+            return bool(row["until"] <= now)
+        stages = [row["told"] < 1, row["told"] < 2 and row["state"] == "open" and row["opened_at"] <= due]
+        stages += [row["told"] < 3 and row["opened_at"] <= owner, row["told"] < 4 and row["opened_at"] <= overdue]
+        return row["state"] in ("open", "rotating") and any(stages)
+
+    return _leaks(sorted(filter(fits, kept.leak.values()), key=lambda row: (row["opened_at"], row["id"]))[:limit])
+
+
+def _leak_sources(kept: Kept, limit: int) -> Sequence[Values]:
+    found = {(row["upstream"], row["tool"], row["arguments_digest"]) for row in kept.leak.values()}
+    return sorted(source for source in found if source[2])[:limit]
+
+
 QUESTIONS: Mapping[str, Callable[..., Sequence[Values]]] = {
     "approval.by-prefix": lambda kept, low, high: _approvals(kept, lambda row: low <= row["id"] < high, "id")[:2],
     "approval.in-state": _newest,
@@ -301,6 +455,22 @@ QUESTIONS: Mapping[str, Callable[..., Sequence[Values]]] = {
     "handle.by-hash": lambda kept, wanted: _by_key(kept.handle, wanted, "approval", "call", "created_at"),
     "handle.count": lambda kept, wanted: [(sum(row["approval"] == wanted for row in kept.handle.values()),)],
     "connection.by-id": lambda kept, wanted: _by_key(kept.connection, wanted, *_CONNECTION),
+    "leak.page": _leak_page,
+    "leak.by-prefix": lambda kept, low, high: _leaks(
+        sorted((row for row in kept.leak.values() if low <= row["id"] < high), key=lambda row: row["id"])[:2]
+    ),
+    "leak.sightings": _leak_sightings,
+    "leak.due": _leaks_due,
+    "leak.passing": lambda kept, now: [
+        (row["id"], row["fingerprint"], row["until"])
+        for row in kept.leak.values()
+        if row["state"] == "accepted" and row["false_positive"] and row["until"] > now
+    ],
+    "leak.older": lambda kept: sorted(
+        (row["fingerprint"], row["kind"]) for row in kept.leak.values() if row["generation"] != _generation(kept)
+    ),
+    "leak.ids": lambda kept: sorted((id,) for id in kept.leak),
+    "leak.sources": _leak_sources,
     "meta.get": lambda kept, name: [(kept.meta[name],)] if name in kept.meta else [],
     "record.open-intents": lambda kept, after, limit: [(body,) for _, body in _open_intents(kept, after)][:limit],
     "record.first-open": lambda kept, after, upto: [(seq,) for seq, _ in _open_intents(kept, after, upto)][:1],

@@ -11,6 +11,7 @@ from gateway.store import Limits, SqliteStore, open_store
 from gateway.store.statements import CHANGES, QUESTIONS
 from tests.store import memory_tables as memory
 from tests.store.contract import MOST, Bench, RecordContract, spoken_of
+from tests.store.contract_leaks import LeaksContract
 from tests.store.contract_people import PeopleContract
 from tests.store.contract_tables import TablesContract
 from tests.store.keep import Hang
@@ -71,7 +72,7 @@ class MemoryBench:
             self._memory.woken()
 
 
-class TestSqlite(RecordContract, TablesContract, PeopleContract):
+class TestSqlite(RecordContract, TablesContract, PeopleContract, LeaksContract):
     """The store that the gateway uses."""
 
     @pytest.fixture
@@ -80,7 +81,7 @@ class TestSqlite(RecordContract, TablesContract, PeopleContract):
         return SqliteBench(tmp_path / "state")
 
 
-class TestMemory(RecordContract, TablesContract, PeopleContract):
+class TestMemory(RecordContract, TablesContract, PeopleContract, LeaksContract):
     """The port needs no SQLite."""
 
     @pytest.fixture

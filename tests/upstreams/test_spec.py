@@ -31,6 +31,14 @@ def test_references_are_resolved_late_and_only_named_variables_are_inherited(tmp
     assert learned == [("up", {"T": "value-of-it"})]
 
 
+def test_what_is_inherited_and_called_like_a_secret_is_learned_as_one(tmp_path: Path) -> None:
+    learned: list[tuple[str, object]] = []
+    environ = {"HOME": "/h", "API_TOKEN": "value-of-it"}
+    upstream = Upstream("up", OWNER, tmp_path, 7.0, "server", inherit_env=("HOME", "API_TOKEN"))
+    assert spec_of(upstream, Limits(), environ, lambda *told: learned.append(told)).environment() == environ
+    assert learned == [("up", {"API_TOKEN": "value-of-it"}), ("up", {})]
+
+
 def test_headers_are_resolved_too(tmp_path: Path) -> None:
     upstream = Upstream("up", OWNER, tmp_path, 7.0, url="https://x.example/", headers={"A": "env:SECRET"})
     assert spec_of(upstream, Limits(), {"SECRET": "value-of-it"}, nobody).headers() == {"A": "value-of-it"}

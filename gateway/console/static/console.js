@@ -245,6 +245,13 @@
     }
     await head();
     const card = one("[data-card]");
+    if (event === "leak") {
+      one("[data-news]").textContent = `leak of ${about.what}: ${about.state}`;
+      const page = one("[data-leak]"); // shown anew where somebody said something of this very leak: it has to be read again
+      const said = page && page.dataset.leak === about.id && !/^(due|owner|overdue)$/.test(about.state);
+      if ((said || location.pathname === "/leaks") && !busy()) await show(true);
+      return undefined;
+    }
     const listed = location.pathname === "/" || (card && one(`input[value="${CSS.escape(about.id || "")}"]`));
     const settled = card && card.dataset.card === about.id && card.dataset.state !== about.state;
     if (settled || (listed && !busy())) await show(!settled);
@@ -278,6 +285,17 @@
     await Promise.all([show(), head()]);
     say(`${told.state === "waiting" ? "Counted; it needs one more person" : told.state}: ${told.id}`);
     const title = one("[data-card] h2");
+    title.tabIndex = -1;
+    title.focus();
+  }
+
+  async function aboutLeak(body) {
+    const shown = one("[data-leak]").dataset;
+    const told = await post(`/do/leaks/${shown.leak}`, { ...body, was: shown.was });
+    for (const dialog of all("dialog[open]")) dialog.close();
+    await show();
+    say(`${told.state}: ${told.id}`);
+    const title = one("[data-leak] h2");
     title.tabIndex = -1;
     title.focus();
   }
@@ -332,6 +350,11 @@
       await Promise.all([show(), head()]);
       say("Frozen.");
     },
+    leak: (form) => aboutLeak({
+      choice: form.dataset.choice,
+      note: form.elements.note.value,
+      ...(form.elements.days ? { days: Number(form.elements.days.value) } : {}),
+    }),
     filters: (form) => {
       const asked = [...new FormData(form)].filter(([name, value]) => value && !(name === "kind" && value === "outcome"));
       location.assign(`/decisions?${new URLSearchParams(asked)}`);
@@ -352,6 +375,7 @@
       await Promise.all([show(), head()]);
       say("Thawed.");
     },
+    leak: ({ dataset }) => aboutLeak({ choice: dataset.choice, ...(dataset.days ? { days: Number(dataset.days) } : {}) }),
     revoke: async (button) => {
       await post(`/do/grants/${button.dataset.id}/revoke`, {});
       await show();
@@ -446,7 +470,8 @@
     if (name === "j" || name === "k") move(name === "j" ? 1 : -1);
     else if (name === "?") reveal("keys");
     else if (name === "u" && card()) location.assign("/");
-    else if (!/^[asxpvedb]$/.test(name) || !press(name)) return;
+    else if (name === "u" && one("[data-leak]")) location.assign("/leaks");
+    else if (!/^[asxpvedbrtcfo]$/.test(name) || !press(name)) return;
     event.preventDefault();
   });
 

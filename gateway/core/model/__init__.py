@@ -38,6 +38,7 @@ from gateway.core.model.calls import (
 )
 from gateway.core.model.decisions import (
     AGAIN,
+    RELEASE,
     Approval,
     Decision,
     Facts,
@@ -64,6 +65,7 @@ from gateway.core.model.vocabulary import (
     Kind,
     ObligationKind,
     Outcome,
+    PersonalAction,
     Proof,
     Reason,
     Release,
@@ -83,6 +85,7 @@ __all__ = [
     "ELICIT",
     "QUESTIONS",
     "REFUSED",
+    "RELEASE",
     "ROOTS",
     "SAMPLE",
     "Act",
@@ -115,6 +118,7 @@ __all__ = [
     "Outcome",
     "OutputLabel",
     "Owner",
+    "PersonalAction",
     "Place",
     "Preview",
     "Principal",

@@ -1,7 +1,7 @@
 """What comes back from upstreams, what is released to callers, and what is recorded of both. Values only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +37,8 @@ class Screened:
     data: bytes = b""  # the canonical bytes of what is released; empty where nothing is
     recorded: Any = None  # the value with every finding redacted, whatever the label says; None: not to be recorded
     poses: bool = False  # it held words of the gateway's own; they are marked as the upstream's
+    whole: Mapping[str, Any] | None = field(default=None, repr=False)  # the value with what a person may let pass
+    unscanned: str = ""  # why it was not looked at: limit (too large, too deep, too much found) | deadline | failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from gateway.core.model.vocabulary import CALL_TOOL, Effect, SecretAction, SinkKind, Surface, Tier, Trust, Vote
+from gateway.core.model.vocabulary import (
+    CALL_TOOL,
+    Effect,
+    PersonalAction,
+    SecretAction,
+    SinkKind,
+    Surface,
+    Tier,
+    Trust,
+    Vote,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +69,13 @@ class ToolRef:
 
 @dataclass(frozen=True, slots=True)
 class OutputLabel:
-    """What an output is: believed how far, private or not, and what a found secret leads to."""
+    """What an output is: believed how far, private or not, and what a found secret or personal data leads to."""
 
     trust: Trust = Trust.UNTRUSTED
     private: bool = True
     secrets: SecretAction = SecretAction.REDACT
+    strict: bool = False  # `redact` stands there in words: what is only called like a secret too, whatever the trust
+    pii: PersonalAction = PersonalAction.OFF
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.core.model.calls import Tool
 from gateway.core.model.vocabulary import ApprovalState, Choice, Effect, ObligationKind, Proof, Reason, Tier, Verdict
+
+if TYPE_CHECKING:
+    from gateway.core.model.answers import Finding  # which imports this module
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ class Approval:
 
 
 AGAIN = "again"
+RELEASE = "release"  # the method of a row that asks about the output of a call, and not about the call
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +200,8 @@ class Facts:
     tool: Tool | None
     upstream_state: str = "ready"  # ready | starting | restarting | failed | stopped | draining
     protected: str = ""  # the protected path that a value resolves to; empty: none
+    secrets: tuple["Finding", ...] = ()  # the gateway's own secrets and honeytokens in the arguments
+    markers: bool = False  # the arguments hold `[REDACTED:kind:n]`
     tainted: bool = True
     private: bool = True
     calls_10m: int = 0
@@ -206,6 +212,7 @@ class Facts:
     elicit: str = "block"  # what the upstream may ask people: block | form | url
     standing: Standing = Standing()
     pins: Mapping[str, str] = field(default_factory=dict)  # as `core/grants.pins`; only where grants are to be compared
+    carries: tuple[str, ...] = ()  # secrets in arguments that leave, as `core/outward.leaving` tells them
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,7 @@ class Reason(str, Enum):
     INVALID_ARGUMENTS = "invalid-arguments"  # arguments that are no JSON object, or can't be canonicalised
     FROZEN = "frozen"  # a person holds everything, this upstream or this session, until `thaw`
     TOOL_BARRED = "tool-barred"  # a person denied a call of this tool and blocked it for the session
+    REDACTED_VALUE = "redacted-value"  # a write carries a marker of ours: it would put that in the real value's place
     # questions of upstreams
     METHOD_BLOCKED = "method-blocked"  # an upstream asked for what no rule or `elicit` key lets through
     QUESTION_SHARED = "question-shared"  # it asked on a connection that several clients share: nobody knows whom
@@ -126,15 +127,16 @@ class Reason(str, Enum):
     RECORD_FAILED = "record-failed"  # the intent could not be recorded
     CLIENT_GONE = "client-gone"  # cancelled or disconnected before anything was forwarded
     SCANNER_FAILED = "scanner-failed"  # the output could not be screened and was withheld
-    SECRET_FOUND = "secret-found"  # noqa: S105 - a reason code; the label says block, and a secret was found
-    EXACT_SECRET = "exact-secret"  # noqa: S105 - a reason code; a secret of the gateway itself was in the output
-    RESULT_INVALID = "result-invalid"  # the upstream's answer is no valid result, or can't stay valid once redacted
+    SECRET_FOUND = "secret-found"  # noqa: S105 - a reason code; the label says block or ask, and a secret was found
+    EXACT_SECRET = "exact-secret"  # noqa: S105 - a reason code; one of the gateway's own in arguments or output
+    RESULT_INVALID = "result-invalid"  # the upstream's answer is no valid result, or has no valid form once redacted
     UPSTREAM_ERROR = "upstream-error"  # the upstream answered with a protocol error
     UPSTREAM_LOST = "upstream-lost"  # sent, then lost: the outcome is unknown
     UPSTREAM_TIMEOUT = "upstream-timeout"  # sent, and not answered before the deadline: the outcome is unknown
     CANCELLED = "cancelled"  # the caller cancelled after it was forwarded: the outcome is unknown
     GATEWAY_STOPPED = "gateway-stopped"  # an intent left open by a crash, closed at the next start
     INTERNAL = "internal"  # the broad guard: something of ours broke
+    UNSCREENED = "unscreened"  # the output took too long to be screened, and its label lets it leave so
 
 
 class SinkKind(str, Enum):
@@ -167,7 +169,11 @@ class Grade(str, Enum):
 
 
 class Act(str, Enum):
-    """What became of a secret that was found."""
+    """What became of a secret that was found.
+
+    Of one in arguments it says what the upstream got: `flagged` where the call went on with it (the record and the card
+    hold it redacted all the same), `blocked` where it did not.
+    """
 
     REDACTED = "redacted"
     FLAGGED = "flagged"  # it passed: found, and only recorded
@@ -183,6 +189,14 @@ class SecretAction(str, Enum):
     ASK = "ask"
     BLOCK = "block"
     ALLOW = "allow"
+
+
+class PersonalAction(str, Enum):
+    """What a label asks for when personal data is found in an output."""
+
+    OFF = "off"  # nobody looks
+    FLAG = "flag"  # it passes, and the record says what was found where
+    REDACT = "redact"
 
 
 class Decide(str, Enum):
@@ -251,6 +265,7 @@ class Kind(str, Enum):
     GRANT = "grant"  # a grant was given, revoked, or has lapsed
     FREEZE = "freeze"  # calls are held until somebody lets them go, or were let go
     APPROVER = "approver"  # a key with which approvals are signed was enrolled or revoked
+    LEAK = "leak"  # somebody said what became of a secret that was seen, or it was told that it is due
     PROMPT = "prompt"  # a client handed over what its user asked for
     CLIENT_TOOL = "client-tool"  # a client's hook told of a call of a tool that is not behind the gateway
     CHECKPOINT = "checkpoint"  # a signed statement of the tree's size and root

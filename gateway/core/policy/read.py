@@ -11,6 +11,7 @@ from gateway.core.model import (
     Labels,
     OutputLabel,
     Owner,
+    PersonalAction,
     Preview,
     SecretAction,
     SinkKind,
@@ -35,6 +36,7 @@ class Known:
     upstreams: frozenset[str] | None = None
     clients: frozenset[str] | None = None
     approvers: Mapping[str, frozenset[str]] | None = None  # name -> roles
+    personal: bool | None = None  # whether the extra `pii` is installed
 
 
 def read_owner(section: Section) -> Owner:
@@ -110,7 +112,7 @@ class _Scope:
 
     def __init__(self, upstream: str, known: Known, lists: Mapping[str, ValueList]) -> None:
         self.upstream, self.lists = upstream, lists
-        self.clients, self.approvers = known.clients, known.approvers
+        self.clients, self.approvers, self.personal = known.clients, known.approvers, known.personal
         self._known = known
 
     def patterns(self, section: Section, key: str, surface: Surface = Surface.TOOLS) -> tuple[str, ...]:
@@ -152,7 +154,7 @@ def _tool(section: Section, scope: _Scope) -> ToolEntry:
         payload=section.texts("payload", "a list of argument names"),
         inert=section.texts("inert", "a list of argument names"),
         known=section.mapping("known", "a table of argument and list"),
-        output=_output(section),
+        output=_output(section, scope),
         preview=_preview(section),
         record=section.word("record", ("full", "digest"), ""),
         fetches=section.flag("fetches", False),
@@ -184,7 +186,7 @@ def _sinks(section: Section) -> Mapping[str, SinkKind]:
     return {argument: table.choice(argument, SinkKind, SinkKind.TEXT) for argument in table.keys}
 
 
-def _output(section: Section) -> OutputLabel:
+def _output(section: Section, scope: _Scope) -> OutputLabel:
     table = section.section("output")
     trust = table.choice("trust", Trust, Trust.UNTRUSTED)
     if "untrusted" in table:
@@ -194,11 +196,19 @@ def _output(section: Section) -> OutputLabel:
             table.problem("untrusted", "expected `trust` alone")
         elif not untrusted:
             trust = Trust.NEUTRAL  # not untrusted is no more than neutral: only `trust` can say trusted
-    label = OutputLabel(trust, table.flag("private", True), table.choice("secrets", SecretAction, SecretAction.REDACT))
-    if label.secrets is SecretAction.ASK:
-        table.warn("secrets", "`ask` is not in this version: an output that holds a secret is blocked")
+    secrets = table.choice("secrets", SecretAction, SecretAction.REDACT)
+    strict = secrets is SecretAction.REDACT and "secrets" in table
+    label = OutputLabel(trust, table.flag("private", True), secrets, strict, _personal(table, scope))
     table.close()
     return label
+
+
+def _personal(table: Section, scope: _Scope) -> PersonalAction:
+    """What is done about personal data; asking for it where nothing here can find it is an error."""
+    action = table.choice("pii", PersonalAction, PersonalAction.OFF)
+    if action is not PersonalAction.OFF and scope.personal is False:
+        table.problem("pii", "it needs the extra: pip install 'wardgate[pii]'", action.value)
+    return action
 
 
 def _preview(section: Section) -> Preview | None:
@@ -217,6 +227,6 @@ def _surface(section: Section, surface: Surface, scope: _Scope) -> SurfaceEntry:
     patterns = scope.patterns(section, "match", surface)
     if "match" not in section:
         section.required("match", "what the entry labels")
-    entry = SurfaceEntry(surface, patterns, _output(section), section.place)
+    entry = SurfaceEntry(surface, patterns, _output(section, scope), section.place)
     section.close()
     return entry

@@ -1,0 +1,1 @@
+"""The evaluation of the scanner: what it finds of generated fake credentials, and what it touches of clean outputs."""
