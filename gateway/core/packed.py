@@ -62,6 +62,15 @@ def suspect(data: bytes) -> bytes:
     return runs if _RUN in runs else b""
 
 
+def holds(data: bytes, runs: bytes) -> bool:
+    """Whether any of the runs that `suspect` tells of passes a sieve: most identifiers and hashes don't."""
+    if not runs:
+        return False
+    nibbles = data.translate(_NIBBLES)
+    places = (_sieved64(data, runs), _sieved16(nibbles), _begun(data, runs, _MAGIC64), _begun(data, nibbles, _MAGIC16))
+    return any(True for found in places for _ in found)
+
+
 def decode(data: bytes, runs: bytes, view: Traced, seen: set[bytes]) -> None:
     """Add what the runs of a text hold, each with the key before it; not of those in `seen`, which grows by them.
 

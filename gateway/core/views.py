@@ -16,6 +16,7 @@ FACTOR = 4  # times the size of the rendering that is decoded in all
 LEAST = 64 * 1024  # bytes that may be decoded however small the rendering is
 MOST = 16 * 1024 * 1024  # bytes that are decoded in all
 REGIONS = 20_000  # regions that are decoded in all
+QUICK = 64 * 1024  # bytes of a text whose packed runs are sieved once more than needed, so that most are done then
 PART = 4 * 1024 * 1024  # bytes whose views are made at a time: what is sieved takes several times their room
 OVERLAP = 64 * 1024  # bytes that two parts share
 
@@ -29,12 +30,18 @@ def look(data: bytes, find: Find) -> list[Span]:
     decoded. Raises what `find` raises and nothing else.
     """
     spans = list(find(data))
-    if len(data) <= PART and data.isascii() and not (spelled.suspect(data) or packed.suspect(data)):
+    if plain(data):
         return spans
     budget = Budget(min(MOST, LEAST + FACTOR * len(data)), REGIONS)
     for start in range(0, len(data), PART):
         spans += _viewed(data[start : start + PART + OVERLAP], start, find, budget)
     return list(dict.fromkeys(spans))
+
+
+def plain(data: bytes) -> bool:
+    """Whether nothing in a text can be spelled or packed, as far as a cheap look can tell: its views are empty."""
+    easy = len(data) <= QUICK and data.isascii() and not spelled.suspect(data)
+    return easy and not packed.holds(data, packed.suspect(data))
 
 
 def _viewed(data: bytes, start: int, find: Find, budget: Budget) -> list[Span]:

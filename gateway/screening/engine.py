@@ -109,7 +109,7 @@ class Kingfisher:
             folder = None if self._cache is None else str(self._cache)
             rules = Rules([self._rules], confidence="medium", cache=folder is not None, cache_dir=folder)
             policy = DetectionPolicy(inline_ignores=False, markup_context=False, cli_match_semantics=False)
-            self._scanner = Scanner(rules, base64=True, dedup=False, policy=policy)
+            self._scanner = Scanner(rules, base64=False, dedup=False, policy=policy)
         except (ImportError, OSError, ValueError, TypeError, RuntimeError) as problem:
             raise GatewayError(f"the secret scanner could not load its rules: {type(problem).__name__}") from None
         return Loaded(rules.cache_status, len(rules), int((time.perf_counter() - began) * 1000))

@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 
 from ahocorasick_rs import BytesAhoCorasick, MatchKind
 
-from gateway.core import packed, spelled
 from gateway.core.model import Act, Finding, Grade
 from gateway.core.render import LimitError, render
 from gateway.core.screen import Screening, screen
 from gateway.core.secrets import GATEWAY_SECRET, Pattern, Span, identity, parts, patterns, region, weakness
-from gateway.core.views import look
+from gateway.core.views import look, plain
 
 VIEWED = 4 * 1024  # bytes of one value whose views are looked at here and now
 MOST_PASSING = 100  # secrets of signed-in browsers that are known at a time
@@ -102,7 +101,7 @@ class KnownSecrets:
         """
         spans = self.find(sealed)
         try:
-            if not spans and self._known and len(sealed) <= VIEWED and _hides(sealed):
+            if not spans and self._known and len(sealed) <= VIEWED and not plain(sealed):
                 spans = look(render(value, media=True, limit=LARGEST).data, self.find)
             if not spans:
                 return ()
@@ -139,8 +138,3 @@ class KnownSecrets:
         compiled = BytesAhoCorasick([pattern.data for pattern, *_ in owners], MatchKind.LeftmostLongest), owners
         self._compiled = compiled
         return compiled
-
-
-def _hides(sealed: bytes) -> bool:
-    """Whether something in canonical bytes may be spelled or packed; a cheap test."""
-    return bool(spelled.suspect(sealed) or packed.suspect(sealed) or not sealed.isascii())

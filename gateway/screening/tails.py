@@ -46,7 +46,7 @@ class Tails:
         size = min(max(TAIL, 2 * self._known.longest), LONGEST)
         before = self._read.get((session, upstream), {})
         after, found = dict(before), dict[Finding, None]()
-        for place, text in _joined(value).items():
+        for place, text in _joined(value, size).items():
             tail = before.get(place, b"")
             for span in self._known.find(tail + text[:size]) if tail else ():
                 if span.start < len(tail) < span.end:
@@ -62,33 +62,34 @@ class Tails:
         return tuple(found)
 
 
-def _joined(value: Mapping[str, Any]) -> Mapping[str, bytes]:
-    """The texts of a result by their keys, what stands in a list one after the other."""
+def _joined(value: Mapping[str, Any], size: int) -> Mapping[str, bytes]:
+    """The texts of a result by their keys, what stands in a list one after the other; of a long one only both ends."""
     texts: dict[str, str] = {}
-    _gather(value, "", 0, texts)
+    _gather(value, "", 0, texts, size)
     return {place: joined.encode("utf-8", "replace") for place, text in texts.items() if (joined := text.strip())}
 
 
-def _gather(value: Any, place: str, depth: int, texts: dict[str, str]) -> None:
+def _gather(value: Any, place: str, depth: int, texts: dict[str, str], size: int) -> None:
     if isinstance(value, str):
-        texts[place] = texts.get(place, "") + value
+        short = value if len(value) <= 4 * size else value.strip()
+        texts[place] = texts.get(place, "") + (short if len(short) <= 4 * size else short[:size] + short[-size:])
         if value[:1] in ("{", "[") and len(value) <= JSON_TEXT:
-            _inside(value, place, texts)
+            _inside(value, place, texts, size)
     elif depth > DEEPEST:
         return
     elif isinstance(value, dict):
         for key in value if len(value) <= EDGE else list(value)[:EDGE]:
             if key not in _FIXED:
-                _gather(value[key], f"{place}.{key}" if place else key, depth + 1, texts)
+                _gather(value[key], f"{place}.{key}" if place else key, depth + 1, texts, size)
     elif isinstance(value, list):
         for item in value if len(value) <= 2 * EDGE else chain(value[:EDGE], value[-EDGE:]):
-            _gather(item, place, depth + 1, texts)
+            _gather(item, place, depth + 1, texts, size)
 
 
-def _inside(text: str, place: str, texts: dict[str, str]) -> None:
+def _inside(text: str, place: str, texts: dict[str, str], size: int) -> None:
     """The texts in a text that is JSON."""
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         return
-    _gather(value, f"{place}()", DEEPEST - 1, texts)
+    _gather(value, f"{place}()", DEEPEST - 1, texts, size)
