@@ -14,6 +14,8 @@ from gateway.core.traced import Traced
 CONTEXT = 80  # bytes of the line before a run, for the key that a rule may need
 FOUND = 512  # bytes that a value under such a key may have
 TRIES = 64  # places of a run that pass the first sieve and fail the second, before the run is unpacked all the same
+VARIED = 16  # different characters that a small text has at least in which something readable is packed
+SMALL = 4 * 1024  # bytes of a text whose characters are counted
 STARTS = 4  # places of one run at which gzip may begin
 LAYERS = 2  # gzip in gzip
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -140,6 +142,10 @@ def _joined(data: bytes, runs: bytes, start: int, end: int) -> int:
 def _sieved64(data: bytes, runs: bytes) -> list[Run]:
     """Runs of base64 in which six groups of four characters hold readable text."""
     firsts = data.translate(_FIRST)
+    if _QUADS not in firsts[::4] + firsts[1::4] + firsts[2::4] + firsts[3::4] or (
+        len(data) <= SMALL and len(set(data)) < VARIED
+    ):
+        return []
     found: set[Run] = set()
     for shift in range(4):
         sieve = firsts[shift::4]

@@ -16,6 +16,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
@@ -209,7 +210,7 @@ class _Page:
                     continue
             below = (*path, key)
             opening = self._keys.get(key) or self._key(key, below)
-            if key in self._kinds:
+            if key in self._kinds and not (key == "content" and isinstance(value, list)):
                 above = self._above(path) if above is None else above
                 opening = self._context(key, above, items) or opening
             self.value(value, below, opening, depth)
@@ -219,10 +220,8 @@ class _Page:
         data = key.encode("utf-8", "replace")
         if key not in _KNOWN_KEYS:
             self._leaf(path, Form.KEY, data)
-        if _TELLING.search(key):
-            self._kinds[key] = True
-        elif key.lower() in _VAGUE:
-            self._kinds[key] = False
+        if (kind := _kind(key)) is not None:
+            self._kinds[key] = kind
         self._keys[key] = opening = data + b' = "'
         return opening
 
@@ -281,6 +280,12 @@ class _Page:
         self._map(number, data[:head], 0)
         self._write(b"\n")
         self._map(number, data[tail:], tail)
+
+
+@lru_cache(maxsize=4096)
+def _kind(key: str) -> bool | None:
+    """Whether a key tells of secrets; False if it says nothing at all, None if it says something else."""
+    return True if _TELLING.search(key) else False if key.lower() in _VAGUE else None
 
 
 def _decode(blob: str) -> bytes:
