@@ -51,9 +51,10 @@ async def test_an_error_result_has_no_schema_to_keep() -> None:
 
 
 async def test_a_hint_that_comes_to_nothing_changes_nothing() -> None:
-    value = result("all steps COMPLETED")
-    screened = await make().screen(value, tool(), DEADLINE)
+    value, engine = result("all steps COMPLETED"), Engine()
+    screened = await make(engine).screen(value, tool(), DEADLINE)
     assert (screened.value is value, screened.poses) == (True, False)
+    assert len(engine.timeouts) == 2  # on the loop, then in a thread: what is the same is not scanned once more
 
 
 async def test_a_mark_never_hides_a_secret() -> None:

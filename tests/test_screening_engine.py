@@ -5,7 +5,8 @@ import base64
 import contextlib
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
@@ -244,6 +245,40 @@ class Broken:
 
     def scan(self, data: bytes, timeout: float) -> list[object]:
         raise self.problem
+
+
+@dataclass
+class Half:
+    """What the native scanner finds of a pair: its text, by a rule, shown by itself or only with the other half."""
+
+    secret: str
+    rule_id: str
+    visible: bool
+    location: Mapping[str, int] = field(default_factory=lambda: {"start_offset": 0, "end_offset": 20})
+
+
+class Pairs:
+    """A native scanner that finds halves of pairs."""
+
+    def __init__(self, *found: Half) -> None:
+        self.found = found
+
+    def scan(self, data: bytes, timeout: float) -> Sequence[Half]:
+        return self.found
+
+
+@pytest.mark.parametrize(
+    ("rule", "visible", "kinds"),
+    [
+        ("catalogue.vendor-signing-secret", False, ["vendor-signing-secret"]),
+        ("catalogue.azure-tenant-id", False, []),
+        ("catalogue.azure-tenant-id", True, ["azure-tenant-id"]),
+    ],
+)
+def test_the_half_that_is_not_shown_is_found_unless_it_is_a_name(rule: str, visible: bool, kinds: list[str]) -> None:
+    engine, said = Kingfisher(None), token()[:20]
+    engine._scanner = Pairs(Half(said, rule, visible))  # type: ignore[assignment]  # as above
+    assert [span.kind for span in engine.scan(said.encode(), 5.0)] == kinds
 
 
 PanicException = type("PanicException", (BaseException,), {})

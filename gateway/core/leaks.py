@@ -221,7 +221,8 @@ class Sight(NamedTuple):
 def sights(record: Record) -> tuple[Sight, ...]:
     """The leaks that a record tells of, each once, at most `MOST_FOLLOWED` of them; personal data is none."""
     found: dict[str, Sight] = {}
-    for one in record.findings:
+    few = len(record.findings) <= MOST_FOLLOWED
+    for one in record.findings if few else sorted(record.findings, key=_of_others):  # none of our own is crowded out
         if is_personal(one.kind):
             continue
         id = leak_id(one.kind, one.fingerprint)
@@ -231,6 +232,10 @@ def sights(record: Record) -> tuple[Sight, ...]:
         if id in found or len(found) < MOST_FOLLOWED:
             found[id] = sight._replace(acts=acts, read=sight.read or read)
     return tuple(found.values())
+
+
+def _of_others(finding: Finding) -> bool:
+    return not finding.exact
 
 
 def source_of(record: Record) -> Source | None:

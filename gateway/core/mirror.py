@@ -13,6 +13,7 @@ from gateway.core.canon import canonical
 MOST = 10_000  # items of a list that are looked for one by one
 _INDENT = re.compile(r"[\[{]\r?\n( +|\t+)\S")
 _TIGHT = re.compile(r'[\[{]\s*"(?:[^"\\]|\\.)*"(?::|,)\S')
+WIDER = 4  # times the size that a text may have once it is redacted
 _HEAD = 4_096  # characters from which the style of a text is told
 
 
@@ -81,9 +82,17 @@ def _dumped(value: Any, like: str) -> str:
     head = like[:_HEAD]
     indented = _INDENT.match(head)
     tight = indented is None and _TIGHT.match(head) is not None
-    return json.dumps(
-        value,
-        ensure_ascii=like.isascii(),
-        indent=indented[1] if indented else None,
-        separators=(",", ":") if tight else None,
-    )
+    if indented and (said := _laid_out(value, like, indented[1])):
+        return said
+    return json.dumps(value, ensure_ascii=like.isascii(), separators=(",", ":") if tight else None)
+
+
+def _laid_out(value: Any, like: str, indent: str) -> str:
+    """Indented JSON; empty where that is far longer than the text was, which then only began so."""
+    left, parts = WIDER * (len(like) + _HEAD), list[str]()
+    for part in json.JSONEncoder(ensure_ascii=like.isascii(), indent=indent).iterencode(value):
+        parts.append(part)
+        left -= len(part)
+        if left < 0:
+            return ""
+    return "".join(parts)

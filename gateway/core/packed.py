@@ -8,6 +8,8 @@ import binascii
 import re
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import pairwise
 
 from gateway.core.traced import Traced
 
@@ -17,6 +19,7 @@ TRIES = 64  # places of a run that pass the first sieve and fail the second, bef
 VARIED = 16  # different characters that a small text has at least in which something readable is packed
 SMALL = 4 * 1024  # bytes of a text whose characters are counted
 STARTS = 4  # places of one run at which gzip may begin
+CLOSE = 1024  # bytes at the end of damaged gzip that are read one by one, those before them so many at a time
 LAYERS = 2  # gzip in gzip
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _URL = bytes.maketrans(b"-_", b"+/")
@@ -246,4 +249,15 @@ def _inflated(data: bytes, limit: int) -> bytes:
     try:
         return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(data, max(1, limit))
     except zlib.error:
-        return b""
+        # two bytes of zlib begin honest texts, too
+        return _salvaged(data, max(1, limit)) if data.startswith(_GZIP) else b""
+
+
+def _salvaged(data: bytes, limit: int) -> bytes:
+    """What stands before the damage in gzip: a wrong checksum at its end comes after everything."""
+    reader, parts = zlib.decompressobj(zlib.MAX_WBITS | 32), list[bytes]()
+    close = max(0, len(data) - CLOSE)
+    steps = (*range(0, close, CLOSE), *range(close, len(data)), len(data))
+    with suppress(zlib.error):  # what came before it is kept
+        parts.extend(reader.decompress(data[start:end], limit) for start, end in pairwise(steps))
+    return b"".join(parts)

@@ -20,12 +20,21 @@ EXACT = frozenset(
 """Keys whose text is a name or an address: it is told of, and stays as it is."""
 _ID = "[0-9A-HJKMNP-TV-Z]"
 _GAP = r"[\s\u200b-\u200f\u2060\ufeff_]+"
-_WORDS = (
-    rf"NOT{_GAP}EXECUTED|NOT{_GAP}COMPLETED|OUTCOME{_GAP}UNKNOWN|RESULT{_GAP}WITHHELD"
-    rf"|\[REDACTED:|\[Wardgate\b|— ?Wardgate\b"
-    rf"|(?<![A-Za-z0-9_-])a_{_ID}{{10}}(?![A-Za-z0-9_-])|approval{_GAP}a_{_ID}{{4,9}}(?![A-Za-z0-9_-])"
+_PHRASES = (
+    *(
+        rf"{first}{_GAP}{second}"
+        for first, second in (("NOT", "EXECUTED"), ("NOT", "COMPLETED"), ("OUTCOME", "UNKNOWN"))
+    ),
+    *(rf"RESULT{_GAP}WITHHELD", r"\[REDACTED:", r"\[Wardgate\b", r"— ?Wardgate\b"),
 )
-_FOUND, _UNMARKED = re.compile(_WORDS), re.compile(rf"(?<!{re.escape(MARK)})(?:{_WORDS})")
+_IDS = (
+    rf"a_(?<![A-Za-z0-9_-]a_){_ID}{{10}}(?![A-Za-z0-9_-])",
+    rf"approval{_GAP}a_{_ID}{{4,9}}(?![A-Za-z0-9_-])",
+)
+# Whether one is there is looked for one by one: each begins with letters of its own, which are found ten times as fast
+# as one of many beginnings.
+_ANY_PHRASE, _ANY_ID = tuple(map(re.compile, _PHRASES)), tuple(map(re.compile, _IDS))
+_UNMARKED = re.compile(rf"(?<!{re.escape(MARK)})(?:{'|'.join((*_PHRASES, *_IDS))})")
 _HINTS = ("EXECUTED", "COMPLETED", "UNKNOWN", "WITHHELD", "REDACTED:", "Wardgate")
 # One letter of each: looking for a single byte is fifty times faster than looking for a word, and most texts hold few
 # of these capitals.
@@ -43,8 +52,9 @@ def suspect(sealed: bytes) -> bool:
 
 def poses(text: str) -> bool:
     """Whether a text holds words of the gateway's own, marked or not."""
-    hinted = any(hint in text for hint in _HINTS) or _ID_HINT.search(text) is not None
-    return hinted and _FOUND.search(text) is not None
+    words = _ANY_PHRASE if any(hint in text for hint in _HINTS) else ()
+    ids = _ANY_ID if _ID_HINT.search(text) is not None else ()
+    return any(word.search(text) for word in (*words, *ids))
 
 
 def marked(text: str) -> str:

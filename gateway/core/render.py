@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
-from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -30,7 +29,7 @@ MAX_BARE = 1_024  # characters of base64 that may be a secret as they stand
 SEAM = 4_096  # bytes of each text block that are joined to its neighbour's
 ABOVE = 2  # keys that stand before the nearest one
 WHOLE = -1  # the offset of a piece that stands for all of its leaf
-_MEDIA = re.compile(r"[A-Za-z0-9+/\s]{64,}={0,2}\s*")
+_MEDIA = re.compile(r"[A-Za-z0-9+/\s]{64,}+={0,2}\s*")  # possessive: else blanks at the end take their square
 _KNOWN_KEYS = frozenset(
     {"content", "structuredContent", "_meta", "isError", "resultType", "type", "text", "blob", "data", "mimeType"}
     | {"uri", "name", "title", "description", "resource", "annotations", "audience", "priority", "size"}
@@ -41,7 +40,8 @@ _VAGUE = frozenset(
     {"value", "val", "v", "default", "defaultvalue", "default_value", "data", "content", "current", "raw"}
 )
 _VAGUE |= {"string", "stringvalue", "string_value", "plaintext", "secretstring", "inputvalue"}
-_NAMES = frozenset({"name", "key", "label", "field", "header", "variable", "id", "Name", "Key", "title"})
+_NAMES = ("name", "key", "label", "field", "header", "variable", "id", "Name", "Key", "title")
+_LONGEST_NAME = 61  # characters
 _NAME = re.compile(r"(?!.*[0-9]{3})[A-Za-z_][A-Za-z0-9_. -]{0,60}")  # a word; an identifier is no context
 _KNOWN_WORDS = frozenset({"text", "image", "audio", "resource", "resource_link", "complete", "user", "assistant"})
 
@@ -97,8 +97,9 @@ class Rendering:
         """
         found = self.data[start:end]
         start, end = end - len(found.lstrip()), start + len(found.rstrip())
-        at = max(0, bisect_right(self.pieces, start, key=itemgetter(0)) - 1)
-        for first, last, leaf, offset in islice(self.pieces, at, None):
+        first_piece = max(0, bisect_right(self.pieces, start, key=itemgetter(0)) - 1)
+        for at in range(first_piece, len(self.pieces)):  # no `islice`, which walks to where it begins
+            first, last, leaf, offset = self.pieces[at]
             if first >= end:
                 return
             low, high = max(start, first), min(end, last)
@@ -228,9 +229,9 @@ class _Page:
     def _context(self, key: str, above: tuple[str, ...], items: Mapping[object, object]) -> bytes:
         """What opens the line of a key that tells of secrets or says nothing; empty if there is no more to say."""
         if not self._kinds[key]:
-            for name in items:
-                told = items[name] if name in _NAMES else None
-                if isinstance(told, str) and _TELLING.search(told) and _NAME.fullmatch(told):
+            for name in _NAMES:  # and not all of an object's names, again for each of its keys
+                told = items.get(name)
+                if isinstance(told, str) and len(told) <= _LONGEST_NAME and _says(told):
                     return told.encode() + b' = "'
         opening = self._contexts.get((key, above))
         if opening is None:
@@ -286,6 +287,11 @@ class _Page:
 def _kind(key: str) -> bool | None:
     """Whether a key tells of secrets; False if it says nothing at all, None if it says something else."""
     return True if _TELLING.search(key) else False if key.lower() in _VAGUE else None
+
+
+def _says(name: str) -> bool:
+    """Whether the name of a pair tells that its value is a secret."""
+    return _TELLING.search(name) is not None and _NAME.fullmatch(name) is not None
 
 
 def _decode(blob: str) -> bytes:

@@ -4,6 +4,7 @@ No I/O here and no scanner: `find` is handed in. Nothing that is returned, raise
 """
 
 import base64
+from bisect import bisect_left
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -72,7 +73,9 @@ def screen(value: object, how: Screening, limit: int, most: int = MAX_SPANS) -> 
             return Cleaned(value)
         if len(spans) > most:
             raise LimitError(f"expected at most {most} findings in one value, found {len(spans)}")
-        spans = spread(spans, rendering.data)
+        spans = spread(spans, rendering.data, most)
+        if len(spans) > 2 * most:
+            raise LimitError(f"expected at most {most} places of findings in one value, found more")
         hits = _hits(rendering, spans, how)
         wanted = _only(hits, lambda hit: hit.act not in PASSES)
         told = _only(hits, partial(_is_news, {finding.fingerprint for finding in findings}))
@@ -105,7 +108,23 @@ def _hits(rendering: Rendering, spans: Iterable[Span], how: Screening) -> _Hits:
     for span in spans:
         for leaf, start, end in rendering.locate(span.start, span.end):
             found.setdefault(leaf, []).append(Span(start, end, span.kind, span.secret, span.exact))
-    return {leaf: [_judge(span, how) for span in _united(found[leaf])] for leaf in sorted(found)}
+    return {leaf: _judged(found[leaf], how) for leaf in sorted(found)}
+
+
+def _judged(spans: Sequence[Span], how: Screening) -> list[_Hit]:
+    """What was found in a leaf, united. A union passes only where each of its parts does, or lies within what passes:
+    one run of base64 may hold what a person allowed, and a secret beside it.
+    """
+    parts, hits = sorted(spans, key=_begin), list[_Hit]()
+    for span in _united(spans):
+        hit = _judge(span, how)
+        if hit.act in PASSES:
+            inside = parts[bisect_left(parts, span.start, key=_begin) : bisect_left(parts, span.end, key=_begin)]
+            others = (_judge(part, how) for part in inside if part.secret not in span.secret)
+            barred = next((other for other in others if other.act not in PASSES), hit)
+            hit = barred._replace(span=replace(barred.span, start=span.start, end=span.end))
+        hits.append(hit)
+    return hits
 
 
 def _stray(rendering: Rendering, spans: Iterable[Span], how: Screening) -> bool:
@@ -128,9 +147,14 @@ def _united(spans: Sequence[Span]) -> Iterable[Span]:
 
 def _named(span: Span, parts: Sequence[Span]) -> Span:
     """A union named after the longest of the parts that it covers."""
-    inside = [part for part in parts if span.start <= part.start and part.end <= span.end]
+    low = bisect_left(parts, span.start, key=_begin)
+    inside = [part for part in parts[low : bisect_left(parts, span.end, key=_begin)] if part.end <= span.end]
     best = max(inside, key=lambda part: part.end - part.start, default=span)
     return replace(span, kind=best.kind, secret=best.secret, exact=best.exact)
+
+
+def _begin(span: Span) -> int:
+    return span.start
 
 
 def _judge(span: Span, how: Screening) -> _Hit:

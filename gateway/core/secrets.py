@@ -11,12 +11,14 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from urllib.parse import quote, quote_plus
 
 GATEWAY_SECRET = "gateway-secret"  # noqa: S105 - the kind of a finding: a secret that the gateway itself hands to upstreams
 MIN_KNOWN = 8  # characters; a shorter value stands in too many honest texts
 MIN_BITS = 24.0  # Shannon entropy times length, below which a value is too common to search for
 MAX_REGION = 65_536  # bytes that an encoded hit is widened by, to each side
+MAX_PLACES = 10_000  # half as many as other places of secrets that are told at most
 MAX_SPREAD = 64  # distinct secrets whose other occurrences are looked for in one result
 FINGERPRINT = 16  # hex digits of the keyed digest by which a finding is told from another one
 _MARKERS = re.compile(rb"(?:\[REDACTED:[a-z][a-z0-9]{0,23}(?:-[a-z0-9]{1,23}){0,7}:[0-9]{1,6}\])+")
@@ -94,13 +96,15 @@ def unmarked(spans: Sequence[Span], data: bytes) -> Sequence[Span]:
     return [span for span in spans if span.exact or not inside(span)]
 
 
-def spread(spans: Sequence[Span], data: bytes) -> list[Span]:
+def spread(spans: Sequence[Span], data: bytes, most: int = MAX_PLACES) -> list[Span]:
     """Add every other occurrence of what was found: a secret found by its context stands elsewhere without it.
 
-    Short and word-like secrets stay where they were found; at most `MAX_SPREAD` secrets are looked for.
+    Short and word-like secrets stay where they were found; at most `MAX_SPREAD` secrets are looked for,
+    and no more places added than are needed to see that there are more than twice `most`.
     """
     found = {span.secret: span for span in spans if not span.exact and _distinct(span.secret)}
-    return [*spans, *(hit for span in list(found.values())[:MAX_SPREAD] for hit in _occurrences(span, data))]
+    others = (hit for span in list(found.values())[:MAX_SPREAD] for hit in _occurrences(span, data))
+    return [*spans, *islice(others, 2 * most + 1)]
 
 
 def _distinct(secret: bytes) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from ahocorasick_rs import BytesAhoCorasick, MatchKind
+from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
 from gateway.core.model import Act, Finding, Grade
 from gateway.core.render import LimitError, render
@@ -19,6 +19,7 @@ from gateway.core.secrets import GATEWAY_SECRET, Pattern, Span, identity, parts,
 from gateway.core.views import look, plain
 
 VIEWED = 4 * 1024  # bytes of one value whose views are looked at here and now
+MOST_DFA = 64 * 1024  # bytes of patterns
 MOST_PASSING = 100  # secrets of signed-in browsers that are known at a time
 LARGEST = 16 * 1024 * 1024  # bytes of one value in which the places of what was found are looked for
 _PREFIX = b"wgc_"  # of bearer tokens of clients (`gateway/tokens.py`)
@@ -88,10 +89,14 @@ class KnownSecrets:
         if not self._known:
             return spans
         automaton, owners = self._compiled or self._compile()
+        covered: dict[bytes, int] = {}  # where the last run ends that is told for a secret: once is enough
         for number, start, end in automaton.find_matches_as_indexes(data):
             pattern, secret, kind = owners[number]
             if pattern.region:
+                if end <= covered.get(secret, 0):
+                    continue
                 start, end = region(data, start, end)
+                covered[secret] = end
             spans.append(Span(start, end, kind, secret, exact=True))
         return spans
 
@@ -101,11 +106,12 @@ class KnownSecrets:
         """
         spans = self.find(sealed)
         try:
-            if not spans and self._known and len(sealed) <= VIEWED and not plain(sealed):
+            small = len(sealed) <= VIEWED
+            if not spans and self._known and small and (_held(sealed) or not plain(sealed)):
                 spans = look(render(value, media=True, limit=LARGEST).data, self.find)
             if not spans:
                 return ()
-            how = Screening(partial(look, find=self.find), fingerprint, media=True)
+            how = Screening(partial(look, find=self.find) if small else self.find, fingerprint, media=True)
             placed = screen(value, how, LARGEST).findings
         except LimitError:
             placed = ()
@@ -135,6 +141,14 @@ class KnownSecrets:
             for pattern in patterns(secret)
         )
         self._longest = max((len(secret) for _, secret, _ in owners), default=0)
-        compiled = BytesAhoCorasick([pattern.data for pattern, *_ in owners], MatchKind.LeftmostLongest), owners
+        texts = [pattern.data for pattern, *_ in owners]
+        # The table of a DFA takes some 100 bytes for each byte of a pattern, and is searched three times as fast.
+        kind = Implementation.DFA if sum(map(len, texts)) <= MOST_DFA else Implementation.ContiguousNFA
+        compiled = BytesAhoCorasick(texts, MatchKind.LeftmostLongest, implementation=kind), owners
         self._compiled = compiled
         return compiled
+
+
+def _held(sealed: bytes) -> bool:
+    """Whether a value may hold text blocks, which are read as one, or blobs, which are decoded."""
+    return b"text" in sealed or b"blob" in sealed

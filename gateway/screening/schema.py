@@ -3,14 +3,16 @@
 The schema is an upstream's, so nothing of it is fetched and no pattern of it runs in an engine that can backtrack.
 """
 
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count, islice
 from typing import Any
 
+from gateway.core.canon import canonical
 from gateway.core.repair import Problem
 
 _UNBOUNDED = ("patternProperties", "unevaluatedProperties", "unevaluatedItems")  # keywords that match patterns inside
 MAX_NODES = 20_000
+MAX_STEPS = 500_000  # keywords that are looked at: references that branch take a power of two
 MAX_PROBLEMS = 200  # things that don't fit; a value with more is not repaired
 
 
@@ -32,13 +34,34 @@ def problems(value: object, schema: object, *, most: int = MAX_PROBLEMS) -> tupl
         return None
     try:
         chosen = validators.validator_for(schema, default=validators.validator_for({}))
-        bounded = validators.extend(chosen, {"pattern": _pattern})
+        own = {**chosen.VALIDATORS, "pattern": _pattern, "uniqueItems": _unique}
+        steps = count(1)
+        bounded = validators.extend(chosen, {word: _counted(keyword, steps) for word, keyword in own.items()})
         chosen.check_schema(schema)
         errors = islice(bounded(schema, registry=Registry()).iter_errors(value), most)
         found = tuple((tuple(error.absolute_path), "/".join(map(str, error.absolute_schema_path))) for error in errors)
     except (exceptions.SchemaError, exceptions.UnknownType, Unresolvable, RecursionError, ValueError, TypeError):
         return None
     return None if len(found) == most > 1 else found
+
+
+def _counted(keyword: Callable[..., Any], steps: Iterator[int]) -> Callable[..., Any]:
+    """A keyword that is looked at no more once all of them were `MAX_STEPS` times."""
+
+    def look(*about: Any) -> Any:
+        if next(steps) > MAX_STEPS:
+            raise ValueError("more steps than a schema is worth")
+        return keyword(*about)
+
+    return look
+
+
+def _unique(_validator: object, wanted: object, instance: object, _schema: object) -> Iterator[Exception]:
+    """The keyword `uniqueItems`, in linear time."""
+    from jsonschema.exceptions import ValidationError  # type: ignore[import-untyped]  # the package has no types
+
+    if wanted and isinstance(instance, list | tuple) and len(set(map(canonical, instance))) < len(instance):
+        yield ValidationError("has items that are not unique")
 
 
 def _risky(schema: Mapping[str, Any]) -> bool:
@@ -58,7 +81,7 @@ def _risky(schema: Mapping[str, Any]) -> bool:
 
 def _pattern(_validator: object, pattern: str, instance: object, _schema: object) -> Iterator[Exception]:
     """The keyword `pattern`, in an engine of linear time; a pattern that it doesn't take counts as not matched."""
-    from jsonschema.exceptions import ValidationError  # type: ignore[import-untyped]  # the package has no types
+    from jsonschema.exceptions import ValidationError
     from pydantic_core import SchemaError, SchemaValidator, core_schema
     from pydantic_core import ValidationError as Mismatch
 

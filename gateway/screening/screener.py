@@ -185,7 +185,8 @@ class Screener:
                 if limit != LIMIT:
                     raise LimitError("expected nothing to mark, found words of ours")  # rare: marked in a thread
                 told, poses = posing.tell_apart(value, partial(_keeps, _schema(tool, value)))
-                cleaned, told = _marked(cleaned, screen(told, how, limit), value, told)
+                if told is not value:
+                    cleaned, told = _marked(cleaned, screen(told, how, limit), value, told)
             seen = screen(told, replace(how, judge=redacted), limit) if passed(cleaned.findings) else cleaned
             data = sealed if cleaned.value is value else canonical(cleaned.value)
             recorded = seen.value if seen.proven else None

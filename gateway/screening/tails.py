@@ -64,15 +64,16 @@ class Tails:
 
 def _joined(value: Mapping[str, Any], size: int) -> Mapping[str, bytes]:
     """The texts of a result by their keys, what stands in a list one after the other; of a long one only both ends."""
-    texts: dict[str, str] = {}
+    texts: dict[str, list[str]] = {}
     _gather(value, "", 0, texts, size)
-    return {place: joined.encode("utf-8", "replace") for place, text in texts.items() if (joined := text.strip())}
+    told = {place: "".join(pieces).strip() for place, pieces in texts.items()}
+    return {place: text.encode("utf-8", "replace") for place, text in told.items() if text}
 
 
-def _gather(value: Any, place: str, depth: int, texts: dict[str, str], size: int) -> None:
+def _gather(value: Any, place: str, depth: int, texts: dict[str, list[str]], size: int) -> None:
     if isinstance(value, str):
         short = value if len(value) <= 4 * size else value.strip()
-        texts[place] = texts.get(place, "") + (short if len(short) <= 4 * size else short[:size] + short[-size:])
+        texts.setdefault(place, []).append(short if len(short) <= 4 * size else short[:size] + short[-size:])
         if value[:1] in ("{", "[") and len(value) <= JSON_TEXT:
             _inside(value, place, texts, size)
     elif depth > DEEPEST:
@@ -86,7 +87,7 @@ def _gather(value: Any, place: str, depth: int, texts: dict[str, str], size: int
             _gather(item, place, depth + 1, texts, size)
 
 
-def _inside(text: str, place: str, texts: dict[str, str], size: int) -> None:
+def _inside(text: str, place: str, texts: dict[str, list[str]], size: int) -> None:
     """The texts in a text that is JSON."""
     try:
         value = msgspec.json.decode(text)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from gateway.core.leaks import DUE, OVERDUE, OWNER_TOLD, Leak, Sight, Source, leak_of, read_whole, sights, source_of
-from gateway.core.model import Record
+from gateway.core.model import Grade, Record
 from gateway.core.record import stamp, unstamp
 from gateway.store.port import Ask, Change, Store
 from gateway.store.rows import text_of
@@ -51,7 +51,7 @@ class Ledger:
         if source is not None and source in self._sources and read_whole(record):
             made.append(clean(source, record.at))
         for sight in sights(record):
-            if not self._follows(sight.leak):
+            if not self._follows(sight):
                 continue
             read = source if sight.read else None
             if read is not None:
@@ -59,11 +59,12 @@ class Ledger:
             made += _seen(record, sight, read, self._owner(record.upstream) if record.upstream else "")
         return tuple(made)
 
-    def _follows(self, leak: str) -> bool:
-        """Whether a leak is followed: one that is new only while there are not too many."""
-        if leak not in self._followed and len(self._followed) >= MOST_LEAKS:
+    def _follows(self, sight: Sight) -> bool:
+        """Whether a leak is followed: one that is new only while there are not too many, or if it is our own secret."""
+        full = len(self._followed) >= MOST_LEAKS and sight.grade is not Grade.EXACT
+        if full and sight.leak not in self._followed:
             return False
-        self._followed.add(leak)
+        self._followed.add(sight.leak)
         return True
 
     def _watch(self, source: Source) -> None:
