@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import anyio
 import msgspec
 
 from gateway import ids
@@ -27,6 +28,7 @@ from gateway.store import Change, Entry, Store, leaks, rows
 from gateway.store.folder import digest_keys, mark
 
 LOOK = 10.0  # seconds between two looks at what is due
+LAST_LOOK = 2.0  # seconds that the last look may take
 PULSE = 1.0  # seconds until a look at a reference that was just learned
 TIDY_EVERY = 86_400.0  # seconds between two looks for what was rotated long ago
 MOST_AT_ONCE = 200  # leaks that one look tells of
@@ -146,13 +148,17 @@ class Leaks:
                 self._known_again[before] = fingerprint
 
     async def run(self) -> None:
-        """Look again and again, until cancelled."""
-        while True:
-            await self.look()
-            await self._pause()
-            if self._clock.monotonic() - self._tidied_at >= TIDY_EVERY:
-                self._tidied_at = self._clock.monotonic()
-                await self.tidy()
+        """Look again and again, until cancelled; what was learned by then is settled all the same."""
+        try:
+            while True:
+                await self.look()
+                await self._pause()
+                if self._clock.monotonic() - self._tidied_at >= TIDY_EVERY:
+                    self._tidied_at = self._clock.monotonic()
+                    await self.tidy()
+        finally:
+            with anyio.move_on_after(LAST_LOOK, shield=True):
+                await self.look()
 
     async def _pause(self) -> None:
         """Wait for the next look; less long where a reference was learned, or a secret known again."""

@@ -323,6 +323,21 @@ async def test_a_reference_that_gives_another_value_has_rotated_its_leak(tmp_pat
     await whole(tmp_path / "state")
 
 
+async def test_a_reference_that_was_learned_just_before_the_end_is_kept_in_mind(tmp_path: Path) -> None:
+    before, after = "first-K7x9Qw2mVt4z", "other-J3n8Rb6pYc1s"
+    async with a_room(tmp_path / "state") as room:
+        await room.read(1, Finding(GATEWAY_SECRET, "content", fingerprint(room.store, before), exact=True))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(room.leaks.run)
+            await anyio.wait_all_tasks_blocked()
+            room.leaks.learned("files", {"TOKEN": before})
+            tasks.cancel_scope.cancel()
+    async with a_room(tmp_path / "state") as room:
+        room.leaks.learned("files", {"TOKEN": after})
+        await room.leaks.look()
+        assert (await room.only()).state is LeakState.ROTATED
+
+
 async def test_a_value_that_another_reference_still_gives_is_not_rotated(tmp_path: Path) -> None:
     shared, other = "first-K7x9Qw2mVt4z", "other-J3n8Rb6pYc1s"
     async with a_room(tmp_path / "state") as room:
