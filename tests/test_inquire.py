@@ -301,6 +301,17 @@ async def test_a_question_without_a_secret_leaves_no_finding(elicit: str) -> Non
     assert [row.findings for row in model.records.rows if row.kind is Kind.QUESTION] == [()]
 
 
+async def test_a_question_that_holds_a_secret_of_the_gateways_own_is_not_put() -> None:
+    model = house(asked(Question("q1", ELICIT, {"message": "the secret?", "requestedSchema": FORM})))
+    model.screener.as_found = replace(FOUND, exact=True, grade=Grade.EXACT)
+    refused = await call(model)
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.EXACT_SECRET
+    assert model.caller.asked == []
+    (row,) = (row for row in model.records.rows if row.kind is Kind.QUESTION)
+    assert [finding.act for finding in row.findings] == [Act.WITHHELD]
+
+
 async def test_a_question_is_screened_before_it_is_cut() -> None:
     """A secret that is cut in two looks like none."""
     long = "x" * (MESSAGE_LIMIT - 3) + "secret"
@@ -446,6 +457,16 @@ async def test_what_an_upstream_says_meanwhile_and_cannot_be_screened_is_dropped
     cold.caller.wants_progress, cold.screener.quick = True, False
     await call(cold)
     assert cold.caller.heard[0] == (0.5, 1.0, None)
+
+
+async def test_a_notice_that_holds_a_secret_of_the_gateways_own_is_dropped_and_on_the_record() -> None:
+    model = house()
+    model.caller.wants_progress = True
+    model.screener.as_found = replace(FOUND, exact=True, grade=Grade.EXACT)
+    await call(model)  # the upstream says `half a secret` and `a secret` meanwhile
+    assert (model.caller.heard[0], model.caller.logged) == ((0.5, 1.0, None), [])
+    (outcome,) = (row for row in model.records.rows if row.kind is Kind.OUTCOME)
+    assert {finding.act for finding in outcome.findings} == {Act.WITHHELD}
 
 
 async def test_a_progress_notice_that_is_cut_loses_what_might_be_half_a_secret() -> None:
