@@ -5,7 +5,6 @@ It reads one snapshot and changes nothing. A large record is walked by several p
 
 import os
 import sqlite3
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -15,7 +14,7 @@ from heapq import merge
 from multiprocessing import get_context
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import msgspec
 
@@ -27,14 +26,13 @@ from gateway.core.signed import ApproverKey, Heard, KeyKind, Signatures, key_of
 from gateway.core.succession import trusted
 from gateway.core.verify import Expected, Inspection, Verification
 from gateway.errors import StateError
+from gateway.readahead import ReadAhead
 from gateway.reading import open_file
 from gateway.schema import COPIES, SIGNING_NAME, STORE_NAME, VERSION
 from gateway.signers import listen
 
 BATCH = 4_096  # rows that are looked at together
 LEVEL = 16  # a process walks blocks of 2 ** LEVEL rows
-AHEAD = 32  # blocks (of some 64 MB) that are read before they are walked
-PIECE = 8 * 1024 * 1024  # bytes that are read at once
 LARGE = 200_000  # rows from which on it is worth it to start processes
 PROCESSES = 4  # at most
 _NOT_NOW = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN)  # says nothing of what is stored
@@ -226,47 +224,12 @@ def _blocks(file: Path, walk: Inspection, numbers: range) -> None:
     """Walk whole blocks in several processes, and put their roots together in order."""
     marks = [expected.size for expected in walk.expected]
     count = min(PROCESSES, os.cpu_count() or 1)
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool, _ReadAhead(file, len(numbers)) as ahead:
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool, ReadAhead(file, len(numbers)) as ahead:
         for block in pool.map(_block, *zip(*((str(file), number, marks, LEVEL) for number in numbers), strict=True)):
             ahead.on()
             if block.detail:
                 walk.found(block.first_bad, block.detail)
             walk.block(block.root, LEVEL, block.marks)
-
-
-class _ReadAhead:
-    """Reads the file once from its beginning, a little ahead of those who walk it: the system keeps what it read, and
-    they don't wait for the disk. In a thread that ends with the block; what it can't read is no matter.
-    """
-
-    def __init__(self, file: Path, blocks: int) -> None:
-        self._file, self._blocks = file, blocks
-        self._ahead = threading.Semaphore(AHEAD)
-        self._over = False
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._read, name="wardgate-read-ahead", daemon=True).start()
-        return self
-
-    def on(self) -> None:
-        """One more block is done."""
-        self._ahead.release()
-
-    def __exit__(self, *_: object) -> None:
-        self._over = True
-        self._ahead.release()
-
-    def _read(self) -> None:
-        with suppress(OSError), self._file.open("rb", buffering=0) as file:
-            share, kept = os.fstat(file.fileno()).st_size // self._blocks + 1, bytearray(PIECE)
-            left = 0
-            while not self._over:
-                if left <= 0:
-                    self._ahead.acquire()
-                    left += share
-                left -= (got := file.readinto(kept))
-                if not got:
-                    return
 
 
 def _block(file: str, number: int, marks: Sequence[int], level: int) -> _Block:
