@@ -122,7 +122,7 @@ async def test_an_update_is_told_while_somebody_is_subscribed(kind: str, tmp_pat
             if kind == "http-legacy":
                 await noted(ledger, "stream opened")
             told = Told(upstreams)
-            await ask(upstreams, "up__touch", {"uri": "x://one"})
+            await ask(upstreams, "up__touch", {"uri": "x://zero"})
             assert await subscribe(upstreams, "x://one") == Result({})
             assert await subscribe(upstreams, "x://one") == Result({})
             assert await subscribe(upstreams, "x://one", "s2") == Result({})
