@@ -4,13 +4,10 @@ No value is at rest: each is made anew from a key of the state folder, the upstr
 is that list, in one small file.
 """
 
-import fcntl
 import hmac
-import os
 import string
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.errors import StateError
+from gateway.private import PrivateList
 
 FILE_NAME = "honeytokens.json"
 MOST = 1_000  # of one state folder
@@ -141,25 +139,16 @@ class Honeytokens:
     """The honeytokens of one state folder."""
 
     def __init__(self, state: Path) -> None:
-        self._path = state / FILE_NAME
+        self._file = PrivateList(state / FILE_NAME, Honeytoken)
 
     def all(self) -> tuple[Honeytoken, ...]:
         """Every one that was minted, oldest first; raises `StateError` for a file that can't be trusted or read."""
-        try:
-            stat = self._path.stat()
-        except FileNotFoundError:
-            return ()
-        if stat.st_mode & 0o077 or stat.st_uid != os.geteuid():
-            raise StateError(f"`{self._path}` must be its owner's, and readable by nobody else (chmod 600)")
-        try:
-            return msgspec.json.decode(self._path.read_bytes(), type=tuple[Honeytoken, ...])
-        except (msgspec.DecodeError, OSError):
-            raise StateError(f"`{self._path}` can't be read: put a good copy back, or delete it") from None
+        return self._file.read() if self._file.stat() is not None else ()
 
     def mint(self, upstream: str, kind: str, key: bytes, now: datetime | None = None) -> tuple[Honeytoken, Credential]:
         """Make one more for an upstream, and write down that there is it; raises `StateError` where that can't be."""
         at = now or datetime.now(UTC).replace(microsecond=0)
-        with self._alone():
+        with self._file.alone():
             before = self.all()
             if len(before) >= MOST:
                 raise StateError(f"expected at most {MOST} honeytokens")
@@ -167,24 +156,5 @@ class Honeytokens:
             found = credential(made, (key,))
             if found is None:
                 raise StateError(f"expected a kind among {', '.join(KINDS)}, found `{kind}`")
-            self._write((*before, made))
+            self._file.write((*before, made))
         return made, found
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One writer at a time: two commands at the same moment must not take the same number."""
-        lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
-
-    def _write(self, honeytokens: tuple[Honeytoken, ...]) -> None:
-        draft = self._path.with_suffix(".new")
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(msgspec.json.encode(honeytokens))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._path)

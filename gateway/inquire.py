@@ -3,7 +3,7 @@
 Sends nothing upstream: what it returns is how the call goes on, and `enforce` forwards that.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -36,6 +36,7 @@ from gateway.core.model import (
 )
 from gateway.core.outward import excused, spared
 from gateway.core.own import honeytokens
+from gateway.core.tiers import acted, withheld
 from gateway.errors import GatewayError
 from gateway.ports import Caller, House, Round
 
@@ -90,7 +91,7 @@ class Listener:
         clean, found = await self._house.screener.redact(told, deadline, self._trail.tool)
         found = excused(found, self._house.screener.allowed)
         own = any(one.exact for one in found)
-        self._trail.hear(where, _all(found, Act.WITHHELD) if own else found)
+        self._trail.hear(where, withheld(found) if own else found)
         if own:
             raise GatewayError("it holds a secret of the gateway's own")
         return told if spared(found) else clean
@@ -154,7 +155,7 @@ class Inquiry:
             return Stuck(decision.reason, decision.detail)
         fit, found = await self._fit(trail, tool, question)
         stuck = fit if isinstance(fit, Stuck) else None
-        self._record(trail, question, decision, digest, stuck, found if stuck is None else _all(found, Act.WITHHELD))
+        self._record(trail, question, decision, digest, stuck, found if stuck is None else withheld(found))
         return fit
 
     async def _fit(self, trail: Trail, tool: Tool, question: Question) -> tuple[Question | Stuck, tuple[Finding, ...]]:
@@ -223,9 +224,11 @@ class Inquiry:
         except GatewayError:
             return Stuck(Reason.SCANNER_FAILED, "the answer could not be screened"), ()
         if any(one.exact for one in found):
-            return Stuck(Reason.EXACT_SECRET, "the answer held a secret of the gateway's own"), _all(found, Act.BLOCKED)
+            return Stuck(Reason.EXACT_SECRET, "the answer held a secret of the gateway's own"), acted(
+                found, Act.BLOCKED
+            )
         if any(one.grade is not Grade.GENERIC and one.act is not Act.ALLOWED for one in found):
-            return Stuck(Reason.SECRET_FOUND, "the answer held a secret"), _all(found, Act.BLOCKED)
+            return Stuck(Reason.SECRET_FOUND, "the answer held a secret"), acted(found, Act.BLOCKED)
         passed = (one if one.act is Act.ALLOWED else replace(one, act=Act.FLAGGED) for one in found)
         return answer, tuple(passed)
 
@@ -252,7 +255,3 @@ class Inquiry:
             return why
         told = Failure(REFUSED, f"Wardgate: not passed on ({why.reason.value})")
         return Again({question.key: told for question in asked.questions}, None, asked.parked)
-
-
-def _all(found: Sequence[Finding], act: Act) -> tuple[Finding, ...]:
-    return tuple(replace(one, act=act) for one in found)

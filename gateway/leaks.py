@@ -5,7 +5,6 @@ and what the gateway sees by itself: that a reference gives another value, that 
 recorded.
 """
 
-import hmac
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -22,7 +21,7 @@ from gateway.core.canon import canonical
 from gateway.core.leaks import LONGEST_ACCEPTED, Leak, LeakState, Stage, continued, leak_id
 from gateway.core.model import Grade, Kind, Proof, Record
 from gateway.core.record import columns, encode, stamp
-from gateway.core.secrets import FINGERPRINT, GATEWAY_SECRET, identity, parts, weakness
+from gateway.core.secrets import GATEWAY_SECRET, fingerprint_of, identity, parts, weakness
 from gateway.errors import ApprovalError, RecordError
 from gateway.store import Change, Entry, Store, leaks, rows
 from gateway.store.folder import digest_keys, mark
@@ -129,23 +128,24 @@ class Leaks:
         for name, value in values.items():
             known = [identity(part.encode("utf-8", "replace")) for part in parts(value) if not weakness(part)]
             self._learned[f"{upstream}.{name}"] = {
-                generation: frozenset(_fingerprint(key, one) for one in known) for generation, key in self._keys.items()
+                generation: frozenset(fingerprint_of(key, one) for one in known)
+                for generation, key in self._keys.items()
             }
             for one in known:
-                self.recognise(one, _fingerprint(next(iter(self._keys.values())), one))
+                self.recognise(one, fingerprint_of(next(iter(self._keys.values())), one))
             self._unsettled.add(f"{upstream}.{name}")
 
-    def recognise(self, secret: bytes, fingerprint: str) -> None:
-        """Hear of a secret that is being looked at: its leak of an earlier key goes on under the present one.
+    def recognise(self, secret: bytes, present: str) -> None:
+        """Hear of a secret that is being looked at: its leak of an earlier key goes on under its present fingerprint.
 
         Called from the threads of the scanner, too; no secret is kept.
         """
         if not self._older:
             return
         for key in [*self._keys.values()][1:]:
-            before = _fingerprint(key, secret)
+            before = fingerprint_of(key, secret)
             if before in self._older:
-                self._known_again[before] = fingerprint
+                self._known_again[before] = present
 
     async def run(self) -> None:
         """Look again and again, until cancelled; what was learned by then is settled all the same."""
@@ -353,10 +353,6 @@ def _told(leak: Leak) -> dict[str, object]:
         "reopened": leak.reopened,
         "fingerprint": leak.fingerprint,
     }
-
-
-def _fingerprint(key: bytes, secret: bytes) -> str:
-    return hmac.digest(key, secret, "sha256").hex()[:FINGERPRINT]
 
 
 def _text(at: datetime | None) -> str:

@@ -4,10 +4,8 @@ folder.
 A token carries 256 random bits, so a plain hash of it tells nothing; no password hashing is needed.
 """
 
-import fcntl
 import hashlib
 import hmac
-import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -17,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.errors import StateError
+from gateway.private import PrivateList
 
 FILE_NAME = "clients.json"
 PREFIX = "wgc_"
@@ -41,24 +39,17 @@ class Tokens:
     """The tokens of one state folder; the file is read again whenever it has changed."""
 
     def __init__(self, state: Path) -> None:
-        self._path = state / FILE_NAME
+        self._file = PrivateList(state / FILE_NAME, Token)
         self._seen: tuple[int, int] = (0, 0)
         self._tokens: tuple[Token, ...] = ()
 
     def all(self) -> tuple[Token, ...]:
         """Every token that was not revoked, oldest first; raises `StateError` for a file that can't be trusted."""
-        try:
-            stat = self._path.stat()
-        except FileNotFoundError:
+        stat = self._file.stat()
+        if stat is None:
             self._seen, self._tokens = (0, 0), ()
-            return ()
-        if stat.st_mode & 0o077 or stat.st_uid != os.geteuid():
-            raise StateError(f"`{self._path}` must be its owner's, and readable by nobody else (chmod 600)")
-        if (stat.st_mtime_ns, stat.st_ino) != self._seen:
-            try:
-                self._tokens = msgspec.json.decode(self._path.read_bytes(), type=tuple[Token, ...])
-            except (msgspec.DecodeError, OSError):
-                raise StateError(f"`{self._path}` can't be read: put a good copy back, or delete it") from None
+        elif (stat.st_mtime_ns, stat.st_ino) != self._seen:
+            self._tokens = self._file.read()
             self._seen = (stat.st_mtime_ns, stat.st_ino)
         return self._tokens
 
@@ -89,7 +80,7 @@ class Tokens:
             if any(kept.name == name and not kept.expired(at) for kept in self.all()):
                 raise ValueError(f"client `{name}` has a token already; revoke it first")
             kept = Token(name, hashlib.sha256(token.encode()).hexdigest(), at, expires_at)
-            self._write((*(other for other in self.all() if other.name != name), kept))
+            self._file.write((*(other for other in self.all() if other.name != name), kept))
         return token
 
     def revoke(self, name: str) -> bool:
@@ -98,25 +89,11 @@ class Tokens:
             left = tuple(kept for kept in self.all() if kept.name != name)
             if len(left) == len(self.all()):
                 return False
-            self._write(left)
+            self._file.write(left)
         return True
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """One writer at a time: two commands at the same moment must not undo each other's change."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        self._file.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._file.alone():
             yield
-        finally:
-            os.close(lock)
-
-    def _write(self, tokens: tuple[Token, ...]) -> None:
-        draft = self._path.with_suffix(".new")
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(msgspec.json.encode(tokens))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._path)

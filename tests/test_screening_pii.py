@@ -7,7 +7,7 @@ import json
 import random
 import sys
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from gateway.screening.phones import MANY
 from gateway.screening.pii import MISSING, OVER, STEP, PersonalData
 from gateway.screening.screener import Screener
 from tests.made import token
+from tests.test_screening import Clock
 
 LOCK = Path(__file__).parent.parent / "requirements-dev.lock"
 # Once the lock has the packages their absence fails these tests; until then they run where somebody installed them.
@@ -384,19 +385,6 @@ async def test_without_the_extra_what_a_label_asks_for_is_withheld(action: Perso
 
 
 # --- the way of a result ---------------------------------------------------------------------------------------------
-
-
-class Clock:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def now(self) -> datetime:
-        return datetime(2026, 11, 22, tzinfo=UTC)
-
-    def monotonic(self) -> float:
-        return self.time
 
 
 class Engine:

@@ -13,8 +13,9 @@ import anyio.lowlevel
 
 from gateway.clock import SystemClock
 from gateway.core import posing
-from gateway.core.model import Act, Finding, Kind, Record
+from gateway.core.model import Finding, Kind, Record
 from gateway.core.outward import excused, spared
+from gateway.core.tiers import withheld
 from gateway.errors import GatewayError, RecordError, UpstreamError
 from gateway.ids import ENTRY, new_id
 from gateway.ports import Records, Screener
@@ -80,7 +81,7 @@ class Sieve:
         except GatewayError:
             return False
         if found:
-            self._note(upstream, found if spared(found) else _withheld(found))
+            self._note(upstream, found if spared(found) else withheld(found))
         return spared(found)
 
     async def _sift(
@@ -92,7 +93,7 @@ class Sieve:
             await anyio.lowlevel.checkpoint()
             kept = one if spared(seen) else _again(kind, one, clean[kind.kind], seen)
             checked.append(kept)
-            found.update(dict.fromkeys(seen if isinstance(kept, Definition) else _withheld(seen)))
+            found.update(dict.fromkeys(seen if isinstance(kept, Definition) else withheld(seen)))
         return gather(kind, checked)
 
     async def _instructions(self, text: str, found: dict[Finding, None], deadline: float) -> tuple[str, str]:
@@ -100,7 +101,7 @@ class Sieve:
         seen: dict[Finding, None] = {}
         clean = await self._clean(posing.marked(text), "instructions", seen, deadline) if text else ""
         if any(one.exact for one in seen):
-            found.update(dict.fromkeys(_withheld(seen)))
+            found.update(dict.fromkeys(withheld(seen)))
             return "", "instructions left out (they hold a secret of the gateway's own)"
         found.update(seen)
         return str(clean), ""
@@ -153,7 +154,3 @@ def _again(kind: Offering, one: Definition, clean: Any, found: Iterable[Finding]
     if any(each.exact for each in found):
         return f"`{one.name[:60]}` (it holds a secret of the gateway's own)"
     return anew(kind, one, clean[one.name])
-
-
-def _withheld(found: Iterable[Finding]) -> tuple[Finding, ...]:
-    return tuple(replace(one, act=Act.WITHHELD) for one in found)

@@ -11,7 +11,7 @@ import msgspec
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.capture import LEAF_DIGEST
 from gateway.core.model import Record
-from gateway.core.secrets import FINGERPRINT, identity
+from gateway.core.secrets import fingerprint_of, identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def digests(value: str, keys: Iterable[bytes]) -> Digests:
             made = keyed_digest(key, form)
             whole.add(made)
             leaves.add(made[:LEAF_DIGEST])
-        secrets.add(keyed_digest(key, secret)[:FINGERPRINT])
+        secrets.add(fingerprint_of(key, secret))
     return Digests(frozenset(whole), frozenset(leaves), frozenset(secrets))
 
 

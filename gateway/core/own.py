@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from gateway.core.model import Act, Finding, Reason, Release, Screened
+from gateway.core.tiers import acted, withheld
 
 HONEYTOKEN = "honeytoken"  # the kind of a finding: a made-up credential that nobody honest reads
 MOST_TOLD = 8  # findings that a decision names
@@ -21,7 +22,7 @@ def holds_marker(sealed: bytes) -> bool:
 
 def exact(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The exact ones among findings in arguments, which block the call that carries them."""
-    return tuple(replace(one, act=Act.BLOCKED) for one in findings if one.exact)
+    return acted((one for one in findings if one.exact), Act.BLOCKED)
 
 
 def told(secrets: Iterable[Finding]) -> str:
@@ -42,9 +43,8 @@ def barred(screened: Screened, pieces: tuple[Finding, ...] = ()) -> Screened:
     findings = screened.findings + pieces
     if not any(one.exact for one in findings):
         return screened
-    held = tuple(replace(one, act=Act.WITHHELD) for one in findings)
     nothing = replace(screened, release=Release.WITHHELD, value=None, whole=None, data=b"")
-    return replace(nothing, findings=held, reason=Reason.EXACT_SECRET)
+    return replace(nothing, findings=withheld(findings), reason=Reason.EXACT_SECRET)
 
 
 def honeytokens(findings: Iterable[Finding]) -> tuple[Finding, ...]:

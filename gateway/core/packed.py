@@ -7,7 +7,7 @@ texts are sieved by tables of characters, in native code; Python looks only at r
 import binascii
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import pairwise
 
@@ -71,9 +71,7 @@ def holds(data: bytes, runs: bytes) -> bool:
     """Whether any of the runs that `suspect` tells of passes a sieve: most identifiers and hashes don't."""
     if not runs:
         return False
-    nibbles = data.translate(_NIBBLES)
-    places = (_sieved64(data, runs), _sieved16(nibbles), _begun(data, runs, _MAGIC64), _begun(data, nibbles, _MAGIC16))
-    return any(True for found in places for _ in found)
+    return any(True for _, places, *_ in _passing(data, runs) for _ in places)
 
 
 def decode(data: bytes, runs: bytes, view: Traced, seen: set[bytes]) -> None:
@@ -81,14 +79,8 @@ def decode(data: bytes, runs: bytes, view: Traced, seen: set[bytes]) -> None:
 
     `runs`: what `suspect` says, and it says something.
     """
-    nibbles = data.translate(_NIBBLES)
     fresh: set[bytes] = set()
-    for unpack, places, marks, zipped in (
-        (_base64, _sieved64(data, runs), runs, False),
-        (_base64, _begun(data, runs, _MAGIC64), runs, True),
-        (_hex, _sieved16(nibbles), nibbles, False),
-        (_hex, _begun(data, nibbles, _MAGIC16), nibbles, True),
-    ):
+    for unpack, places, marks, zipped in _passing(data, runs):
         joined = 0
         for start, end, first in places:
             if view.budget.spent:
@@ -102,6 +94,17 @@ def decode(data: bytes, runs: bytes, view: Traced, seen: set[bytes]) -> None:
                     fresh.add(packed)
                     _add(data, (start, stop), unpack(packed), zipped, view)
     seen |= fresh
+
+
+def _passing(data: bytes, runs: bytes) -> Iterator[tuple[Callable[[bytes], bytes], Iterable[Run], bytes, bool]]:
+    """The runs that pass a sieve, one sieve after the other: how they are unpacked, their places, the marks that they
+    were found by, and whether they may be nothing but gzip or zlib.
+    """
+    yield _base64, _sieved64(data, runs), runs, False
+    yield _base64, _begun(data, runs, _MAGIC64), runs, True
+    nibbles = data.translate(_NIBBLES)
+    yield _hex, _sieved16(nibbles), nibbles, False
+    yield _hex, _begun(data, nibbles, _MAGIC16), nibbles, True
 
 
 def _add(data: bytes, run: tuple[int, int], packed: bytes, zipped: bool, view: Traced) -> None:

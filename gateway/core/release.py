@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.core.canon import canonical
 from gateway.core.model import RELEASE, Act, Approval, Finding, Proof, Reason, Release, Requirement, Screened
+from gateway.core.tiers import acted
 
 MOST_PLACES = 50  # places that a card names
 WHOLE = "the output"  # where something was found, of a place without a name
@@ -69,7 +70,7 @@ def released(screened: Screened) -> Screened:
         screened,
         release=Release.FULL,
         value=screened.whole,
-        findings=tuple(replace(one, act=Act.ALLOWED) for one in screened.findings),
+        findings=acted(screened.findings, Act.ALLOWED),
         reason=None,
         data=canonical(screened.whole),
         whole=None,

@@ -16,7 +16,6 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import lru_cache
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -45,6 +44,18 @@ _LONGEST_NAME = 61  # characters
 _NAME = re.compile(r"(?!.*[0-9]{3})[A-Za-z_][A-Za-z0-9_. -]{0,60}")  # a word; an identifier is no context
 _KNOWN_WORDS = frozenset({"text", "image", "audio", "resource", "resource_link", "complete", "user", "assistant"})
 
+
+def _kind(key: str) -> bool | None:
+    """Whether a key tells of secrets; False if it says nothing at all, None if it says something else."""
+    return True if _TELLING.search(key) else False if key.lower() in _VAGUE else None
+
+
+def _says(name: str) -> bool:
+    """Whether the name of a pair tells that its value is a secret."""
+    return _TELLING.search(name) is not None and _NAME.fullmatch(name) is not None
+
+
+_KNOWN_KINDS = {key: _kind(key) for key in _KNOWN_KEYS}  # none of an upstream's own is kept from page to page
 Path = tuple[str | int, ...]
 
 
@@ -221,7 +232,8 @@ class _Page:
         data = key.encode("utf-8", "replace")
         if key not in _KNOWN_KEYS:
             self._leaf(path, Form.KEY, data)
-        if (kind := _kind(key)) is not None:
+        kind = _KNOWN_KINDS[key] if key in _KNOWN_KINDS else _kind(key)
+        if kind is not None:
             self._kinds[key] = kind
         self._keys[key] = opening = data + b' = "'
         return opening
@@ -281,17 +293,6 @@ class _Page:
         self._map(number, data[:head], 0)
         self._write(b"\n")
         self._map(number, data[tail:], tail)
-
-
-@lru_cache(maxsize=4096)
-def _kind(key: str) -> bool | None:
-    """Whether a key tells of secrets; False if it says nothing at all, None if it says something else."""
-    return True if _TELLING.search(key) else False if key.lower() in _VAGUE else None
-
-
-def _says(name: str) -> bool:
-    """Whether the name of a pair tells that its value is a secret."""
-    return _TELLING.search(name) is not None and _NAME.fullmatch(name) is not None
 
 
 def _decode(blob: str) -> bytes:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from urllib.parse import quote, quote_plus
 
+from gateway.core.canon import keyed_digest
+
 GATEWAY_SECRET = "gateway-secret"  # noqa: S105 - the kind of a finding: a secret that the gateway itself hands to upstreams
 MIN_KNOWN = 8  # characters; a shorter value stands in too many honest texts
 MIN_BITS = 24.0  # Shannon entropy times length, below which a value is too common to search for
@@ -116,6 +118,11 @@ def _occurrences(span: Span, data: bytes) -> Iterator[Span]:
     while at >= 0:
         yield Span(at, at + len(span.secret), span.kind, span.secret)
         at = data.find(span.secret, at + len(span.secret))
+
+
+def fingerprint_of(key: bytes, secret: bytes) -> str:
+    """The keyed digest (hex, cut) by which a secret is told from another one; see `identity`."""
+    return keyed_digest(key, secret)[:FINGERPRINT]
 
 
 def identity(secret: bytes) -> bytes:

@@ -63,9 +63,14 @@ def passed(findings: Iterable[Finding]) -> bool:
     return any(finding.act in PASSES for finding in findings)
 
 
+def acted(findings: Iterable[Finding], act: Act) -> tuple[Finding, ...]:
+    """The findings of which all the same became."""
+    return tuple(replace(finding, act=act) for finding in findings)
+
+
 def withheld(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The findings of an output that is withheld: each of them with it."""
-    return tuple(replace(finding, act=Act.WITHHELD) for finding in findings)
+    """The findings of what is withheld: each of them with it."""
+    return acted(findings, Act.WITHHELD)
 
 
 def withholds(findings: Iterable[Finding]) -> Reason | None:

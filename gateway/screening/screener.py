@@ -3,7 +3,6 @@
 It does not decide about calls. Whatever fails here withholds; nothing is released because a check broke.
 """
 
-import hmac
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from gateway.core.personal import is_personal
 from gateway.core.render import LimitError
 from gateway.core.repair import Problem, Unfit, repair
 from gateway.core.screen import MAX_SPANS, Cleaned, Screening, screen
-from gateway.core.secrets import FINGERPRINT, GATEWAY_SECRET, Span
+from gateway.core.secrets import GATEWAY_SECRET, Span, fingerprint_of
 from gateway.core.tiers import Judge, judged, needs_scan, nobody, passed, redacted, shown, withheld, withholds
 from gateway.core.views import look
 from gateway.errors import GatewayError
@@ -315,7 +314,7 @@ class Screener:
         return min(remaining, 3600.0)
 
     def _fingerprint(self, secret: bytes) -> str:
-        made = hmac.digest(self._key, secret, "sha256").hex()[:FINGERPRINT]
+        made = fingerprint_of(self._key, secret)
         self.fingerprinted(secret, made)
         return made
 

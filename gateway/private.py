@@ -1,0 +1,61 @@
+"""A small list in a file that only its owner reads: read whole, written whole, one writer at a time.
+
+It knows nothing of what is in the list, and keeps nothing in memory.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from gateway.errors import StateError
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class PrivateList(Generic[T]):
+    """The list of one file, as JSON; `kind` is what its items are."""
+
+    def __init__(self, path: Path, kind: type[T]) -> None:
+        self.path, self._kind = path, kind
+
+    def stat(self) -> os.stat_result | None:
+        """What the system says of the file, None where there is none; raises `StateError` if others can read it."""
+        try:
+            stat = self.path.stat()
+        except FileNotFoundError:
+            return None
+        if stat.st_mode & 0o077 or stat.st_uid != os.geteuid():
+            raise StateError(f"`{self.path}` must be its owner's, and readable by nobody else (chmod 600)")
+        return stat
+
+    def read(self) -> tuple[T, ...]:
+        """The items of a file that is there; raises `StateError` for one that can't be read."""
+        try:
+            return msgspec.json.decode(self.path.read_bytes(), type=tuple[self._kind, ...])  # type: ignore[name-defined]  # mypy takes no variable for a type
+        except (msgspec.DecodeError, OSError):
+            raise StateError(f"`{self.path}` can't be read: put a good copy back, or delete it") from None
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """One writer at a time: two commands at the same moment must not undo each other's change."""
+        lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def write(self, items: tuple[T, ...]) -> None:
+        """Write other items in their place: there are the old ones or the new ones, whatever happens."""
+        draft = self.path.with_suffix(".new")
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(msgspec.json.encode(items))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self.path)
