@@ -186,4 +186,9 @@ STEPS = {
 }
 """From a version to the next one: what has to be done to a store that was made by it."""
 
-INSERT_RECORD = f"INSERT INTO record (seq, body, leaf, {COPIES}) VALUES (?, ?, ?{', ?' * len(COLUMNS)})"  # noqa: S608 - column names of ours
+_INSERT = f"INSERT INTO record (seq, body, leaf, {COPIES}) VALUES "  # noqa: S608 - column names of ours
+_ROW = f"(?, ?, ?{', ?' * len(COLUMNS)})"
+INSERT_RECORD = f"{_INSERT}{_ROW}"
+INSERT_CHUNKS = {count: f"{_INSERT}{', '.join([_ROW] * count)}" for count in (64, 16, 4, 1)}
+"""Many rows by one statement: each statement gives up the interpreter's lock and has to wait for it again, which a busy
+loop makes long."""

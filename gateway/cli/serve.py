@@ -3,6 +3,7 @@
 The scanner loads in a thread from the first moment on, beside the imports of everything else.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -49,7 +50,11 @@ def _run(config: str | None, work: "Callable[[Settings, EarlyEngine], Awaitable[
     from gateway.screening.early import EarlyEngine
 
     early = EarlyEngine()
+    gc.disable()  # what is imported stays: looking through it for garbage costs a tenth of the start
     import anyio
+    from pydantic import BaseModel
+
+    BaseModel.model_config["defer_build"] = True  # the SDK has some hundred validators; few of them are ever used
 
     from gateway.app.run import prepare_process
     from gateway.config import load_settings
@@ -58,6 +63,8 @@ def _run(config: str | None, work: "Callable[[Settings, EarlyEngine], Awaitable[
     os.umask(0o077)
     try:
         settings = load_settings(Path(config) if config else None, os.environ)
+        gc.freeze()
+        gc.enable()
         anyio.run(work, settings, early, backend_options={"use_uvloop": sys.platform != "win32"})
     except ConfigurationError as problem:
         print(f"wardgate: {problem}", file=sys.stderr)

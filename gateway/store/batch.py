@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import anyio
@@ -14,7 +15,7 @@ import anyio
 from gateway.core.merkle import Tree, leaf_hash
 from gateway.core.record import seal
 from gateway.errors import RecordError
-from gateway.schema import INSERT_RECORD
+from gateway.schema import INSERT_CHUNKS
 from gateway.store.port import Change, Entry, LateEntry, Value
 from gateway.store.statements import CHANGES
 
@@ -77,7 +78,7 @@ class Batch:
                 if operation not in landed and (changes := operation.asked()):
                     self._apply(db, position, changes)
             rows = self._rows(tree, landed)
-            db.executemany(INSERT_RECORD, rows)
+            _insert(db, rows)
             db.execute(
                 "UPDATE head SET size = ?, frontier = ?, root = ? WHERE one = 1",
                 (tree.size, tree.frontier, tree.root()),
@@ -139,6 +140,14 @@ class Batch:
                 tree.append(leaf)
                 rows.append((seq, body, leaf, *columns))
         return rows
+
+
+def _insert(db: sqlite3.Connection, rows: Sequence[tuple[Value, ...]]) -> None:
+    done = 0
+    for count, statement in INSERT_CHUNKS.items():
+        while len(rows) - done >= count:
+            db.execute(statement, tuple(chain.from_iterable(rows[done : done + count])))
+            done += count
 
 
 def _head(tree: Tree) -> tuple[int, bytes, bytes]:
