@@ -87,6 +87,8 @@ class UpstreamDispatcher(JSONRPCDispatcher):
             if answer is None:
                 stays = True
                 return None
+            if exchange.saying:
+                await exchange.quiet()
         except anyio.get_cancelled_exc_class():
             await self._take_back(exchange)
             raise

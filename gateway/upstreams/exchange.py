@@ -14,6 +14,7 @@ from mcp_types import ErrorData, RequestId
 from gateway.core.model import Failure, Question
 from gateway.ports import Ears
 
+LAST_NOTICES = 2.0  # seconds that notices get which are on their way when the answer comes
 LONGEST_NOTE = 1_000  # characters of a progress message
 
 
@@ -35,6 +36,7 @@ class Exchange:
         "on_progress",
         "parked",
         "questions",
+        "saying",
         "sent",
     )
 
@@ -48,6 +50,7 @@ class Exchange:
         self.left = 0.0  # seconds that the upstream still has when it goes on
         self.answer: dict[str, Any] | ErrorData | None = None
         self.questions: dict[str, Asking] = {}
+        self.saying = 0  # notices of the upstream that are on their way to the client
         self._event = anyio.Event()
         if ears is not None:
             self.hear(ears)
@@ -66,7 +69,7 @@ class Exchange:
     def hear(self, ears: Ears) -> None:
         """Say from now on to these what the upstream says of this call."""
         self.ears = ears
-        self.on_progress = _latest(ears) if ears.wants_progress else None
+        self.on_progress = _latest(self, ears) if ears.wants_progress else None
 
     def ask(self, asking: "Asking") -> None:
         """Put a question of the upstream's to whoever waits for the answer."""
@@ -79,6 +82,20 @@ class Exchange:
             await self._event.wait()
             if self.answer is None:
                 self._event = anyio.Event()
+
+    def said(self) -> None:
+        """A notice that was on its way has reached the client, or was dropped."""
+        self.saying -= 1
+        self._event.set()
+
+    async def quiet(self) -> None:
+        """Wait until what was said before the answer has reached the client, for `LAST_NOTICES` seconds at most: behind
+        the answer it would reach nobody who listens on one request.
+        """
+        with anyio.move_on_after(LAST_NOTICES):
+            while self.saying:
+                self._event = anyio.Event()
+                await self._event.wait()
 
     def close(self) -> None:
         """Refuse what is still asked: nobody waits for this call any more."""
@@ -114,7 +131,7 @@ class Asking:
         return dict(self._answer or {})
 
 
-def _latest(ears: Ears) -> ProgressFnT:
+def _latest(exchange: Exchange, ears: Ears) -> ProgressFnT:
     """Pass on progress one notice at a time; while one is under way only the latest is kept."""
     waiting: list[tuple[float, float | None, str | None]] = []
     busy = False
@@ -125,10 +142,12 @@ def _latest(ears: Ears) -> ProgressFnT:
         if busy:
             return
         busy = True
+        exchange.saying += 1
         try:
             while waiting:
                 await ears.progress(*waiting.pop())
         finally:
             busy = False
+            exchange.said()
 
     return report

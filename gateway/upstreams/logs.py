@@ -3,6 +3,7 @@
 Reads no text: every notice goes through the ears of a call, which screen it.
 """
 
+import logging
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,10 @@ import anyio
 from mcp.shared.exceptions import MCPError
 
 from gateway.ports import Ears
+from gateway.upstreams.exchange import Exchange
 from gateway.upstreams.link import Link
+
+log = logging.getLogger("wardgate.upstreams")
 
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")  # most verbose first
 MOST_WAITING = 100
@@ -31,7 +35,7 @@ class Logs:
         self._principal = ""
         self._mixed = False
         self._level = ""
-        self._waiting: deque[tuple[Ears, str, Any, str | None]] = deque(maxlen=MOST_WAITING)
+        self._waiting: deque[tuple[Exchange, Ears, str, Any, str | None]] = deque()
         self._busy = False
 
     def heed(self, principal: str) -> None:
@@ -63,7 +67,10 @@ class Logs:
             return
         # Dropped and not cut: a secret that is cut looks like none.
         named = logger if isinstance(logger, str) and len(logger) <= LONGEST_LOGGER else None
-        self._waiting.append((call.ears, level, params["data"], named))
+        if len(self._waiting) == MOST_WAITING:
+            self._waiting.popleft()[0].said()
+        call.saying += 1
+        self._waiting.append((call, call.ears, level, params["data"], named))
         if not self._busy:
             self._busy = True
             self._link.dispatcher.spawn(self._pass_on)
@@ -71,9 +78,12 @@ class Logs:
     async def _pass_on(self) -> None:
         try:
             while self._waiting:
-                ears, level, data, logger = self._waiting.popleft()
-                await ears.log(level, data, logger)
-        except Exception:  # noqa: BLE001 - a client that can't be told must not end the connection to the upstream
-            self._waiting.clear()
+                call, ears, level, data, logger = self._waiting.popleft()
+                try:
+                    await ears.log(level, data, logger)
+                except Exception:  # noqa: BLE001 - a client that can't be told must not end the connection to the upstream
+                    log.info("a log notice did not reach its client")
+                finally:
+                    call.said()
         finally:
             self._busy = False
