@@ -54,8 +54,8 @@ def slug(rule: str) -> str:
     """The kind that a rule's id gives, in a shape that `_MARKERS` takes: `catalogue.github-pat` -> `github-pat`."""
     name = re.split(r"[./]", re.sub(r"^[a-z]+\.secrets/", "x/", rule), maxsplit=1)[-1]
     words = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\.\d+$", "", name).lower()).strip("-").split("-")
-    kind = "-".join(word[:23] for word in words[:8])
-    return kind if kind[:1].isalpha() else f"secret-{kind}"[:23].rstrip("-")
+    named = words if words[0][:1].isalpha() else ["secret", *(word for word in words if word)]
+    return "-".join(word[:23] for word in named[:8])
 
 
 def merge(spans: Iterable[Span]) -> list[Span]:
@@ -164,7 +164,8 @@ def weakness(value: str) -> str:
 
 def patterns(value: str) -> tuple[Pattern, ...]:
     """Every way in which a known secret is searched for: as it is, backwards, JSON (also each character as `\\uXXXX`),
-    URL, hex, base64 at three alignments.
+    URL, hex (also byte by byte, with colons or spaces between), base64 at three alignments, also of UTF-16 as Windows
+    writes it, base32 at five.
     """
     raw = value.encode("utf-8", "replace")
     clean = raw.decode("utf-8")
@@ -179,11 +180,15 @@ def patterns(value: str) -> tuple[Pattern, ...]:
         *(re.sub(r"%[0-9A-F]{2}", lambda code: code[0].lower(), text).encode() for text in quoted),
         raw.hex().encode(),
         raw.hex().upper().encode(),
+        *(raw.hex(mark).encode() for mark in ":- "),
+        *(raw.hex(mark).upper().encode() for mark in ":- "),
         clean[::-1].encode(),
         _spelled(clean, "\\u{:04x}"),
         _spelled(clean, "\\u{:04X}"),
     ]
-    regions = [core for shift in range(3) for core in _base64_cores(raw, shift)]
+    wide = clean.encode("utf-16-le")
+    regions = [core for shift in range(3) for text in (raw, wide) for core in _base64_cores(text, shift)]
+    regions += [_base32_core(raw, shift) for shift in range(5)]
     unique = dict.fromkeys([Pattern(item) for item in plain] + [Pattern(core, region=True) for core in regions])
     return tuple(unique)
 
@@ -199,6 +204,12 @@ def _base64_cores(raw: bytes, shift: int) -> tuple[bytes, bytes]:
     first, last = (0, 2, 3)[shift], (shift + len(raw)) * 8 // 6
     padded = b"\0" * shift + raw
     return base64.b64encode(padded)[first:last], base64.urlsafe_b64encode(padded)[first:last]
+
+
+def _base32_core(raw: bytes, shift: int) -> bytes:
+    """The same of base32, whose groups are of five bytes."""
+    first, last = -(-shift * 8 // 5), (shift + len(raw)) * 8 // 5
+    return base64.b32encode(b"\0" * shift + raw)[first:last]
 
 
 def region(data: bytes, start: int, end: int) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.core.secrets import (
@@ -73,6 +73,8 @@ def test_a_kind_is_a_short_slug(rule: str, kind: str) -> None:
 
 
 @given(st.text(max_size=60))
+@example("0:0:0:0:0:0:0:0")
+@example("")
 def test_every_kind_makes_a_marker_that_is_left_alone(rule: str) -> None:
     marker = Numbers().marker(Span(0, 1, slug(rule), b"x"))
     assert unmarked([Span(0, len(marker), "k", b"y")], marker) == []
@@ -160,6 +162,21 @@ def test_a_known_secret_is_covered_in_every_encoding(secret: str, before: bytes,
         assert hits
         start = whole.index(hits[0])
         assert region(b"x " + whole + b" y", start + 2, start + 2 + len(hits[0])) == (2, 2 + len(whole))
+
+
+@given(
+    secret=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=8, max_size=30),
+    before=st.binary(max_size=9),
+    after=st.binary(max_size=9),
+)
+def test_so_is_one_in_base32_in_wide_base64_and_byte_by_byte(secret: str, before: bytes, after: bytes) -> None:
+    raw, wide = secret.encode(), secret.encode("utf-16-le")
+    found = [pattern.data for pattern in patterns(secret)]
+    for mark in ":- ":
+        assert raw.hex(mark).encode() in found
+        assert raw.hex(mark).upper().encode() in found
+    for whole in (base64.b32encode(before + raw + after), base64.b64encode(before + wide + after)):
+        assert any(pattern in whole for pattern in found)
 
 
 def test_lone_surrogates_do_no_harm() -> None:
