@@ -8,6 +8,7 @@ from typing import Any
 from gateway import ids
 from gateway.core import words
 from gateway.core.account import Trail
+from gateway.core.limits import REFUSALS
 from gateway.core.model import (
     Approval,
     Finding,
@@ -17,6 +18,7 @@ from gateway.core.model import (
     Record,
     Refused,
     Screened,
+    Spend,
     Tier,
     Tool,
     Verdict,
@@ -35,7 +37,7 @@ class Endings:
     def __init__(self, house: House) -> None:
         self._house = house
 
-    async def record(self, trail: Trail, record: Record, consume: Sequence[str] = ()) -> bool:
+    async def record(self, trail: Trail, record: Record, consume: Sequence[str | Spend] = ()) -> bool:
         """Write one record of a call: awaited for a write or high call, queued for a read; see `ports.Records`.
 
         False, with nothing written, for an intent that can't stand any more.
@@ -51,9 +53,11 @@ class Endings:
             self._house.records.queue(record)
         return True
 
-    def overtaken(self, trail: Trail) -> Reason:
+    async def overtaken(self, trail: Trail) -> Reason:
         """Why an intent was not written: somebody holds such calls by now, or what it would use up is used up."""
-        return self._held(trail) or (Reason.APPROVAL_USED if trail.uses else Reason.FROZEN)
+        exceeded = await self._house.sessions.returned(trail.spends)
+        used = Reason.BUDGET_EXCEEDED if exceeded else Reason.APPROVAL_USED if trail.uses else Reason.FROZEN
+        return self._held(trail) or used
 
     def _held(self, trail: Trail) -> Reason | None:
         """Why nothing like this call is sent now, if somebody said so."""
@@ -74,6 +78,8 @@ class Endings:
             await self._house.upstreams.drop(trail.parked)
             outcome = Outcome.UNKNOWN
         self.look_back(trail)
+        if reason in REFUSALS and trail.tool is not None:
+            self._house.sessions.refused(trail.call, trail.tool)
         await self.alarm(trail, trail.secrets)
         await self.record(trail, trail.outcome(self._house.clock.now(), outcome, reason, detail=detail))
         trail.closed = True
@@ -97,13 +103,23 @@ class Endings:
                 self._house.records.owe(self._catch_up(trail, closing) if trail.hasty else closing)
         return Refused(trail.call.id, Verdict.BLOCK, reason, words.refusal(trail.call.id, outcome, reason))
 
-    def sealed_off(self, trail: Trail, tool: Tool, screened: Screened) -> Screened:
-        """What was screened, withheld where it holds an exact secret or completes one that was read in pieces."""
-        pieces: tuple[Finding, ...] = ()
-        if screened.value is not None:
+    async def leaving(self, trail: Trail, tool: Tool, screened: Screened, *, to_model: bool) -> Screened:
+        """What is about to leave: withheld where it holds an exact secret, or completes one that was read in pieces.
+
+        What it raises, and what it does to the session it leaves to, is durable on return; raises `RecordError` if that
+        can't be.
+        """
+        screened = self._sealed_off(trail, tool, screened)
+        await self.alarm(trail, screened.findings)
+        if to_model and screened.value is not None:
+            await self._house.flows.delivered(trail.call, tool, screened.value)
+        return screened
+
+    def _sealed_off(self, trail: Trail, tool: Tool, screened: Screened) -> Screened:
+        if trail.pieces is None and screened.value is not None:  # once for an output: its end is kept for the next one
             session = trail.call.context.session
-            pieces = self._house.screener.completes(session, tool.ref.upstream, screened.value)
-        return barred(screened, pieces)
+            trail.pieces = self._house.screener.completes(session, tool.ref.upstream, screened.value)
+        return barred(screened, trail.pieces or ())
 
     async def alarm(self, trail: Trail, findings: Sequence[Finding]) -> None:
         """Where a honeytoken is among findings, or was seen beside arguments and result (progress, log notices,

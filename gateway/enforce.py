@@ -32,7 +32,7 @@ from gateway.core.outward import sends
 from gateway.ending import Endings
 from gateway.errors import BusyError, GatewayError, RecordError
 from gateway.facts import gather
-from gateway.holding import Holding
+from gateway.holding import Holding, Nobody
 from gateway.inquire import Inquiry, Listener, Stuck
 from gateway.ports import Caller, House
 from gateway.releasing import Releasing
@@ -76,7 +76,7 @@ class Enforcer:
         if ended := await self._weigh(trail) or await self._resume(trail) or await self._holding.ask(trail, caller):
             return ended
         tool, decision = trail.allowed()
-        house.sessions.saw(trail.call, tool, decision)
+        house.sessions.saw(trail.call, tool, decision, trail.rounds)
         listener = Listener(house, caller, trail)
         reply: Reply | None = trail.asked
         while reply is None or isinstance(reply, Asked):
@@ -93,12 +93,12 @@ class Enforcer:
                     )
             # 3. Record the intent: durable before a write or high call is forwarded, queued for a read.
             self._end.look_back(trail)
+            trail.marks = house.flows.sends(trail.call, tool) if not trail.rounds else ()
             with trail.timed("intent"):
-                uses = trail.uses
-                if not await self._end.record(trail, trail.intent(house.clock.now()), uses):
+                if not await self._end.record(trail, trail.intent(house.clock.now()), (*trail.uses, *trail.spends)):
                     how = Outcome.UNKNOWN if trail.rounds else Outcome.BLOCKED  # an earlier round has begun it
-                    return await self._end.refuse(trail, how, self._end.overtaken(trail))
-                await house.approvals.spent(uses)
+                    return await self._end.refuse(trail, how, await self._end.overtaken(trail))
+                await house.approvals.spent(trail.uses)
             # 4. Act: what was checked is what is sent.
             await anyio.lowlevel.checkpoint_if_cancelled()
             trail.sent(house.clock.monotonic() + house.upstreams.timeout(tool.ref.upstream))
@@ -173,11 +173,12 @@ class Enforcer:
         value = {"message": reply.message, "data": reply.data} if isinstance(reply, Failure) else reply.value
         outcome = Outcome.ERROR if failed or value.get("isError") is True else Outcome.OK
         with trail.timed("screen"):
-            screened = await house.screener.screen(value, tool, max(trail.deadline, house.clock.monotonic() + GRACE))
+            until = max(trail.deadline, house.clock.monotonic() + GRACE)
+            screened = await house.screener.screen(value, tool, until, tainted=trail.tainted)
+        trail.marks = house.flows.made(call, tool, value)  # also where nothing of it leaves
         may = list(await self._releasing.ask(trail, tool, screened, caller))  # whole first, if a person said so
         while True:
-            screened = self._end.sealed_off(trail, tool, may.pop(0))
-            await self._end.alarm(trail, screened.findings)
+            screened = await self._end.leaving(trail, tool, may.pop(0), to_model=not isinstance(caller, Nobody))
             reason = screened.reason or (Reason.UPSTREAM_ERROR if failed else None)
             ended = trail.outcome(house.clock.now(), outcome, reason, screened)
             if await self._end.record(trail, ended, trail.releases):
@@ -186,7 +187,8 @@ class Enforcer:
         trail.closed = True
         if screened.value is None:
             return Refused(call.id, Verdict.BLOCK, screened.reason or Reason.SCANNER_FAILED, words.withheld(call.id))
-        house.turns.delivered(call, screened.digest, screened.data)
+        if not isinstance(caller, Nobody):  # a preview is shown to a person
+            house.turns.delivered(call, screened.digest, screened.data)
         if isinstance(reply, Failure):
             return Done(None, Failure(reply.code, str(screened.value["message"]), screened.value["data"]))
         told = words.tell(screened.value, trail.decision, edited=trail.edits)

@@ -32,6 +32,7 @@ from gateway.core.model import (
 )
 from gateway.ending import Endings
 from gateway.errors import GatewayError
+from gateway.facts import moved
 from gateway.ports import Caller, House
 
 MOST = 20_000  # characters that a card keeps of it
@@ -50,7 +51,7 @@ class Holding:
         house: House,
         end: Endings,
         weigh: Callable[[Trail], Awaitable[Refused | None]],
-        decide: Callable[[Trail, Approval], Decision],
+        decide: Callable[[Trail, Approval | None], Decision],
         handle: Callable[[Call, Caller], Awaitable[Answer]],
     ) -> None:
         self._house, self._end, self._weigh, self._decide, self._handle = house, end, weigh, decide, handle
@@ -67,9 +68,16 @@ class Holding:
                 return await self._end.refuse(trail, Outcome.BLOCKED, Reason.HANDLE_INVALID)
             first, waiting = resumed
             trail.rename(first)
-        while trail.asks:
+        while trail.asks or self._overtaken(trail):
+            if not trail.asks:
+                # INVARIANT: what others took meanwhile of rates and budgets, and what was repeated, is decided on.
+                again = self._decide(trail, None)
+                same = again.verdict is Verdict.ALLOW and trail.changes() is None
+                if not (same and not (trail.hasty and trail.durable)) and (ended := await self._weigh(trail)):
+                    return ended
+                continue
             tool, _ = trail.decided()
-            trail.carried = house.turns.carried(trail.call)
+            trail.carried = await house.turns.carried(trail.call)
             trail.preview = await preview(house, trail.call, tool, self._handle)
             with trail.timed("approval"):
                 asked = trail.draft(house.clock.now(), house.key)
@@ -86,6 +94,10 @@ class Holding:
                 return await self._end.refuse(trail, Outcome.DENIED, words.ending(settled.state), approval=settled)
             return await self._execute(trail, settled)
         return None
+
+    def _overtaken(self, trail: Trail) -> bool:
+        """Whether more is used than was when it was decided that the call is allowed."""
+        return trail.facts is not None and not trail.rounds and moved(self._house, trail.call, trail.facts)
 
     async def _execute(self, trail: Trail, approved: Approval) -> Refused | None:
         """Decide again, now, whether what was approved may run: nothing of it may have got worse."""

@@ -94,6 +94,8 @@ class Listener:
         self._trail.hear(where, withheld(found) if own else found)
         if own:
             raise GatewayError("it holds a secret of the gateway's own")
+        if self._trail.tool is not None and (self._caller.wants_progress if where == "progress" else True):
+            await self._house.flows.heard(self._trail.call, self._trail.tool, told, sure=where == "progress")
         return told if spared(found) else clean
 
 
@@ -156,6 +158,8 @@ class Inquiry:
         fit, found = await self._fit(trail, tool, question)
         stuck = fit if isinstance(fit, Stuck) else None
         self._record(trail, question, decision, digest, stuck, found if stuck is None else withheld(found))
+        if stuck is None:
+            await self._house.flows.heard(trail.call, tool, question.params)
         return fit
 
     async def _fit(self, trail: Trail, tool: Tool, question: Question) -> tuple[Question | Stuck, tuple[Finding, ...]]:
@@ -197,7 +201,9 @@ class Inquiry:
         facts = Facts(
             now=house.clock.now(),
             tool=method,
-            tainted=house.sessions.tainted(call.context.session),
+            tainted=(flow := house.flows.look(trail.call, None)).tainted,
+            private=flow.private,
+            sources=flow.sources,
             nodes=count_nodes(question.params),
             elicit=house.upstreams.elicit(upstream),
         )

@@ -183,6 +183,11 @@ def _span(db: sqlite3.Connection, query: Query) -> tuple[int, int]:
     return after, min(upto, _before(db, query.until + slack, low, high) if query.until is not None else high)
 
 
+def row_before(db: sqlite3.Connection, since: datetime) -> int:
+    """A row behind which all records since a time stand."""
+    return _span(db, Query(since=since))[0]
+
+
 def _before(db: sqlite3.Connection, at: datetime, low: int, high: int) -> int:
     """The last row behind `low` up to `high` of before a time."""
     text = stamp(at)

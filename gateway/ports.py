@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from gateway.core.capture import Capture
+from gateway.core.limits import Counted
 from gateway.core.model import (
     Again,
     Approval,
@@ -18,11 +19,13 @@ from gateway.core.model import (
     Record,
     Reply,
     Screened,
+    Spend,
     Standing,
     Tool,
+    Traced,
     Vote,
 )
-from gateway.core.policy import Policy
+from gateway.core.policy import Limits, Policy
 
 Progress = Callable[[float, float | None, str | None], Awaitable[None]]
 
@@ -107,9 +110,11 @@ class Screener(Protocol):
 
     allowed: Callable[[str], bool]  # whether a person lets a finding pass, by its fingerprint; none that is exact
 
-    async def screen(self, value: Mapping[str, Any], tool: Tool | None, deadline: float) -> Screened:
+    async def screen(
+        self, value: Mapping[str, Any], tool: Tool | None, deadline: float, *, tainted: bool = False
+    ) -> Screened:
         """Screen a tools/call result (or an error as a mapping) on every surface, at the latest by `deadline`
-        (monotonic).
+        (monotonic). In a `tainted` session what is only called like a secret is redacted whatever the label's trust.
 
         The label of `tool` says what a finding leads to; the released value is still valid against its output schema.
         """
@@ -150,12 +155,13 @@ class Screener(Protocol):
 class Records(Protocol):
     """The record: an append-only tree of exact bytes."""
 
-    async def append(self, record: Record, consume: Sequence[str] = ()) -> bool:
+    async def append(self, record: Record, consume: Sequence[str | Spend] = ()) -> bool:
         """Make a record durable; returns after it is on disk. Not interrupted by cancellation once it has begun.
 
         `consume` names an approval (approved -> used) and grants (used once more) that are used up in the same
-        transaction, in which an intent also asks that nobody holds such calls; False, with nothing written, where one
-        of these is not so any more. Raises `RecordError` if the record can't be made durable.
+        transaction, and what is taken of budgets, in which an intent also asks that nobody holds such calls; False,
+        with nothing written, where one of these is not so any more. Raises `RecordError` if the record can't be made
+        durable.
         """
 
     def queue(self, record: Record) -> None:
@@ -283,14 +289,58 @@ class Sessions(Protocol):
     def consequential(self, session: str) -> int:
         """Calls above tier read that were forwarded in the session."""
 
-    def tainted(self, session: str) -> bool:
-        """Whether an untrusted output was read in the session (true for one that nothing is known of)."""
+    def raised(self, session: str) -> str:
+        """The signal for which the session's calls above tier read are asked about; empty for most sessions."""
 
-    def used(self, principal: str, now: datetime) -> Mapping[str, int]:
-        """Allows per rated rule inside its window."""
+    def counted(self, call: Call, tool: Tool, limits: Limits, now: datetime) -> Counted:
+        """What is counted of a call as it stands now."""
 
-    def saw(self, call: Call, tool: Tool, decision: Decision) -> None:
-        """Count a call that is about to be forwarded."""
+    def saw(self, call: Call, tool: Tool, decision: Decision, rounds: int = 0) -> None:
+        """Count a call that is about to be forwarded, and what its decision takes of rates and budgets; `rounds` says
+        how often it was sent before.
+
+        INVARIANT: it returns at once, and nothing is waited for between the decision and this: so no two calls can take
+        what is there once.
+        """
+
+    def refused(self, call: Call, tool: Tool) -> None:
+        """Count a call that was refused."""
+
+    async def returned(self, spends: Sequence[Spend]) -> bool:
+        """Take back what an intent that was not written would have spent; whether one of these is more than is left.
+
+        Raises `RecordError`.
+        """
+
+
+class Flow(NamedTuple):
+    """Where a session's data came from, and the values of a call: see the fields of `Facts`."""
+
+    tainted: bool = True
+    private: bool = True
+    values: tuple[Traced, ...] | None = None
+    sources: tuple[str, ...] = ()
+
+
+class Flows(Protocol):
+    """The flow of sessions: what tainted them, what their good origins are, what they wrote."""
+
+    def look(self, call: Call, tool: Tool | None) -> Flow:
+        """The flow of a call's session as it is now."""
+
+    def sends(self, call: Call, tool: Tool) -> tuple[str, ...]:
+        """A call is about to be forwarded; the digests of what it writes in a tainted session, for its record."""
+
+    def made(self, call: Call, tool: Tool, value: Mapping[str, Any]) -> tuple[str, ...]:
+        """The same of what its result says that it made."""
+
+    async def delivered(self, call: Call, tool: Tool, value: Mapping[str, Any]) -> None:
+        """An output is about to leave; what that changes is durable on return. Raises `RecordError` if it can't be."""
+
+    async def heard(self, call: Call, tool: Tool, said: Any, *, sure: bool = True) -> None:
+        """The upstream of a running call is about to say something beside its result; as `delivered`. Not `sure`: it
+        may be about another call.
+        """
 
 
 class Background(NamedTuple):
@@ -321,8 +371,10 @@ class Turns(Protocol):
     def before(self, call: Call) -> Background:
         """What was delivered before this call since the turn's prompt. To be asked once for a call."""
 
-    def carried(self, call: Call) -> tuple[Mapping[str, Any], ...]:
-        """Which of its argument values stood in outputs of the session, as `Background.carried`; for a card."""
+    async def carried(self, call: Call) -> tuple[Mapping[str, Any], ...]:
+        """Which of its argument values stood in outputs of the session, as `Background.carried`; for a card. With
+        `disguised` where it stood there in look-alike letters, with hidden characters, or encoded.
+        """
 
     def delivered(self, call: Call, digest: str, data: bytes) -> None:
         """An output is about to leave: its digest as recorded, and the canonical bytes of what is released."""
@@ -340,6 +392,7 @@ class House(NamedTuple):
     approvals: Approvals
     rounds: Rounds
     sessions: Sessions
+    flows: Flows
     turns: Turns
     policy: Callable[[], Policy]
     key: bytes  # of the keyed digests

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from gateway import ids
 from gateway.core.kept import COLUMNS as KEPT
-from gateway.core.kept import approval_of
-from gateway.core.model import Approval, Freeze, Record
+from gateway.core.kept import approval_of, grant_of
+from gateway.core.model import Approval, Freeze, Grant, Record
 from gateway.core.query import Query
 from gateway.core.record import COLUMNS, decode, stamp, unstamp
 from gateway.errors import StateError, UnreadableError
@@ -171,6 +171,13 @@ def freezes_now(db: sqlite3.Connection) -> list[Freeze]:
         Freeze(id, upstream, session, tool, by, unstamp(at), note)
         for id, upstream, session, tool, by, at, note in found
     ]
+
+
+def grants_now(db: sqlite3.Connection, now: datetime, limit: int) -> list[Grant]:
+    """The grants that neither ended nor expired, the newest `limit` of them."""
+    standing = "SELECT body, used, ended FROM granted WHERE ended = '' AND expires_at > ?"
+    found = db.execute(f"{standing} ORDER BY created_at DESC, id DESC LIMIT ?", (stamp(now), limit))
+    return [grant_of(row) for row in found]
 
 
 def sessions_among(db: sqlite3.Connection, limit: int) -> list[str]:

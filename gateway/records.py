@@ -14,11 +14,12 @@ from msgspec.structs import replace
 
 from gateway import __version__, ids
 from gateway.clock import Sleeper
-from gateway.core.model import Kind, Outcome, Reason, Record, Release
+from gateway.core.model import Kind, Outcome, Reason, Record, Release, Spend
 from gateway.core.record import columns, encode
 from gateway.errors import RecordError
-from gateway.store import Entry, LateEntry, Store, people, rows
+from gateway.store import Entry, LateEntry, Store, flow, people, rows, spent
 from gateway.store.leaks import Ledger
+from gateway.store.port import Change
 
 SWEEP_PAGE = 500
 LATE_SIZE = 8 * 1024  # bytes that a record counts for while it is not encoded yet
@@ -35,18 +36,16 @@ class Records:
         self._store, self._clock, self._ledger = store, clock, Ledger(owner)
         self._owed: dict[str, Record] = {}
 
-    async def append(self, record: Record, consume: Sequence[str] = ()) -> bool:
+    async def append(self, record: Record, consume: Sequence[str | Spend] = ()) -> bool:
         """Make a record durable; returns after it is on disk. Not interrupted by cancellation once it has begun.
 
         `consume` names an approval (approved -> used) and grants (used once more) that are used up in the same
-        transaction, in which an intent also asks that nobody holds such calls; False, with nothing written, where one
-        of these is not so any more. Raises `RecordError` if the record can't be made durable.
+        transaction, and what is taken of budgets, in which an intent also asks that nobody holds such calls; False,
+        with nothing written, where one of these is not so any more. Raises `RecordError` if the record can't be made
+        durable.
         """
         now = self._clock.now()
-        changes = [
-            people.use_grant(name, now) if name.startswith(f"{ids.GRANT}_") else rows.use_approval(name, now)
-            for name in consume
-        ]
+        changes = [_used_up(one, now) for one in consume]
         if record.kind is Kind.INTENT:
             changes.append(people.not_frozen(record.upstream, record.session, record.tool))
         return await self._store.append((self._entry(record),), changes)
@@ -129,7 +128,10 @@ class Records:
 
     def _entry(self, record: Record) -> Entry:
         try:
-            return Entry(encode(record), columns(record), self._ledger.changes(record))
+            changes = self._ledger.changes(record)
+            if record.marks or record.kind is Kind.FLOW:
+                changes += flow.changes(record)
+            return Entry(encode(record), columns(record), changes)
         except ValueError as problem:
             raise RecordError(f"a record of `{record.id}` can't be written down: {problem}") from None
 
@@ -141,6 +143,13 @@ class Records:
             log.error("the record of %s is cut short: %s", record.id, type(problem).__name__)  # noqa: TRY400 - no values
             cut = Record(record.kind, record.id, record.at, outcome=record.outcome, reason=Reason.INTERNAL.value)
             return self._entry(replace(cut, upstream=record.upstream, tier=record.tier, verdict=record.verdict))
+
+
+def _used_up(what: str | Spend, now: datetime) -> Change:
+    """The change that uses something up, or keeps the intent from being written."""
+    if isinstance(what, Spend):
+        return spent.spend(what, now)
+    return people.use_grant(what, now) if what.startswith(f"{ids.GRANT}_") else rows.use_approval(what, now)
 
 
 def _closing(intent: Record, now: datetime) -> Record:

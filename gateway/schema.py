@@ -11,7 +11,7 @@ SIGNING_NAME = "signing-key"
 OLD_KEYS_NAME = "old-keys"
 ID_NAME = "gateway-id"
 
-VERSION = 3
+VERSION = 4
 """`PRAGMA user_version`; a gateway refuses a store that is newer than it knows."""
 
 COPIES = ", ".join(COLUMNS)
@@ -103,6 +103,27 @@ CREATE TABLE leak_sighting (
 ) WITHOUT ROWID;
 """
 
+_SINCE_4 = """\
+CREATE TABLE flow (
+    principal TEXT NOT NULL,
+    client TEXT NOT NULL,
+    session TEXT NOT NULL,
+    tainted INTEGER NOT NULL,
+    private INTEGER NOT NULL,
+    by TEXT NOT NULL,
+    at TEXT NOT NULL,
+    PRIMARY KEY (principal, client, session)
+) WITHOUT ROWID;
+CREATE TABLE written (form TEXT PRIMARY KEY, call TEXT NOT NULL, at TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE spent (
+    budget TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    used INTEGER NOT NULL,
+    at TEXT NOT NULL,
+    PRIMARY KEY (budget, scope)
+) WITHOUT ROWID;
+"""
+
 _APPROVAL_SINCE_2 = (
     "ALTER TABLE approval ADD COLUMN asked_digest TEXT NOT NULL DEFAULT '';\n"
     "ALTER TABLE approval ADD COLUMN followed_by TEXT NOT NULL DEFAULT '';\n"
@@ -178,11 +199,12 @@ CREATE TABLE connection (
     handshake BLOB NOT NULL,
     updated_at TEXT NOT NULL
 ) WITHOUT ROWID;
-{_SINCE_2}{_SINCE_3}"""
+{_SINCE_2}{_SINCE_3}{_SINCE_4}"""
 
 STEPS = {
     1: f"{_APPROVAL_SINCE_2}{_SINCE_2}INSERT INTO pruned VALUES (1, 0, x'', x'{hashlib.sha256().hexdigest()}')",  # noqa: S608 - ours
     2: _SINCE_3,
+    3: _SINCE_4,
 }
 """From a version to the next one: what has to be done to a store that was made by it."""
 

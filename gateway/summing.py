@@ -7,7 +7,6 @@ import sqlite3
 from heapq import nlargest
 from typing import Any
 
-from gateway.core.model import Kind
 from gateway.core.query import Query
 from gateway.core.record import decode
 from gateway.core.signals import SessionCounters
@@ -69,8 +68,7 @@ def _summed(db: sqlite3.Connection, session: str, principal: str, upto: int, mos
             record = decode(body)[1]
         except ValueError:
             continue  # a row that is no record: `wardgate verify` finds it
-        if record.kind is not Kind.SIGNAL:
-            counters.count(record)
+        counters.count(record)
     whole, item = len(seqs) < most, counters.item()
     if not whole and not principal:
         item["first_at"] = db.execute(_FIRST, (session,)).fetchone()[0]

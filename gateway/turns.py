@@ -5,18 +5,20 @@ what one principal or client says reaches no session of another.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
+import anyio.to_thread
 from msgspec import structs
 
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.capture import name_digest
-from gateway.core.carried import Carried, carried, needles
+from gateway.core.carried import Carried, carried, disguised, needles
 from gateway.core.hooks import Happened, HookEvent
 from gateway.core.model import Call, Finding, Kind, Record
+from gateway.core.screen import place
 from gateway.core.turns import UNKNOWN, Session, Turn
 from gateway.errors import GatewayError
 from gateway.ids import ENTRY, new_id
@@ -29,6 +31,9 @@ ANNOUNCED = 1_000  # tool-use ids of one of them
 ANNOUNCED_SECONDS = 3600.0  # how long an announced call may take to arrive: a person may be asked before
 CAPTURED = 16 * 1024  # bytes of a prompt, and of the input of a client's tool, that a record keeps
 PATIENCE = 5.0  # seconds for redacting one of them
+
+FRESH = ("startup", "clear")  # how a session begins that has read nothing
+UNTYPED = ("not-interactive", "not-typed")  # why a prompt is as little to be believed as any other text
 
 Key = tuple[str, str, str]  # principal, client, session
 
@@ -61,7 +66,14 @@ class Turns:
     """The turns of one gateway; implements `ports.Turns`, and hears the hooks of clients that are trusted for it."""
 
     def __init__(self, records: Records, screener: Screener, clock: Clock, key: bytes) -> None:
-        """`key` makes the digests."""
+        """`key` makes the digests.
+
+        `on_prompt` hears of each prompt that proves what a person asked for, `on_begin` of each session whose hook saw
+        it begin with nothing read, `on_client_tool` of what a tool of the client's own read, or what else is not known.
+        """
+        self.on_prompt: Callable[[Key, str], None] = lambda key, text: None
+        self.on_begin: Callable[[Key], None] = lambda key: None
+        self.on_client_tool: Callable[[Key, str], Awaitable[None]] = _nothing
         self._records, self._screener, self._clock, self._key = records, screener, clock, key
         self._sessions: OrderedDict[Key, _Session] = OrderedDict()
         self._uses: OrderedDict[tuple[str, str], OrderedDict[str, _Use]] = OrderedDict()
@@ -70,19 +82,23 @@ class Turns:
     async def prompted(self, call: Call) -> None:
         """The client handed over its user's prompt with this call: recorded where it is new, and a turn begins.
 
-        What a hook said of the same call stands. Raises `RecordError` if the prompt can't be recorded.
+        What a hook said of the same call stands. It proves what the user asked for: the client is trusted for that.
+        Raises `RecordError` if the prompt can't be recorded.
         """
         use, text = self._use(call), call.context.prompt or ""
         key = _own(call) if use is None or use.key is None else use.key
         digest = keyed_digest(self._key, canonical(text))
         session = self._session(key)
-        if (use is not None and use.turn.id) or session.turn.digest == digest:
+        if use is not None and use.turn.id:
             return
-        async with session.writing:
-            if session.turn.digest != digest:
-                session.enter(Turn())  # unknown, until it is on the record
-                told = {"source": "meta", "why_not": "person-unknown"}  # nothing says that a person typed it
-                session.enter(await self._prompt(_of_call(call, key, self._clock), text, digest, told))
+        if session.turn.digest != digest:
+            async with session.writing:
+                if session.turn.digest != digest:
+                    session.enter(Turn())  # unknown, until it is on the record
+                    told = {"source": "meta", "why_not": ""}
+                    session.enter(await self._prompt(_of_call(call, key, self._clock), text, digest, told))
+        if session.turn.digest == digest and session.turn.proves:  # a hook knows better who typed it
+            self.on_prompt(key, text)
         if use is not None:
             use.turn = session.turn
 
@@ -94,6 +110,11 @@ class Turns:
         session = self._sessions.get(_own(call))
         return (session.turn.id, session.turn.digest) if session is not None else ("", UNKNOWN)
 
+    def key(self, call: Call) -> Key:
+        """Principal, client and session that a call belongs to, as its hooks tie it."""
+        use = self._use(call) if call.context.tool_use else None
+        return _own(call) if use is None or use.key is None else use.key
+
     def before(self, call: Call) -> Background:
         """What was delivered before this call since the turn's prompt. To be asked once for a call."""
         session, turn, _ = self._place(call)
@@ -103,10 +124,20 @@ class Turns:
             context["unsearched"] = left
         return Background(context, self._shown(found) if found else ())
 
-    def carried(self, call: Call) -> tuple[Mapping[str, Any], ...]:
-        """Which of its argument values stood in outputs of the session; for a card, and told again in the record."""
+    async def carried(self, call: Call) -> tuple[Mapping[str, Any], ...]:
+        """Which of its argument values stood in outputs of the session, also in disguise; for a card.
+
+        What stood there undisguised is told again in the record.
+        """
         session, _, _ = self._place(call)
-        found, _ = carried(needles(call.arguments), session.kept) if session.kept else ([], 0)
+        if not session.kept:
+            return ()
+        wanted, kept = needles(call.arguments), tuple(session.kept)
+        found, _ = carried(wanted, kept)
+        seen = {one.place for one in found}
+        left = [needle for needle in wanted if place(needle.place) not in seen]
+        if left:
+            found += await anyio.to_thread.run_sync(disguised, left, kept, abandon_on_cancel=True)
         return self._shown(found) if found else ()
 
     def delivered(self, call: Call, digest: str, data: bytes) -> None:
@@ -129,6 +160,8 @@ class Turns:
             return
         if event.happened is Happened.BEFORE_TOOL:
             self._announce(key, session, event)
+        if event.happened is Happened.SESSION_START and event.source in FRESH:
+            self.on_begin(key)
         session.note(event)
         if event.happened is Happened.SESSION_END:
             self._kept -= session.forget()
@@ -153,12 +186,16 @@ class Turns:
         inside = session.turn.id if session.open else ""
         why_not = session.begin(event)
         session.enter(Turn(), event.prompt_id)  # unknown, until it is on the record
+        if why_not in UNTYPED:
+            await self.on_client_tool(key, why_not)
         digest = keyed_digest(self._key, canonical(event.prompt))
         told: dict[str, Any] = {"source": "hook", "why_not": why_not, "client_session": event.session}
         told |= {"client_prompt": event.prompt_id, "inside": inside, "cut": (event.cut or {}).get("prompt", 0)}
         async with session.writing:
             named = _of_hook(Kind.PROMPT, key, self._clock)
             session.enter(await self._prompt(named, event.prompt, digest, told), event.prompt_id)
+        if not why_not:
+            self.on_prompt(key, event.prompt)
 
     async def _prompt(self, named: Record, text: str, digest: str, told: Mapping[str, Any]) -> Turn:
         """Record a prompt, redacted; what can't be screened is told by its digest and length alone."""
@@ -194,7 +231,11 @@ class Turns:
     async def _hear_tool(self, key: Key, session: _Session, event: HookEvent) -> None:
         """Record a tool of the client's own, once; a call that came through the gateway has its records already."""
         use = self._announce(key, session, event)
-        if use.by or use.key != key:
+        if use.by:
+            return
+        # INVARIANT: the session is tainted also where nothing of it can be recorded.
+        await self.on_client_tool(key, event.tool)
+        if use.key != key:
             return
         named = _of_hook(Kind.CLIENT_TOOL, key, self._clock)
         use.by, turn = named.id, use.turn
@@ -283,9 +324,18 @@ class Turns:
         places = "\n".join(each.place for each in found)
         named = self._screener.clean_text(places) == places
         return tuple(
-            {"argument": each.place if named else f"#{number}", "source": each.source, "length": each.length}
+            {
+                "argument": each.place if named else f"#{number}",
+                "source": each.source,
+                "length": each.length,
+                **({"disguised": True} if each.disguised else {}),
+            }
             for number, each in enumerate(found)
         )
+
+
+async def _nothing(key: Key, tool: str) -> None:
+    """Nobody wants to hear it."""
 
 
 def _own(call: Call) -> Key:

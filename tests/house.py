@@ -10,6 +10,8 @@ from msgspec.json import decode, encode
 
 from gateway.core.canon import canonical, digest, keyed_digest
 from gateway.core.capture import Capture
+from gateway.core.flow import Origins, trace, weighs
+from gateway.core.limits import Counted
 from gateway.core.model import (
     Act,
     Again,
@@ -34,18 +36,19 @@ from gateway.core.model import (
     Result,
     Resume,
     Screened,
+    Spend,
     Standing,
     Surface,
     Tool,
     ToolRef,
     Vote,
 )
-from gateway.core.policy import Policy, parse
+from gateway.core.policy import Limits, Policy, parse
 from gateway.core.risk import classify, labels_for, surface_labels
 from gateway.enforce import Enforcer
 from gateway.errors import GatewayError
 from gateway.inquire import Inquiry
-from gateway.ports import Background, Ears, House, Round
+from gateway.ports import Background, Ears, Flow, House, Round
 
 KEY = b"k" * 32
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -184,13 +187,17 @@ class FakeScreener:
     effects: list[str]
     screened: Screened | None = None  # None: release unchanged
     unclean: bool = False
+    tainted: list[bool] = field(default_factory=list)  # whether each result was of a tainted session
     pieces: tuple[Finding, ...] = ()  # what each result completes
     quick: bool = True  # arguments of reads are redacted while they run
     as_found: Finding = field(default_factory=lambda: Finding("fake", "somewhere", "f" * 16))
     allowed: Callable[[str], bool] = lambda fingerprint: False
 
-    async def screen(self, value: Mapping[str, Any], tool: Tool | None, deadline: float) -> Screened:
+    async def screen(
+        self, value: Mapping[str, Any], tool: Tool | None, deadline: float, *, tainted: bool = False
+    ) -> Screened:
         self.effects.append("screen")
+        self.tainted.append(tainted)
         sealed = canonical(value)
         whole = Screened(Release.FULL, value, (), None, keyed_digest(KEY, sealed), sealed, value)
         return self.screened or whole
@@ -238,13 +245,18 @@ class FakeRecords:
     rows: list[Record] = field(default_factory=list)
     fails_at: dict[str, Exception] = field(default_factory=dict)  # kind of record -> what is raised
     usable: set[str] = field(default_factory=set)  # approvals that may be consumed
+    spent: list[Spend] = field(default_factory=list)
+    left: bool = True  # whether budgets have what is to be taken
     owed: list[Record] = field(default_factory=list)
 
-    async def append(self, record: Record, consume: Sequence[str] = ()) -> bool:
+    async def append(self, record: Record, consume: Sequence[str | Spend] = ()) -> bool:
         self._fail(record)
-        if not set(consume) <= self.usable:
+        spends = [one for one in consume if isinstance(one, Spend)]
+        names = {one for one in consume if isinstance(one, str)}
+        if not names <= self.usable or (spends and not self.left):
             return False
-        self.usable -= set(consume)
+        self.usable -= names
+        self.spent += spends
         self.effects.append(f"append {record.kind.value}")
         self.rows.append(record)
         return True
@@ -337,7 +349,16 @@ class FakeRounds:
 
 @dataclass
 class FakeSessions:
-    counted: list[str] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+    raising: str = ""
+    counts: Counted = field(default_factory=Counted)
+    changes: list[Counted] = field(default_factory=list)  # what is counted after each time it is asked for
+    exceeded: bool = False  # what the store says of budgets
+    denied: list[str] = field(default_factory=list)
+    given_back: list[Spend] = field(default_factory=list)
+
+    def raised(self, session: str) -> str:
+        return self.raising
 
     def calls_10m(self, session: str, now: datetime) -> int:
         return 0
@@ -345,14 +366,52 @@ class FakeSessions:
     def consequential(self, session: str) -> int:
         return 0
 
-    def tainted(self, session: str) -> bool:
-        return True
+    def counted(self, call: Call, tool: Tool, limits: Limits, now: datetime) -> Counted:
+        counts = self.counts
+        self.counts = self.changes.pop(0) if self.changes else counts
+        return counts
 
-    def used(self, principal: str, now: datetime) -> Mapping[str, int]:
-        return {}
+    def saw(self, call: Call, tool: Tool, decision: Decision, rounds: int = 0) -> None:
+        self.seen.append(call.id)
 
-    def saw(self, call: Call, tool: Tool, decision: Decision) -> None:
-        self.counted.append(call.id)
+    def refused(self, call: Call, tool: Tool) -> None:
+        self.denied.append(call.id)
+
+    async def returned(self, spends: Sequence[Spend]) -> bool:
+        self.given_back += spends
+        return self.exceeded
+
+
+@dataclass
+class FakeFlows:
+    """Of one session, tainted unless a test says otherwise, with the origins that a test puts there."""
+
+    effects: list[str]
+    tainted: bool = True
+    origins: Origins = field(default_factory=Origins)
+    read: list[str] = field(default_factory=list)  # the calls whose outputs, or whose upstreams' words, left
+    marks: tuple[str, ...] = ()
+    broken: Exception | None = None
+    sure: list[bool] = field(default_factory=list)  # of what was said beside results, whether it was of that call
+
+    def look(self, call: Call, tool: Tool | None) -> Flow:
+        matters = self.tainted and tool is not None and weighs(tool)
+        return Flow(self.tainted, True, trace(tool, call.arguments, self.origins) if matters and tool else None)
+
+    def sends(self, call: Call, tool: Tool) -> tuple[str, ...]:
+        return self.marks
+
+    def made(self, call: Call, tool: Tool, value: Mapping[str, Any]) -> tuple[str, ...]:
+        return self.marks
+
+    async def delivered(self, call: Call, tool: Tool, value: Mapping[str, Any]) -> None:
+        await self.heard(call, tool, value)
+
+    async def heard(self, call: Call, tool: Tool, said: Any, *, sure: bool = True) -> None:
+        if self.broken is not None:
+            raise self.broken
+        self.sure.append(sure)
+        self.read.append(call.id)
 
 
 @dataclass
@@ -370,7 +429,7 @@ class FakeTurns:
         listed, self.outputs = self.outputs, []
         return Background({"after": "", "outputs": listed, "omitted": 0}, ())
 
-    def carried(self, call: Call) -> tuple[Mapping[str, Any], ...]:
+    async def carried(self, call: Call) -> tuple[Mapping[str, Any], ...]:
         return ()
 
     def delivered(self, call: Call, digest: str, data: bytes) -> None:
@@ -440,6 +499,7 @@ class Model:
         self.approvals = FakeApprovals(self.effects)
         self.rounds = FakeRounds(self.effects)
         self.sessions = FakeSessions()
+        self.flows = FakeFlows(self.effects)
         self.turns = FakeTurns()
         house = House(
             self.clock,
@@ -451,6 +511,7 @@ class Model:
             self.approvals,
             self.rounds,
             self.sessions,
+            self.flows,
             self.turns,
             lambda: self.policy,
             KEY,

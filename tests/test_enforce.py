@@ -46,7 +46,7 @@ async def test_a_read_flows_with_queued_records() -> None:
     assert answer == Done({"content": [{"type": "text", "text": "fine"}]})
     assert house.effects == READ
     assert house.records.outcomes() == [("ok", "tier-default")]
-    assert house.sessions.counted == ["d_0000000001"]
+    assert house.sessions.seen == ["d_0000000001"]
 
 
 async def test_a_write_asks_and_its_records_are_durable() -> None:

@@ -9,6 +9,7 @@ import pytest
 from gateway.core.approval import Chosen, Voter
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.grants import give
+from gateway.core.limits import Counted
 from gateway.core.model import (
     AGAIN,
     Approval,
@@ -372,11 +373,11 @@ async def test_a_client_that_comes_back_to_a_row_that_is_decided_anew_is_not_sen
 
 async def test_an_approval_is_void_when_something_untrusted_was_read_meanwhile() -> None:
     desk = Desk()
-    desk.sessions.tainted = lambda session: False  # type: ignore[method-assign]  # nothing was read yet
+    desk.flows.tainted = False  # nothing was read yet
 
     def read(row: Approval) -> Approval:
         assert not row.tainted
-        desk.sessions.tainted = lambda session: True  # type: ignore[method-assign]  # now something was
+        desk.flows.tainted = True  # now something was
         return approved(row)
 
     desk._answers = [read]
@@ -476,7 +477,7 @@ async def test_what_is_held_says_so_in_the_facts_of_the_record() -> None:
 
 
 async def test_what_was_used_of_a_rate_stands_in_the_facts_of_the_record() -> None:
-    desk = Model()
-    desk.sessions.used = lambda principal, now: {"up.set": 3}  # type: ignore[method-assign]  # so much was used
-    await desk.call("read")
+    desk = Model(policy_of(POLICY.replace('drop = ["bcc"]', 'rate = "9/hour"')))
+    desk.sessions.counts = Counted({"up.set": 3})
+    await desk.call("set")
     assert desk.records.rows[0].facts["used"] == {"up.set": 3}

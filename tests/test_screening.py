@@ -445,3 +445,12 @@ class Noting:
     def scan(self, data: bytes, timeout: float) -> list[Span]:
         self._seen.append(threading.get_ident())
         return []
+
+
+@pytest.mark.parametrize(("words", "threads"), [(90, 0), (120, 1)])
+async def test_what_the_engine_would_be_slow_at_is_not_scanned_on_the_loop(words: int, threads: int) -> None:
+    seen: list[int] = []
+    value = result('Password="' * words + "plain text " * 1_000)
+    screened = await make(Noting(seen)).screen(value, None, DEADLINE)
+    assert screened.value is value
+    assert sum(thread != threading.get_ident() for thread in seen) == threads

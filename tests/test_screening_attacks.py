@@ -15,7 +15,7 @@ from gateway.core.model import Act, Finding, Kind, Record
 from gateway.screening.exact import VIEWED, KnownSecrets
 from gateway.screening.schema import problems, stays_valid
 from gateway.screening.tails import Tails
-from gateway.store.leaks import MOST_LEAKS, Ledger
+from gateway.store.leaks import MOST_LEAKS, MOST_OF_ONE, Ledger
 from tests.made import token
 
 ONE = token(51).encode()
@@ -81,11 +81,15 @@ def test_a_quarter_of_a_million_short_texts_are_joined_at_once() -> None:
 def test_a_ledger_that_was_filled_up_follows_the_secrets_of_the_gateway_still() -> None:
     ledger = Ledger()
 
-    def seen(*findings: Finding) -> bool:
+    def seen(finding: Finding, upstream: str = "up") -> bool:
         at = datetime(2026, 1, 1, tzinfo=UTC)
-        return bool(ledger.changes(Record(Kind.OUTCOME, "d_1", at, upstream="up", tool="t", findings=findings)))
+        return bool(ledger.changes(Record(Kind.OUTCOME, "d_1", at, upstream=upstream, tool="t", findings=(finding,))))
 
-    for number in range(MOST_LEAKS):
+    for number in range(MOST_OF_ONE):
         assert seen(Finding("github-pat", "a", f"{number:016x}"))
     assert not seen(Finding("github-pat", "a", "e" * 16))
     assert seen(Finding("gateway-secret", "a", "f" * 16, exact=True))
+    for number in range(MOST_OF_ONE, MOST_LEAKS - 1):
+        assert seen(Finding("github-pat", "a", f"{number:016x}"), f"up-{number // MOST_OF_ONE}")
+    assert not seen(Finding("github-pat", "a", "e" * 16), "another")
+    assert seen(Finding("gateway-secret", "a", "d" * 16, exact=True))

@@ -83,6 +83,8 @@ async def test_a_generic_finding_is_redacted_where_the_output_is_untrusted_and_f
     assert OTHER not in str(screened.recorded)
     screened = await make().screen(value, tool(replace(NEUTRAL, strict=True)), DEADLINE)
     assert OTHER not in str(screened.value)
+    screened = await make().screen(value, tool(NEUTRAL), DEADLINE, tainted=True)
+    assert OTHER not in str(screened.value)
 
 
 @pytest.mark.parametrize("padding", ["", BIG], ids=["on the loop", "in a thread"])

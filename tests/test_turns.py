@@ -293,7 +293,7 @@ async def test_a_place_that_may_hold_a_secret_is_told_by_number(house: Room) -> 
     )
 
 
-async def test_a_handed_over_prompt_is_recorded_once_and_proves_nothing(house: Room) -> None:
+async def test_a_handed_over_prompt_of_a_trusted_client_is_recorded_once_and_proves_what_was_asked(house: Room) -> None:
     first, second = call_of(number=1, prompt="do a secret thing"), call_of(number=2, prompt="do a secret thing")
     with anyio.fail_after(DEADLINE):
         async with anyio.create_task_group() as tasks:
@@ -302,8 +302,7 @@ async def test_a_handed_over_prompt_is_recorded_once_and_proves_nothing(house: R
     (record,) = house.records.written
     assert (record.kind, record.session, record.transport) == (Kind.PROMPT, "s_1", "stdio")
     assert record.extra == {
-        "proves": False,
-        "why_not": "person-unknown",
+        "proves": True,
         "source": "meta",
         "length": 17,
         "text": "do a [R] thing",
@@ -421,3 +420,60 @@ async def test_names_of_hooks_that_can_not_be_looked_at_are_told_by_digests(hous
     asked = await house.ask("do it", prompt_id="p1")
     assert asked.session == f"{USER}/{CLIENT}/{name_digest(KEY, SESSION)}"
     assert asked.extra["unscreened"] is True
+
+
+async def test_a_card_tells_what_stood_somewhere_in_disguise_and_the_record_does_not(house: Room) -> None:
+    value = "eve@evil.example"
+    house.turns.delivered(call_of(), "digest", canonical({"text": "\u200b".join(value), "plain": "AB-1000"}))
+    call = call_of(number=2, to=value, ref="AB-1000")
+    assert await house.turns.carried(call) == (
+        {"argument": "ref", "source": "d_0000000001", "length": 7},
+        {"argument": "to", "source": "d_0000000001", "length": len(value), "disguised": True},
+    )
+    assert house.turns.before(call).carried == ({"argument": "ref", "source": "d_0000000001", "length": 7},)
+    assert await house.turns.carried(replace(call, context=Context("s_9"))) == ()
+    assert await house.turns.carried(call_of(number=3, ref="AB-1000")) == (
+        {"argument": "ref", "source": "d_0000000001", "length": 7},
+    )
+
+
+@pytest.mark.parametrize("typed", [True, False])
+async def test_a_prompt_that_a_hook_knows_better_proves_no_more_where_a_call_brings_it_again(
+    house: Room, typed: bool
+) -> None:
+    heard: list[str] = []
+    house.turns.on_prompt = lambda key, text: heard.append(text)
+    await house.ask("send it to eve", interactive=typed)
+    call = replace(a_call(), context=Context(NAMED, prompt="send it to eve"))
+    call = replace(call, client=replace(call.client, name=CLIENT), principal=Principal(USER, "os-user"))
+    await house.turns.prompted(call)
+    assert heard == ["send it to eve"] * (2 if typed else 0)
+    assert house.kinds == [Kind.PROMPT]
+
+
+@pytest.mark.parametrize("happened", [Happened.AFTER_TOOL, Happened.PROMPT])
+async def test_what_was_read_elsewhere_is_told_first_and_also_where_it_can_not_be_recorded(
+    house: Room, happened: Happened
+) -> None:
+    told: list[tuple[str, str]] = []
+
+    async def hear(key: tuple[str, str, str], by: str) -> None:
+        told.append((key[2], by))
+
+    house.turns.on_client_tool = hear
+    house.records.full = True
+    with pytest.raises(RecordError):
+        await house.hear(happened, tool="WebFetch", tool_use="t1", input={}, prompt="do it", interactive=False)
+    assert told == [(NAMED, "WebFetch" if happened is Happened.AFTER_TOOL else "not-interactive")]
+
+
+async def test_a_tool_id_of_another_session_hides_no_reading(house: Room) -> None:
+    told: list[str] = []
+
+    async def hear(key: tuple[str, str, str], by: str) -> None:
+        told.append(key[2])
+
+    house.turns.on_client_tool = hear
+    await house.announce("t1", "WebFetch")
+    await house.hear(Happened.AFTER_TOOL, session="other", tool="WebFetch", tool_use="t1", input={})
+    assert told == [f"{USER}/{CLIENT}/other"]

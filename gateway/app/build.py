@@ -12,23 +12,28 @@ from typing import Any
 
 import anyio
 
-from gateway.app.acceptance import accept
+from gateway.acceptance import Acceptance
 from gateway.app.changes import pass_changes_on, pass_updates_on
 from gateway.app.edits import Edits, Labels
 from gateway.app.inforce import InForce
+from gateway.app.locking import Locking
 from gateway.app.offer import Offer
 from gateway.app.planting import follow_tokens, know_keys, know_targets, plant
+from gateway.app.reload import Reload
 from gateway.app.sieve import Sieve
+from gateway.app.signalling import monitor_of
 from gateway.app.tell import notices_of
+from gateway.app.watching import watch
 from gateway.approvals import Approvals
 from gateway.approvals.proofs import Proofs
 from gateway.checkpoints import Checkpoints
 from gateway.clock import SystemClock
-from gateway.config import Settings, Upstream, load_policy
+from gateway.config import Settings, Upstream, load_lock, policy_of, policy_texts
 from gateway.core.capture import Capture
 from gateway.core.model import Kind, Principal, Reason, Record, Verdict
 from gateway.enforce import Enforcer
 from gateway.errors import GatewayError, RecordError
+from gateway.flows import Flows
 from gateway.ids import CALL, ENTRY, new_id
 from gateway.indexing import Indexing
 from gateway.inquire import Inquiry
@@ -40,6 +45,7 @@ from gateway.people import user_name
 from gateway.ports import House
 from gateway.protect import Guard
 from gateway.records import Records
+from gateway.reviews import Reviews
 from gateway.rounds import Rounds
 from gateway.screening.early import EarlyEngine
 from gateway.screening.engine import Kingfisher, cache_folder
@@ -73,6 +79,7 @@ class Gateway:
     records: Records
     approvals: Approvals
     sessions: Sessions
+    flows: Flows
     screener: Screener
     rounds: Rounds
     turns: Turns
@@ -88,6 +95,8 @@ class Gateway:
     sieve: Sieve
     leaks: Leaks
     tokens: Tokens
+    locking: Locking
+    reload: Reload
 
     def stdio_peer(self, named: str, user: str, session: str = "", connection: str = "") -> Peer:
         """The peer on a pair of pipes: the user whose process it is, and the client that was registered by that
@@ -111,26 +120,38 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
 
     The record is opened first and closed last, so that whatever runs between has somewhere to be recorded.
     """
-    loaded = load_policy(settings)
-    clock = SystemClock()
+    texts = policy_texts(settings)
+    loaded, lock = policy_of(texts, settings.known()), load_lock(settings)
+    clock, user = SystemClock(), f"os:{user_name(os.getuid())}"
     async with open_store(settings.gateway.state, Limits()) as store:
         records = Records(store, clock, partial(_owner_of, settings))
         await records.recall()
-        leaks = Leaks(store, clock, await anyio.to_thread.run_sync(generations, settings.gateway.state))
+        known = await anyio.to_thread.run_sync(generations, settings.gateway.state)
+        leaks = Leaks(store, clock, known)
         await leaks.load()
         await records.close_open_intents()
+        acceptance = Acceptance(settings.gateway.state, store, records, clock)
+        settings, unaccepted = await acceptance.settings(settings, user)
         await records.started(loaded.revision)
-        policy = await accept(loaded, store, records, clock, f"os:{user_name(os.getuid())}")
-        gateway = _build(settings, InForce(policy), clock, store, records, leaks, early.engine)
+        policy, held = await acceptance.begin(loaded, texts, user)
+        locking = Locking(settings, lock)
+        keys = list(known.values())
+        gateway = _build(
+            settings, InForce(policy), acceptance, locking, clock, store, records, leaks, early.engine, keys
+        )
+        gateway.reload.held.update({each.what: each for each in (held, unaccepted) if each is not None})
         await _recall(gateway)
+        await gateway.monitor.recall()
         await plant(settings.gateway.state, gateway.screener)
         await gateway.approvals.recover()
+        await locking.load()
         async with anyio.create_task_group() as beside:
             beside.start_soon(early.load)
             beside.start_soon(gateway.monitor.run)
             beside.start_soon(gateway.notices.run)
             beside.start_soon(gateway.rounds.run)
             beside.start_soon(gateway.keeping.run)
+            beside.start_soon(Reviews(store, clock, gateway.in_force, gateway.notices.tell_review).run)
             beside.start_soon(gateway.leaks.run)
             beside.start_soon(follow_tokens, gateway.tokens, clock)
             beside.start_soon(know_targets, settings, gateway.screener)
@@ -142,6 +163,9 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
                 busy=lambda: gateway.face.calls_in_flight,
             )
             beside.start_soon(index.run)
+            beside.start_soon(locking.follow, gateway.upstreams.catalogue)
+            beside.start_soon(gateway.reload.run)
+            beside.start_soon(watch, settings, gateway.reload)
             await beside.start(gateway.upstreams.run)
             tell = partial(pass_changes_on, gateway.upstreams, gateway.face, gateway.records)
             beside.start_soon(tell, gateway.screener, gateway.clock)
@@ -152,6 +176,8 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
                 beside.cancel_scope.cancel()
         with anyio.move_on_after(STOP_DEADLINE, shield=True):
             await gateway.records.sweep()
+            with suppress(RecordError):
+                await gateway.monitor.keep()
             await gateway.records.stopped()
         await gateway.checkpoints.close()
 
@@ -159,11 +185,14 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
 def _build(
     settings: Settings,
     in_force: InForce,
+    acceptance: Acceptance,
+    locking: Locking,
     clock: SystemClock,
     store: SqliteStore,
     records: Records,
     leaks: Leaks,
     engine: Kingfisher,
+    keys: Sequence[bytes],
 ) -> Gateway:
     key = store.folder.key
     screener = Screener(engine, clock, key)
@@ -174,8 +203,11 @@ def _build(
     longest = timedelta(seconds=limits.grant)
     approvals = Approvals(store, clock, key, prompts_per_hour=limits.prompts_per_hour, longest=longest)
     turns = Turns(records, screener, clock, key)
-    sessions = Sessions(in_force().rates())
-    learn, offer = _learner(screener, leaks), Offer(settings, in_force)
+    flows = Flows(records, clock, keys, partial(_closed, settings), in_force, turns.key)
+    turns.on_prompt, turns.on_begin, turns.on_client_tool = flows.prompted, flows.begun, flows.read_elsewhere
+    sessions = Sessions(store)
+    sessions.follow(in_force())
+    learn, offer = _learner(screener, leaks), Offer(settings, in_force, locking)
     sieve = Sieve(screener, records, clock, partial(_owner_of, settings))
     upstreams = Upstreams(
         [
@@ -186,7 +218,9 @@ def _build(
         declare=offer.declare,
         note=partial(_note_question, records, clock),
         sieve=sieve,
+        hold=locking.hold,
     )
+    locking.catalogue = upstreams.catalogue
     rounds = Rounds(store, clock, records, upstreams.drop, limits.question, limits.waiting)
     bases = {name: _bases(upstream) for name, upstream in settings.upstreams.items()}
     guard = Guard(_protected(settings), lambda upstream: bases.get(upstream, ()))
@@ -202,6 +236,7 @@ def _build(
             approvals,
             rounds,
             sessions,
+            flows,
             turns,
             in_force,
             key,
@@ -220,13 +255,14 @@ def _build(
         partial(offer.hidden, catalogue),
     )
     approvals.reconsider = Edits(house).reconsider
-    labels = Labels(settings, in_force, store, records, house)
-    in_force.on_change(lambda policy: setattr(sessions, "rates", policy.rates()))
+    reload = Reload(settings, in_force, acceptance, clock, screener)
+    labels = Labels(settings, in_force, acceptance, house, reload.writing)
+    in_force.on_change(sessions.follow)
     in_force.on_change(lambda policy: catalogue.reclassify())
     face.on_left = upstreams.left
     face.named = Names(screener, clock, key).of
     screener.crowd = lambda: face.calls_in_flight
-    monitor = Monitor(store, clock, records.queue)
+    monitor = monitor_of(settings, in_force, store, clock, records.queue, key, sessions)
     notices = notices_of(settings, clock, records.queue, approvals)
     monitor.on_signal.append(notices.hear_signal)
     leaks.on_stage.append(notices.tell_leak)
@@ -234,14 +270,22 @@ def _build(
     checkpoints = Checkpoints(store, records, clock, settings.recording, store.folder.signing_key)
     keeping = Keeping(store, records, clock, settings.recording, Space(store.folder.store, store.used))
     return Gateway(
-        *(settings, in_force, clock, store, records, approvals, sessions, screener, rounds, turns),
+        *(settings, in_force, clock, store, records, approvals, sessions, flows, screener, rounds, turns),
         *(checkpoints, keeping, monitor, upstreams, face, house, labels),
         Proofs(store, clock, key, settings.approvers, timedelta(seconds=settings.limits.grant)),
         notices,
         sieve,
         leaks,
         tokens,
+        locking,
+        reload,
     )
+
+
+def _closed(settings: Settings, client: str) -> bool:
+    """Whether a client has no tools besides the gateway's, as its user says."""
+    entry = settings.clients.get(client)
+    return entry is not None and entry.closed
 
 
 def _owner_of(settings: Settings, upstream: str) -> str:
@@ -260,6 +304,8 @@ def _face_settings(settings: Settings, key: bytes) -> FaceSettings:
 async def _recall(gateway: Gateway) -> None:
     """Count what was forwarded before the start: a restart empties no rate's window."""
     longest = max([TEN_MINUTES, *gateway.sessions.rates.values()])
+    await gateway.flows.load(gateway.store)
+    await gateway.sessions.load()
     for intent in await intents_since(gateway.store, gateway.clock.now() - longest):
         gateway.sessions.recall(intent)
 

@@ -8,6 +8,7 @@ import msgspec
 
 from gateway import __version__
 from gateway.app.build import Gateway
+from gateway.app.consent import LockCommands
 from gateway.app.door import Door
 from gateway.app.keys import KeyCommands
 from gateway.app.ledger import LeakCommands
@@ -41,6 +42,7 @@ class Commands:
         """Every operation that a command may ask for."""
         return {
             "approvals": self.approvals,
+            "accept-policy": self.accept_policy,
             "approval": self.approval,
             "approve": self.approve,
             "checkpoint": self.checkpoint,
@@ -54,10 +56,12 @@ class Commands:
             "hook": self.hook,
             "label": self.label,
             "news": self.news,
+            "origins": self.origins,
             "revoke": self.revoke,
             "sessions": self.sessions,
             "status": self.status,
             "thaw": self.thaw,
+            **LockCommands(self._gateway).handlers(),
             **{name: _answering(handler) for name, handler in self._keys.handlers().items()},
             **{name: _answering(handler) for name, handler in self._leaks.handlers().items()},
         }
@@ -170,16 +174,44 @@ class Commands:
         """What the monitor has seen of each session."""
         return {"items": list(self._gateway.monitor.sessions())}
 
+    async def origins(self, request: Request, user: str) -> dict[str, Any]:
+        """Whose a `session` is, and from which origins something good is known in it: words, and no values."""
+        name = str(request.get("session", ""))
+        mine = [item for item in self._gateway.monitor.sessions() if item["session"] == name]
+        if not mine:
+            raise Refusal(f"unknown session `{name}`: `wardgate sessions` lists them")
+        principal, client = str(mine[0]["principal"]), str(mine[0]["client"])
+        known = sorted(self._gateway.flows.holds((principal, client, name)))
+        return {"items": [{"session": name, "principal": principal, "client": client, "origins": known}]}
+
     async def status(self, request: Request, user: str) -> dict[str, Any]:
-        """Version, the state of each upstream and how far it is screened, and the secrets that are too weak to be
-        searched for (`left_out`).
+        """Version, the state of each upstream and how far it is screened, the secrets that are too weak to be searched
+        for (`left_out`), and the `policy` that counts, with what is held of it.
         """
         states = self._gateway.upstreams.states()
         rows = [
             {"upstream": name, "state": state, "detail": detail, **self._screened(name)}
             for name, (state, detail) in states.items()
         ]
-        return {"version": __version__, "left_out": dict(self._gateway.screener.left_out), "items": rows}
+        return {
+            "version": __version__,
+            "left_out": dict(self._gateway.screener.left_out),
+            "policy": self._gateway.reload.status(),
+            "items": rows,
+        }
+
+    async def accept_policy(self, request: Request, user: str) -> dict[str, Any]:
+        """What is held and has this `digest`; with `look` it is shown, else it counts from now on. Proof `local`."""
+        reload, word = self._gateway.reload, str(request.get("digest", ""))
+        with answering():
+            if request.get("look") is True:
+                return {"items": [row for row in reload.status()["held"] if row["digest"].startswith(word)]}
+            voter = self._voter(user)
+            if not voter.may_approve:
+                told = "this approver may not accept a policy from here: see `proofs` in `[approvers]`"
+                raise ApprovalError(told, "not-listed")
+            held = await reload.accept(word, voter.by)
+            return {"items": [{"what": held.what, "digest": held.digest, "restart": held.policy is None}]}
 
     def _screened(self, upstream: str) -> dict[str, Any]:
         catalogue = self._gateway.upstreams.catalogue

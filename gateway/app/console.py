@@ -118,9 +118,13 @@ class ConsoleGate:
         seen = told is not None and (not only or all(row.record.principal == only for row in told.rows))
         return told if seen else None
 
-    def sessions(self) -> Sequence[Mapping[str, Any]]:
-        """What the monitor has seen of each session."""
-        return self._gateway.monitor.sessions()
+    def sessions(self, name: str) -> Sequence[Mapping[str, Any]]:
+        """What the monitor has seen of each session; without sentences, which may hold values of calls, where a call is
+        not this person's to see.
+        """
+        only = self._viewer(name).restriction
+        items = self._gateway.monitor.sessions()
+        return [{**item, "told": item["told"] if item["principal"] == only or not only else []} for item in items]
 
     async def upstreams(self) -> Sequence[UpstreamRow]:
         """All upstreams with their tools."""
@@ -191,7 +195,12 @@ class ConsoleGate:
         found = await anyio.to_thread.run_sync(check, settings.file, None, self.now().date())
         problems = tuple((problem.severity.value, visible(str(problem))) for problem in found)
         today = self.now().date()
-        return PolicyRow(policy.revision, policy.accepted, tuple(_file(file, today) for file in policy.files), problems)
+        held = tuple(
+            (row["do"], tuple(visible(line) for line in row["differences"]))
+            for row in self._gateway.reload.status()["held"]
+        )
+        files = tuple(_file(file, today) for file in policy.files)
+        return PolicyRow(policy.revision, policy.accepted, files, problems, held)
 
     async def told(self, days: int) -> Told:
         """The figures of some days."""
@@ -263,6 +272,7 @@ class ConsoleGate:
             last_used=use.last if use else "",
             changed_at=changed_at,
             difference=_difference(former, tool) if former is not None else (),
+            held=visible(tool.held),
         )
 
 

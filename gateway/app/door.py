@@ -8,12 +8,16 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import anyio.to_thread
+
 from gateway.app.build import Gateway
 from gateway.approvals.history import history_of
 from gateway.core.approval import Chosen, Voter, permitted
+from gateway.core.card import visible
 from gateway.core.grants import SCOPES, covers_row, give
 from gateway.core.model import Approval, ApprovalState, Choice, Effect, Freeze, Grant, Proof
 from gateway.core.view import Card, view
+from gateway.core.wording import look_alikes, remarks
 from gateway.errors import ApprovalError
 from gateway.store import rows
 
@@ -45,7 +49,18 @@ class Door:
         store = self._gateway.store
         history = await history_of(store, row)
         waiting = await rows.waiting_in(store, row, PLAN_LIMIT)
-        return view(row, history, waiting, self._gateway.clock.now())
+        made = view(row, history, waiting, self._gateway.clock.now())
+        return replace(made, remarks=await anyio.to_thread.run_sync(self._remarks, row))
+
+    def _remarks(self, row: Approval) -> tuple[str, ...]:
+        """What is to be said of the definition of a row's tool, as long as it is the one that was asked about."""
+        catalogue = self._gateway.upstreams.catalogue
+        tool = catalogue.of(row.upstream, row.tool)
+        if tool is None or tool.digest != row.definition:
+            return ()
+        others = {name: [one.ref.name for one in catalogue.shelved(name, "tools")] for name in catalogue.upstreams}
+        said = (*look_alikes(row.tool, row.upstream, others), *remarks(tool.definition, row.upstream, others))
+        return tuple(map(visible, said))
 
     async def would_cover(self, row: Approval, choice: Choice, voter: Voter) -> tuple[int, int]:
         """How many of the questions about this tool in 30 days a grant from this card would have spared, and of how

@@ -13,9 +13,9 @@ import anyio
 import anyio.to_thread
 import tomlkit
 
-from gateway.app.acceptance import accept
+from gateway.acceptance import Acceptance
 from gateway.app.inforce import InForce
-from gateway.config import Settings, load_policy
+from gateway.config import Settings, policy_of, policy_texts
 from gateway.core.account import Trail
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.decide import decide
@@ -31,12 +31,11 @@ from gateway.core.model import (
     Tool,
     Verdict,
 )
-from gateway.errors import ApprovalError, ConfigurationError, GatewayError, RecordError
+from gateway.core.policy import Policy
+from gateway.errors import ApprovalError, ConfigurationError, GatewayError
 from gateway.facts import gather
 from gateway.ports import House
-from gateway.records import Records
 from gateway.screening.schema import stays_valid
-from gateway.store import Store
 
 PATIENCE = 10.0  # seconds for screening what a person wrote
 NESTING = 64
@@ -110,18 +109,25 @@ async def _fits(arguments: Mapping[str, Any], schema: Any) -> bool:
 class Labels:
     """Writes the label of a tool that nobody labelled, and lets it count."""
 
-    def __init__(self, settings: Settings, in_force: InForce, store: Store, records: Records, house: House) -> None:
-        self._settings, self._in_force, self._store, self._records = settings, in_force, store, records
-        self._house = house
-        self._writing = anyio.Lock()
+    def __init__(
+        self,
+        settings: Settings,
+        in_force: InForce,
+        acceptance: Acceptance,
+        house: House,
+        writing: anyio.Lock | None = None,
+    ) -> None:
+        """`writing` is held by whoever lets other files count."""
+        self._settings, self._in_force, self._acceptance, self._house = settings, in_force, acceptance, house
+        self._writing = writing or anyio.Lock()
 
     async def label(self, row: Approval, effect: Effect, by: str) -> Path:
         """Write what the tool of a waiting row does into a file of its upstream's labels; returns the file.
 
         Raises `ApprovalError` for a tool that is labelled or not as it was shown, for a row that doesn't wait, and
-        where the policies with the label don't load; `RecordError` where that can't be recorded. The file is as it was
-        then. INVARIANT: nothing but the label comes into force with it; where the files are not what counts now, it
-        is refused.
+        where the policies with the label don't load; `RecordError` or `StateError` where that can't be kept. The file
+        is as it was then. INVARIANT: nothing but the label comes into force with it; where the files are not what
+        counts now, it is refused.
         """
         async with self._writing:
             tool = self._house.catalogue.of(row.upstream, row.tool)
@@ -131,15 +137,16 @@ class Labels:
             file = self._settings.gateway.policies / f"{row.upstream}.labels.toml"
             before = await anyio.to_thread.run_sync(_read, file)
             if await self._revision() != self._in_force().revision:
-                raise ApprovalError("the policies are not the ones that count now: start the gateway anew", "invalid")
+                told = "the policies are not the ones that count now: accept what changed, or undo it"
+                raise ApprovalError(told, "invalid")
             await anyio.to_thread.run_sync(_write, file, _with(before, tool, effect, by))
             how = f"label of {row.upstream}/{row.tool} on {row.id}"
             try:
-                loaded = await anyio.to_thread.run_sync(load_policy, self._settings)
-                policy = await accept(loaded, self._store, self._records, self._house.clock, by, how)
-            except (ConfigurationError, RecordError) as problem:
+                texts, loaded = await anyio.to_thread.run_sync(self._load)
+                policy = await self._acceptance.take(loaded, texts, by, how)
+            except (ConfigurationError, GatewayError) as problem:
                 await anyio.to_thread.run_sync(_restore, file, before)
-                if isinstance(problem, RecordError):
+                if isinstance(problem, GatewayError):
                     raise
                 raise ApprovalError(f"the label can't be kept: {problem}", "invalid") from None
             self._in_force.exchange(policy)
@@ -148,9 +155,14 @@ class Labels:
     async def _revision(self) -> str:
         """The revision of the policies as the files are now; empty where they don't load."""
         try:
-            return (await anyio.to_thread.run_sync(load_policy, self._settings)).revision
+            return (await anyio.to_thread.run_sync(self._load))[1].revision
         except ConfigurationError:
             return ""
+
+    def _load(self) -> tuple[Mapping[str, str], Policy]:
+        """The policies as the files are now; not for the loop."""
+        texts = policy_texts(self._settings)
+        return texts, policy_of(texts, self._settings.known())
 
 
 def _with(before: str | None, tool: Tool, effect: Effect, by: str) -> str:

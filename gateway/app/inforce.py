@@ -24,7 +24,16 @@ class InForce:
         self._told.append(hook)
 
     def exchange(self, policy: Policy) -> None:
-        """Let another policy count from the next decision on."""
-        self._policy = policy
-        for hook in self._told:
-            hook(policy)
+        """Let another policy count from the next decision on; where somebody can't do with it, all have the former
+        again, and what broke is raised.
+        """
+        # INVARIANT: nothing is awaited here: no decision sees the rules of one policy and the labels of another.
+        former, self._policy = self._policy, policy
+        try:
+            for hook in self._told:
+                hook(policy)
+        except Exception:
+            self._policy = former
+            for hook in self._told:
+                hook(former)
+            raise

@@ -6,6 +6,7 @@ It forwards nothing and waits for nobody.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from gateway.app.locking import Locking
 from gateway.config import Settings
 from gateway.core.inquiry import declarable
 from gateway.core.model import ELICIT, Surface, Tool, ToolRef
@@ -22,9 +23,9 @@ TITLE = (
 class Offer:
     """What one configuration and policy make of what upstreams list, which was screened before it got here."""
 
-    def __init__(self, settings: Settings, policy: Callable[[], Policy]) -> None:
-        """`policy` tells the one that counts now."""
-        self._settings, self._in_force = settings, policy
+    def __init__(self, settings: Settings, policy: Callable[[], Policy], locking: Locking | None = None) -> None:
+        """`policy` tells the one that counts now, `locking` what nobody has accepted as it is."""
+        self._settings, self._in_force, self._locking = settings, policy, locking
 
     @property
     def _policy(self) -> Policy:
@@ -54,9 +55,12 @@ class Offer:
         return declarable(capabilities, self._settings.upstreams[upstream].elicit, admits)
 
     def shown(self, catalogue: Catalogue, kind: str, only: str) -> Sequence[Tool]:
-        """What a list of one kind holds: everything but what a rule blocks for everybody and always."""
+        """What a list of one kind holds: everything but what a rule blocks for everybody and always. What is held is
+        shown as it was accepted.
+        """
         offered = catalogue.offered(kind, only)
-        return [tool for tool in offered if not self._policy.hides(tool.ref, tool.surface)]
+        shown = [tool for tool in offered if not self._policy.hides(tool.ref, tool.surface)]
+        return shown if self._locking is None else [self._locking.shown(kind, tool) for tool in shown]
 
     def hidden(self, catalogue: Catalogue, only: str) -> int:
         """How many tools that leaves out."""
@@ -69,6 +73,8 @@ class Offer:
         if left_out := self.hidden(catalogue, only):
             said.append(f"{left_out} of their tools are hidden by policy.")
         for name, text in catalogue.instructions.items():
+            if self._locking is not None and self._locking.withholds(name, text):
+                continue
             if name in names and self._settings.upstreams[name].instructions:
                 said.append(f"Instructions of the server `{name}`:\n{text}")
         return "\n\n".join(said)

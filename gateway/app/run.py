@@ -19,6 +19,7 @@ from gateway.app.attach import Attachments
 from gateway.app.build import Gateway, open_gateway
 from gateway.app.commands import Commands
 from gateway.app.seat import Seat
+from gateway.app.terminal import ask_at_terminal, at_terminal
 from gateway.config import Settings
 from gateway.control import Control
 from gateway.errors import ConfigurationError, LockedError
@@ -71,7 +72,7 @@ async def standalone(settings: Settings, client: str, early: EarlyEngine) -> Non
             control = Control(settings.gateway.state, commands.handlers(), Attachments(gateway, tasks).attach)
             await tasks.start(control.run, tasks)
             told = Told()
-            tasks.start_soon(_on_signal, signals, told)
+            tasks.start_soon(_on_signal, signals, told, gateway.reload.ask)
             tasks.start_soon(_stop_when_told, told, gateway, tasks)
             peer = replace(gateway.stdio_peer(client, user_name(os.getuid())), workspace=str(await anyio.Path.cwd()))
             await serve_pipes(gateway.face, Pipes(read, write), peer, settings.limits.line)
@@ -91,7 +92,8 @@ async def serve(settings: Settings, early: EarlyEngine, *, on_demand: bool) -> N
         told = Told()
         async with anyio.create_task_group() as tasks:
             attachments = Attachments(gateway, tasks)
-            tasks.start_soon(_on_signal, signals, told)
+            tasks.start_soon(_on_signal, signals, told, gateway.reload.ask)
+            tasks.start_soon(ask_at_terminal, gateway.reload)
             seat = Seat(gateway, listener.getsockname()[1])
             control = Control(settings.gateway.state, Commands(gateway, seat).handlers(), attachments.attach)
             async with anyio.create_task_group() as doors:
@@ -224,17 +226,23 @@ async def _stop_when_told(told: Told, gateway: Gateway, tasks: TaskGroup) -> Non
 
 
 def _stop_signals() -> AbstractContextManager[AsyncIterator[signal.Signals]]:
-    """SIGTERM and SIGINT, taken from before the gateway opens until it is closed.
+    """SIGTERM, SIGINT and SIGHUP, taken from before the gateway opens until it is closed.
 
     INVARIANT: no signal ends the process before its upstreams, which would outlive it. A client sends SIGTERM two
     seconds after it closed our pipes, and an upstream may take as long. Every step of stopping has a deadline.
     """
-    return anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT)
+    return anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-async def _on_signal(signals: AsyncIterator[signal.Signals], told: Told) -> None:
-    """Stop at the first signal, at once at the second."""
-    await anext(signals)
-    told.stop.set()
-    await anext(signals)
-    told.now.set()
+async def _on_signal(signals: AsyncIterator[signal.Signals], told: Told, reload: Callable[[], None]) -> None:
+    """Stop at the first signal, at once at the second; SIGHUP loads the policies again, unless it says that the
+    terminal is gone in which the gateway was started.
+    """
+    terminal = at_terminal()
+    async for number in signals:
+        if number is signal.SIGHUP and (not terminal or at_terminal()):
+            reload()
+        elif told.stop.is_set():
+            told.now.set()
+        else:
+            told.stop.set()

@@ -30,8 +30,12 @@ def notices_of(settings: Settings, clock: Sleeper, report: Callable[[Record], No
             return None
         return OwnerMail(upstream.owner.business, notify.to, root, limiter)
 
+    def mail(address: str) -> Channel | None:
+        return OwnerMail(address, notify.to, root, limiter) if notify.to else None
+
     first: tuple[Channel, ...] = (*([desktop] if desktop else []), *pushes("to", notify.to))
     second = pushes("second", notify.second)
     notices = Notices(clock, report, lambda row: approvals.link(row), first, second, owner, after_of(notify.after))
+    notices.mail = mail
     approvals.on_change.append(notices.note)
     return notices

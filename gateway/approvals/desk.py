@@ -353,6 +353,7 @@ class Desk:
             approval=row.id,
             arguments=row.arguments if in_full else None,
             arguments_digest=row.arguments_digest,
+            facts=row.facts if opened else {},
             detail=row.note,
             extra={
                 "state": row.state.value,

@@ -85,6 +85,8 @@ def _told(view: View) -> Iterator[tuple[str, str]]:
         yield "label", f"nobody said what this tool does; proposed: {view['proposed']}"
     if view["definition_changed"]:
         yield "changed", "the tool's definition is not the one of the last approved call"
+    for remark in view.get("remarks", ()):
+        yield "tool says", remark
     yield "needs", _needs(view)
     yield "before", _history(view)
 
@@ -125,7 +127,8 @@ def _value(value: View, unfolded: bool) -> Text:
     if value["change"] in _CHANGES:
         notes.append(_CHANGES[value["change"]])
     if value["sources"]:
-        notes.append(f"stood in the output of {', '.join(value['sources'])}")
+        how = ", in look-alike letters, with hidden characters, or encoded" if value.get("disguised") else ""
+        notes.append(f"stood in the output of {', '.join(value['sources'])}{how}")
     if notes:
         text.append(f"  [{'; '.join(notes)}]", style="bold" if value["hidden"] or value["sources"] else "italic")
     if value["change"] == "changed":

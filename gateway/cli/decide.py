@@ -30,6 +30,7 @@ def vote(argv: Sequence[str], *, approve: bool) -> int:
         shown = ask(given.config, "approval", id=given.id)
         if not given.json:
             print_card(shown)
+            print(_opens(shown["view"], fields), end="")
         item = shown["items"][0]
         asks = approve and sys.stdin.isatty() and not given.yes and not given.json
         if asks and (ended := _at_terminal(given, shown, fields)) is not None:
@@ -134,6 +135,19 @@ def _what(fields: Mapping[str, Any]) -> str:
             return f"it, and vouch for {', '.join(ascii(value) for value in fields['values'])}"
         case scope:
             return {"arguments": "these exact arguments", "pattern": "this pattern", "session": "this tool here"}[scope]
+
+
+def _opens(view: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
+    """A line on what the choice would let pass unasked from now on, if it is a grant."""
+    if fields["choice"] in ("once", "edit", "deny", "bar"):
+        return ""
+    from gateway.core.model import Choice
+    from gateway.core.openings import of_grant
+
+    names = [given["name"] for given in view["arguments"] if given.get("change") != "gone"]
+    opens = of_grant(Choice(fields["choice"]), names, view["free"])
+    often = f"{fields.get('uses', 100)} times"
+    return f"It would let pass unasked, up to {often} in {fields.get('minutes', 60)} min: {opens}\n"
 
 
 def _label(view: Mapping[str, Any]) -> str:

@@ -55,10 +55,27 @@ def _look(config: str | None, state: Path) -> Iterator[Finding]:
         yield Finding(f"upstream {row['upstream']}", "upstreams.toml", found, do, "note" if ready else "warning")
         less = [part for part in row["coverage"] if part["sight"] != "screened" and part["names"]]
         yield Finding(f"screening {row['upstream']}", "policies", row["screened"], "; ".join(map(_less, less)))
+    yield from _policy(status.get("policy", {}))
     for name, why in status.get("left_out", {}).items():
         do = "honest texts hold such a value, so none is searched for: give it a stronger one"
         yield Finding(f"secret {name}", "upstreams.toml", f"{why}: it is not looked for", do)
     yield from map(_key, keys)
+
+
+def _policy(policy: Mapping[str, Any]) -> Iterator[Finding]:
+    """Which policy counts, and what does not count of the files that stand there now."""
+    if not policy:  # an older gateway says nothing of it
+        return
+    accepted = f"{policy.get('accepted_how', '')}, by {policy.get('accepted_by', '')}"
+    yield Finding("policy", "policies", f"revision {policy.get('revision', '')[:12]}: {accepted}", "")
+    for held in policy.get("held", ()):
+        do = f"the last accepted text goes on; `{held['do']}` lets this one count"
+        yield Finding(f"{held['what']} held", "policies", "; ".join(held["differences"]), do, "warning")
+    if policy.get("refused"):
+        do = "the last good one goes on: mend the file; `wardgate check` lists everything that is wrong"
+        yield Finding("policy refused", "policies", policy["refused"], do, "warning")
+    if policy.get("restart"):
+        yield Finding("restart", "upstreams.toml", "it changed", "start the gateway anew to let it count", "warning")
 
 
 def _less(part: Mapping[str, Any]) -> str:

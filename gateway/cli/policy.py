@@ -1,23 +1,44 @@
-"""`wardgate policy review`: how people decide, by rule, and which rules they wave through."""
+"""`wardgate policy`: review (how people decide, by rule) is here; test, explain, simulate and propose have modules."""
 
 from argparse import Namespace
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 
 from gateway.cli.common import FINE, UNREACHABLE, aligned, fail, parser, print_json, state_dir
 from gateway.core.figures import Figures, Question, Tally, figures, questions, tally_item
 from gateway.core.spare import Proposal, proposal_item, proposals
 
+ACTIONS = {
+    "test": "gateway.cli.policy_test",
+    "explain": "gateway.cli.policy_explain",
+    "simulate": "gateway.cli.policy_simulate",
+    "propose": "gateway.cli.policy_propose",
+}
+"""What has a module of its own; it is imported only when it is called."""
 MOST = 100_000  # approvals that are looked at
 HEAD = ("rule", "asked", "approved", "denied", "expired", "edited", "yes", "under 2 s", "median")
 
 
 def run(argv: Sequence[str]) -> int:
-    """Print the figures of some days; exit codes 0, 2 wrong options, 3 no record. It needs no gateway that runs."""
+    """Run one action; exit codes 0, 1 findings or an invalid configuration, 2 wrong options, 3 no record.
+
+    No action needs a gateway that runs, and none changes anything.
+    """
+    if argv and argv[0] in ACTIONS:
+        code: int = import_module(ACTIONS[argv[0]]).run(argv[1:])
+        return code
+    return _review(argv)
+
+
+def _review(argv: Sequence[str]) -> int:
+    """Print the figures of some days."""
     options = parser("policy", __doc__)
-    options.add_argument("action", choices=("review",))
+    options.add_argument("action", choices=("review", *ACTIONS), help="`wardgate policy ACTION --help` tells more")
     options.add_argument("--days", type=int, default=30, metavar="N", help="how far back to look (30; at most 3,650)")
     given = options.parse_args(argv)
+    if given.action in ACTIONS:
+        options.error(f"`{given.action}` stands first: wardgate policy {given.action} ...")
     if not 0 < given.days <= 3650:
         options.error(f"--days: expected 1 to 3650, found `{given.days}`")
     state = state_dir(given.config)

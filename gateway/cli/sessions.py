@@ -1,7 +1,7 @@
 """`wardgate sessions`: who is or was connected, and what they did."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from gateway.cli.log import seen_by
 from gateway.cli.talk import Unreachable, ask
 
 MOST = 1_000  # sessions in one answer
+SENTENCES = 5  # of what stands out in a session, the newest; `--json` has all that are kept
 
 
 def run(argv: Sequence[str]) -> int:
@@ -27,7 +28,7 @@ def run(argv: Sequence[str]) -> int:
     if given.json:
         print_json(items)
     else:
-        print("\n".join(_line(item) for item in items) or "no session yet")
+        print("\n".join(line for item in items for line in _lines(item)) or "no session yet")
     return FINE
 
 
@@ -55,11 +56,16 @@ def _recorded(state: Path, principal: str, limit: int, silence: str) -> list[dic
         fail(UNREACHABLE, f"{silence}; {problem}")
 
 
-def _line(item: dict[str, Any]) -> str:
+def _lines(item: dict[str, Any]) -> Iterator[str]:
+    """A session, and below it what stands out in it."""
     from gateway.core.card import visible
 
     counts = ", ".join(f"{count} {name}" for name, count in sorted(item["outcomes"].items()))
     least = "" if item.get("whole", True) else "at least "
     who = f"{item['session']}  {item['principal']}  {item['client']}"
     calls = f"{item['calls']} calls" + (f" ({counts})" if counts else "")
-    return visible(f"{who}  {least}{calls}  last {item['last_at']}")
+    yield visible(f"{who}  {least}{calls}  last {item['last_at']}")
+    if item.get("raised"):
+        yield f"    raised by {item['raised']}: every call above tier read is asked about"
+    for told in item.get("told", ())[-SENTENCES:]:
+        yield visible(f"    {told['signal']}: {told['explanation'] or 'wardgate explain ' + told['call']}")

@@ -87,6 +87,7 @@ class ClientEntry:
     trust: frozenset[str] = frozenset()  # session, prompt
     closed: bool = False
     hold: float | None = None  # seconds for which its calls wait for a person; None: as `limits.hold`
+    upstreams: tuple[str, ...] = ()  # that it is there for; empty: nobody said. Others are a signal, and not refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,7 @@ class Settings:
     auth: Auth | None = None
     notify: Notify = Notify()
     warnings: tuple[Problem, ...] = ()
+    text: str = field(default="", compare=False, repr=False)  # the file as it was read
 
     @property
     def root(self) -> Path:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from gateway.config.hosts import is_loopback, may_carry_tokens
@@ -14,6 +14,7 @@ from gateway.config.references import flaw, looks_secret, split_reference
 from gateway.config.upstreams import read_upstreams
 from gateway.core.model import Proof
 from gateway.core.policy.read import read_owner
+from gateway.core.problems import nearest
 from gateway.core.section import Document, Section
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
@@ -30,11 +31,12 @@ def read_settings(document: Document, file: Path) -> Settings:
     elif schema != 1 or isinstance(schema, bool):
         section.wrong("schema", "1", schema)
     gateway = _gateway(section.section("gateway"), file)
+    upstreams = read_upstreams(section, file.parent, gateway.call_timeout)
     settings = Settings(
         file=file,
         gateway=gateway,
-        upstreams=read_upstreams(section, file.parent, gateway.call_timeout),
-        clients=_clients(section.section("clients")),
+        upstreams=upstreams,
+        clients=_clients(section.section("clients"), upstreams),
         approvers=_approvers(section.section("approvers")),
         limits=read_limits(section.section("limits")),
         recording=read_recording(section.section("record"), file.parent),
@@ -92,7 +94,7 @@ def _listen(section: Section) -> tuple[str, int]:
     return found[1] or found[3], port
 
 
-def _clients(section: Section) -> Mapping[str, ClientEntry]:
+def _clients(section: Section, upstreams: Collection[str]) -> Mapping[str, ClientEntry]:
     clients: dict[str, ClientEntry] = {}
     for name, child in section.children():
         if not re.fullmatch(NAME, name) or name == "unknown":
@@ -109,7 +111,11 @@ def _clients(section: Section) -> Mapping[str, ClientEntry]:
             owner = None
             child.warn("owner", "missing: say who answers for this client")
         closed, hold = child.flag("closed", False), child.duration("hold", 0.0, *HOLD)
-        clients[name] = ClientEntry(name, owner, frozenset(trust), closed, hold or None)
+        known = child.texts("upstreams", "a list of upstreams")
+        for upstream in known:
+            if upstream not in upstreams:
+                child.problem("upstreams", f"unknown upstream `{upstream}`", upstream, nearest(upstream, upstreams))
+        clients[name] = ClientEntry(name, owner, frozenset(trust), closed, hold or None, known)
         child.close(also=("owner",))
     return clients
 

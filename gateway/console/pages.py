@@ -18,6 +18,7 @@ from gateway.console.signin import SignIns, Tab
 from gateway.core.card import visible, why
 from gateway.core.grants import ONCE_ONLY, SCOPES, stands
 from gateway.core.model import Approval, Choice, Proof
+from gateway.core.openings import of_grant
 from gateway.core.query import FILTERS, Query
 from gateway.core.record import stamp
 from gateway.core.view import Card
@@ -95,7 +96,8 @@ class Pages:
         if word not in [choice.value for choice in SCOPES]:
             raise DeniedError(400, f"no grant is called `{visible(word)}`")
         covered, of = await self._gate.would_cover(row, Choice(word), self._gate.voter(tab.name))
-        return self._looks.render("covers.html", covered=covered, of=of)
+        opens = visible(of_grant(Choice(word), list(row.arguments), row.free))
+        return self._looks.render("covers.html", covered=covered, of=of, opens=opens)
 
     def _line(self, row: Approval) -> Mapping[str, Any]:
         """A row as lists show it."""
@@ -184,7 +186,7 @@ class Pages:
         for freeze in self._gate.freezes():
             if freeze.tool:
                 barred.setdefault(freeze.session, []).append(f"{freeze.upstream}/{visible(freeze.tool)}")
-        found = list(reversed(self._gate.sessions()))
+        found = list(reversed(self._gate.sessions(tab.name)))
         return self._looks.render("sessions.html", sessions=found, frozen=frozen, barred=barred)
 
     async def upstreams(self, tab: Tab, params: Params) -> str:

@@ -32,6 +32,7 @@ class ToolRow:
     last_used: str = ""
     changed_at: str = ""
     difference: tuple[str, ...] = ()  # lines of a unified diff, where both definitions are known
+    held: str = ""  # why nobody may call it until somebody accepts what it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class PolicyRow:
     accepted: Mapping[str, str]
     files: tuple[FileRow, ...]
     problems: tuple[tuple[str, str], ...] = ()  # severity, message
-    differs: bool = False  # the files on the disk are not those in force
+    held: tuple[tuple[str, tuple[str, ...]], ...] = ()  # what accepts it, and how it differs
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +179,10 @@ class Gate(Protocol):
     async def story(self, name: str, prefix: str) -> Story | None:
         """All records of one call; None for one that is unknown, or not this person's to see."""
 
-    def sessions(self) -> Sequence[Mapping[str, Any]]:
-        """What the monitor has seen of each session, the most recently active last."""
+    def sessions(self, name: str) -> Sequence[Mapping[str, Any]]:
+        """What the monitor has seen of each session, the most recently active last; with sentences of those that this
+        person may see.
+        """
 
     async def upstreams(self) -> Sequence[UpstreamRow]:
         """All upstreams with their tools."""

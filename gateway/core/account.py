@@ -12,7 +12,7 @@ from gateway.core.approval import draft
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.capture import Capture
 from gateway.core.grants import bound, vouchable
-from gateway.core.grounds import answered, told_facts
+from gateway.core.grounds import answered, asked_facts, overruled, told_facts
 from gateway.core.isolation import of_call
 from gateway.core.model import (
     Act,
@@ -34,6 +34,7 @@ from gateway.core.model import (
     Release,
     Screened,
     Shown,
+    Spend,
     Surface,
     Tier,
     Tool,
@@ -42,25 +43,11 @@ from gateway.core.model import (
 from gateway.core.own import argued
 from gateway.core.proposal import propose
 from gateway.core.record import stamp
+from gateway.core.timing import Timed
 
 CLAIMED = 128  # characters of what a client says of itself, on a card
 HEARD = 100  # findings beside arguments and result that are kept of a call
 PERSON = "person"  # the origin of arguments that a person edited, in the record
-
-
-class Timed:
-    """Times a block of a trail, however it ends."""
-
-    __slots__ = ("_began", "_step", "_trail")
-
-    def __init__(self, trail: "Trail", step: str) -> None:
-        self._trail, self._step = trail, step
-
-    def __enter__(self) -> None:
-        self._began = self._trail.clock()
-
-    def __exit__(self, *_: object) -> None:
-        self._trail.timings_us[self._step] = round((self._trail.clock() - self._began) * 1e6)
 
 
 @dataclass(slots=True)
@@ -73,6 +60,7 @@ class Trail:
     facts: Facts | None = None  # of the last decision
     decision: Decision | None = None
     turn: tuple[str, str] = ("", "unknown")  # the record of the user's prompt, and the prompt's keyed digest
+    marks: tuple[str, ...] = ()  # digests of what it writes in a tainted session, for its next record
     background: Mapping[str, Any] = field(default_factory=dict)  # `context` and `carried`, as a record holds them
     approval: str = ""
     consume: str = ""  # the approval that the next intent uses up
@@ -88,11 +76,10 @@ class Trail:
     deadline: float = 0.0  # of the last of them, monotonic
     asked: Asked | None = None  # what its upstream waits for
     again: Any = None  # how it goes on after that: an `Again`
-    poses: set[str] = field(
-        default_factory=set
-    )  # where its upstream used the gateway's own words: result, progress, log
+    poses: set[str] = field(default_factory=set)  # where its upstream used our words: result, progress, log
     heard: dict[Finding, None] = field(default_factory=dict)  # what was found beside the result: see `hear`
     sighted: tuple[Finding, ...] = ()  # what was found in questions of its upstream, and in answers to them
+    pieces: tuple[Finding, ...] | None = None  # the secrets that its output completes; None: nobody looked yet
     alarmed: bool = False  # a honeytoken was seen on its way, and the alarm was raised
     hasty: bool = False  # its arguments are redacted after it was sent, with its record
     closed: bool = False  # the outcome is on the record
@@ -105,6 +92,11 @@ class Trail:
         return self.facts.tool if self.facts is not None else None
 
     @property
+    def tainted(self) -> bool:
+        """Whether an untrusted output had been read in its session, as the last facts say."""
+        return self.facts is None or self.facts.tainted
+
+    @property
     def secrets(self) -> tuple[Finding, ...]:
         """The gateway's own secrets and honeytokens in its arguments, as the last facts say."""
         return self.facts.secrets if self.facts is not None else ()
@@ -112,15 +104,19 @@ class Trail:
     @property
     def durable(self) -> bool:
         """Whether its records are awaited: tier write and high, and whatever a person approved or granted."""
-        asked = bool(self.approval or self.uses) or self.release is not None
-        weighty = self.tool is None or self.tool.tier is not Tier.READ or asked
-        return weighty and not self.unrecorded
+        asked = bool(self.approval or self.uses or self.spends) or self.release is not None
+        return (self.tool is None or self.tool.tier is not Tier.READ or asked) and not self.unrecorded
 
     @property
     def uses(self) -> tuple[str, ...]:
         """What its next intent uses up: an approval, or the grants that the decision rests on."""
         granted = self.decision.uses if self.decision is not None and not self.rounds else ()
         return (self.consume, *granted) if self.consume else granted
+
+    @property
+    def spends(self) -> tuple[Spend, ...]:
+        """What its first intent takes of budgets."""
+        return self.decision.spends if self.decision is not None and not self.rounds else ()
 
     @property
     def releases(self) -> tuple[str, ...]:
@@ -157,9 +153,9 @@ class Trail:
             raise LookupError("the call is not allowed")
         return tool, decision
 
-    def timed(self, step: str) -> "Timed":
+    def timed(self, step: str) -> Timed:
         """Note how many microseconds a step of the path took: the block that it is used for."""
-        return Timed(self, step)
+        return Timed(self.clock, self.timings_us, step)
 
     def intent(self, at: datetime) -> Record:
         """The record that stands before anything is forwarded: one for each round that is sent upstream."""
@@ -194,12 +190,12 @@ class Trail:
     ) -> Record:
         """The one record that says how the call ended; what it was decided on stands there if no intent holds it."""
         told = {} if self.rounds else self._grounds(Act.BLOCKED)
+        told |= overruled(told, self.decision, reason)
         findings = told.pop("findings", ())
         if screened is not None:
             told.update(self.capture.result(screened, self.tool, self.decision))
             findings += screened.findings
             self.poses |= {"result"} if screened.poses else set()
-        findings += tuple(self.heard)
         if self.poses:
             told["extra"] = {**told.get("extra", {}), "poses": sorted(self.poses)}
         if screened is not None and screened.unscanned:
@@ -212,7 +208,7 @@ class Trail:
             outcome=outcome.value,
             reason=(reason.value if reason else None),
             release=screened.release.value if screened else Release.WITHHELD.value if self.rounds else "",
-            findings=findings,
+            findings=(*findings, *self.heard),
             result_digest=screened.digest if screened else "",
             detail=detail,
             timings_us=dict(self.timings_us),
@@ -231,8 +227,8 @@ class Trail:
         grounds = {} if self.hasty else self._argued(act)
         if self.edits:
             grounds["extra"] = {"origin": PERSON}
-        if facts is not None:
-            grounds["facts"] = told_facts(facts)
+        redacted = bool(self.findings)
+        grounds["facts"] = told_facts(facts, self.call, redacted=redacted) if facts is not None else {}
         if decision is not None and decision.verdict is Verdict.ALLOW:
             grounds["authorised"] = self.authorised or decision.authorised
         return {**grounds, **self.background}
@@ -288,16 +284,16 @@ class Trail:
             labelled=tool.labelled or tool.surface is not Surface.TOOLS,
             proposed="" if tool.labelled else propose(tool).value,
             carried=self.carried,
-            vouchable=() if self.findings else vouchable(tool, call.arguments, decision),
+            vouchable=() if self.findings else vouchable(decision),
             unproven=decision.unproven,
             preview=self.preview,
         )
-        tainted = self.facts is None or self.facts.tainted
-        ties = bound(tool, call.arguments, key, tainted=tainted)
+        ties = bound(tool, call.arguments, key, tainted=self.tainted)
         # INVARIANT: a row holds no name of an argument that was redacted; without its pins no pattern is offered on it.
         if not isinstance(self.arguments, Mapping) or self.arguments.keys() != call.arguments.keys():
             ties = replace(ties, pins={}, free=())
-        return draft(*(call, tool, decision, self.arguments, now), shown, ties)
+        row = draft(*(call, tool, decision, self.arguments, now), shown, ties)
+        return replace(row, facts=asked_facts(self.facts, call, redacted=shown.redacted))
 
     def edited(self, by: Approval, key: bytes) -> None:
         """Go on with the arguments that a person put in the place of the agent's; nothing is redacted in them."""
@@ -312,7 +308,7 @@ class Trail:
     def sent(self, deadline: float) -> None:
         """It goes upstream now, which has until `deadline` (monotonic): from here on it may have happened."""
         self.deadline = deadline
-        self.rounds, self.asked, self.consume = self.rounds + 1, None, ""
+        self.rounds, self.asked, self.consume, self.marks = self.rounds + 1, None, "", ()
 
     def settled(self, by: Approval) -> None:
         """The approval that the call waited for is settled; if it goes on, the next intent uses that up."""
@@ -385,6 +381,7 @@ class Trail:
             policy_revision=decision.policy_revision if decision else "",
             approval=self.approval,
             arguments_digest=arguments_digest or call.digest,
+            marks=self.marks if kind in (Kind.INTENT, Kind.OUTCOME) else (),
             detail=detail or (decision.detail if decision else ""),
             **more,
         )

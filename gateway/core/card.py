@@ -82,7 +82,7 @@ def why(approval: Approval) -> str:
     """Why a call stopped, in words: the rules that ask, the strictest first, or the tier's default."""
     if approval.method == RELEASE:
         return "its label says `ask` of secrets, and its output holds what is named here"
-    _, leaves = parted(approval.shown.detail)
+    rest, leaves = parted(approval.shown.detail)
     if approval.reason is Reason.SECRET_FOUND and leaves:
         return leaves
     if approval.rule:
@@ -92,6 +92,8 @@ def why(approval: Approval) -> str:
         told = f"no rule allows it, and effect {approval.effect.value} asks"
     else:
         told = f"nobody said what this tool does, so it counts as {approval.effect.value}"
+    if approval.reason is Reason.SESSION_RAISED:  # `core/raised.py` ends a detail with the signal
+        told += f"; {rest.rpartition('; ')[2]}"
     return f"{told}; {leaves}" if leaves else told
 
 
@@ -135,15 +137,21 @@ def _of_output(approval: Approval, who: str) -> tuple[str, ...]:
     )
 
 
+def _stood(one: Mapping[str, Any]) -> str:
+    how = _DISGUISED if one.get("disguised") else ""
+    return f"  {visible(str(one.get('argument')))}: stood in the output of {one.get('source')}{how}"
+
+
+_DISGUISED = " in look-alike letters, with hidden characters, or encoded"
+
+
 def _places(shown: Shown) -> str:
     return f", {visible(', '.join(shown.places))}" if shown.places else ""
 
 
 def _provenance(shown: Shown) -> list[str]:
     """Which values stood in something that was read before: a fact, not a verdict."""
-    found = [
-        f"  {visible(str(one.get('argument')))}: stood in the output of {one.get('source')}" for one in shown.carried
-    ]
+    found = [_stood(one) for one in shown.carried]
     return ["Read before:", *found[:MOST_CARRIED]] if found else []
 
 

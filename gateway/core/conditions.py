@@ -10,7 +10,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.core.expressions import read
-from gateway.core.model import Call, Facts, Tool
+from gateway.core.flow import Origins, trace, unproven, weighs
+from gateway.core.model import Call, Facts, Tool, Traced
 from gateway.core.sinks import ValueList, sink_values
 
 if TYPE_CHECKING:
@@ -98,12 +99,29 @@ class Scene:
         if condition.program is None:
             return "it was not compiled"
         if self._context is None:
-            seen = {name: _VIEWS[name](self.call, self._facts, self._tool) for name in self._names}
+            seen = {name: self._view(name) for name in self._names}
             self._context = _engine().Context(seen, {"listed": listing(self._lists)})
         result = _run(condition.program, self._context)
         if isinstance(result, bool | str):
             return result
         return f"expected true or false, found {type(result).__name__}"
+
+    def unproven(self) -> tuple[Traced, ...]:
+        """The values without an origin that is good enough; none in a clean session."""
+        facts, call = self._facts, self.call
+        if not facts.tainted or not weighs(self._tool):
+            return ()
+        return unproven(self._tool, self.values(), call.context.isolation, self._lists)
+
+    def values(self) -> tuple[Traced, ...]:
+        """Where the effect lands, with the origins that the facts tell."""
+        told = self._facts.values
+        return trace(self._tool, self.call.arguments, Origins()) if told is None else told
+
+    def _view(self, name: str) -> Any:
+        if name == "flow":
+            return {"unproven": [one.value for one in self.unproven()], "sources": list(self._facts.sources)}
+        return _VIEWS[name](self.call, self._facts, self._tool)
 
     def too_large(self, nested: bool) -> str:
         """Which limit for conditions the arguments exceed, or an empty string."""
@@ -139,13 +157,6 @@ def _session_view(call: Call, facts: Facts, tool: Tool) -> Mapping[str, Any]:
     }
 
 
-def _flow_view(call: Call, facts: Facts, tool: Tool) -> Mapping[str, Any]:
-    return {
-        "unproven": list(sink_values(tool, call.arguments)),
-        "sources": [],
-    }  # nothing is proven before flow is followed
-
-
 _VIEWS: Mapping[str, Callable[[Call, Facts, Tool], Any]] = {
     "args": lambda call, facts, tool: dict(call.arguments),
     "sinks": lambda call, facts, tool: list(sink_values(tool, call.arguments)),
@@ -153,7 +164,6 @@ _VIEWS: Mapping[str, Callable[[Call, Facts, Tool], Any]] = {
     "principal": _principal_view,
     "client": lambda call, facts, tool: {"name": call.client.name, "registered": call.client.registered},
     "session": _session_view,
-    "flow": _flow_view,
     "now": lambda call, facts, tool: facts.now,
 }
 

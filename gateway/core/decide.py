@@ -6,13 +6,14 @@ What callers and upstreams can cause is returned as a decision, never raised.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from gateway.core.anew import anew
 from gateway.core.conditions import Scene
+from gateway.core.flow import bare
 from gateway.core.grants import covers, vouched
+from gateway.core.limits import least_proof, limited, limits_of
 from gateway.core.model import (
     COMPLETION,
     ELICIT,
-    Approval,
-    ApprovalState,
     Call,
     Decide,
     Decision,
@@ -27,16 +28,18 @@ from gateway.core.model import (
     Surface,
     Tier,
     Tool,
+    Traced,
     Verdict,
 )
 from gateway.core.outward import LEAVES
 from gateway.core.own import told
-from gateway.core.policy import FilePlan, Plan, Policy, PolicyFile, Rule
+from gateway.core.policy import FilePlan, Limits, Plan, Policy, PolicyFile, Rule
+from gateway.core.raised import heightened
 
+MOST_TOLD = 8  # places of unproven values that a decision names
 MAX_PLANS = 50_000  # tools x clients that are remembered
 _RANKS = {Decide.ALLOW: 0, Decide.ASK_UNLESS_PROVEN: 1, Decide.ASK: 2, Decide.BLOCK: 3}
 _VERDICTS = (Verdict.ALLOW, Verdict.ASK, Verdict.ASK, Verdict.BLOCK)
-_TIERS = (Tier.READ, Tier.WRITE, Tier.HIGH)
 _UNKNOWN = {
     "resources/read": Reason.UNKNOWN_RESOURCE,
     "resources/subscribe": Reason.UNKNOWN_RESOURCE,
@@ -55,6 +58,7 @@ class _Ruling:
     reason: Reason
     detail: str = ""
     vouchers: tuple[Grant, ...] = ()
+    missing: tuple[Traced, ...] = ()
 
 
 def decide(call: Call, facts: Facts, policy: Policy) -> Decision:
@@ -72,6 +76,8 @@ def decide(call: Call, facts: Facts, policy: Policy) -> Decision:
         return _block(policy, Reason.FROZEN, facts.standing.frozen)
     if tool is None:
         return _block(policy, _UNKNOWN.get(call.method, Reason.UNKNOWN_TOOL), call.told)
+    if facts.held:
+        return _block(policy, Reason.TOOL_CHANGED, facts.held)
     if facts.standing.barred:
         return _block(policy, Reason.TOOL_BARRED, facts.standing.barred)
     if tool.surface is Surface.METHODS and tool.ref.name == ELICIT and facts.elicit == "block":
@@ -81,11 +87,12 @@ def decide(call: Call, facts: Facts, policy: Policy) -> Decision:
     if facts.markers and tool.tier is not Tier.READ:
         return _block(policy, Reason.REDACTED_VALUE, "a placeholder stands in a call above tier read")
     plan = _plan(tool, call.client.name, policy)
-    decision = plan.settled or _weigh(plan, call, facts, tool, policy)
+    decision = limited(plan.settled or _weigh(plan, call, facts, tool, policy), call, facts, tool, plan.limits)
+    decision = heightened(decision, facts, tool)
     if facts.carries:
         decision = _guarded(decision, facts.carries)
     if facts.approval is not None:
-        return _again(decision, call, facts, tool, facts.approval)
+        return anew(decision, call, facts, tool, facts.approval)
     # INVARIANT: a grant was given on a card that showed no secret: it lets none out.
     return _lifted(decision, call, facts, tool) if facts.standing.grants and not facts.carries else decision
 
@@ -130,6 +137,11 @@ def _lifted(decision: Decision, call: Call, facts: Facts, tool: Tool) -> Decisio
     return decision
 
 
+def counted(call: Call, tool: Tool, policy: Policy) -> Limits:
+    """What has to be counted of the calls of a tool: rates, budgets, loops."""
+    return _plan(tool, call.client.name, policy).limits
+
+
 def is_question(tool: Tool) -> bool:
     """Whether it is something that an upstream asks, and no call of a client's."""
     return tool.surface is Surface.METHODS and tool.ref.name != COMPLETION
@@ -171,9 +183,10 @@ def _draw(tool: Tool, client: str, policy: Policy) -> Plan:
         names=frozenset(name for condition in conditions for name in condition.names),
         conditional=bool(conditions),
         nested=any(condition.nested for condition in conditions),
+        limits=limits_of(tool.ref, tool.surface, mine, policy),
     )
     varies = plan.conditional or any(rule.rate or rule.decide is Decide.ASK_UNLESS_PROVEN for rule in mine)
-    dated = tool.tier is not Tier.READ and any(file.file.review_by for file in files)
+    dated = tool.tier is not Tier.READ and any(file.file.review_by or file.file.observe_until for file in files)
     if varies or dated:
         return plan
     rulings = [_first(file) for file in files]
@@ -205,7 +218,8 @@ def _weigh(plan: Plan, call: Call, facts: Facts, tool: Tool, policy: Policy) -> 
         excess = scene.too_large(plan.nested)
         if excess:
             return _block(policy, Reason.ARGUMENTS_TOO_LARGE, excess)
-    rulings = [ruling for file in plan.files if (ruling := _judge(file, scene, facts, tool))]
+    judged = ((file.file, _judge(file, scene, facts, tool)) for file in plan.files)
+    rulings = [_observed(file, ruling, facts, tool) for file, ruling in judged if ruling]
     return _combine(rulings, plan.duties, tool, policy)
 
 
@@ -223,13 +237,22 @@ def _judge(plan: FilePlan, scene: Scene, facts: Facts, tool: Tool) -> _Ruling | 
 
 
 def _prove(file: PolicyFile, rule: Rule, scene: Scene, facts: Facts, tool: Tool) -> _Ruling:
-    """An ask, unless somebody who may approve it vouched for every value where the effect lands."""
-    vouchers = vouched(scene.call, facts, tool, _asked_by(rule, tool)) if facts.standing.grants else ()
-    if not vouchers:
-        return _Ruling(_RANKS[rule.decide], rule, Reason.UNPROVEN)
+    """An ask, unless the session is clean, or every value where the effect lands has a good origin, or somebody who may
+    approve it vouched for those that have none.
+    """
+    missing = scene.unproven()
+    vouchers: tuple[Grant, ...] = ()
+    if facts.tainted and bare(tool, scene.values()):
+        return _Ruling(_RANKS[rule.decide], rule, Reason.UNPROVEN, "it names nowhere where its effect lands")
+    if missing and facts.standing.grants:
+        vouchers = vouched(scene.call, facts, tool, _asked_by(rule, tool), [one.value for one in missing])
+    if missing and not vouchers:
+        places = ", ".join(dict.fromkeys(one.place for one in missing[:MOST_TOLD]))
+        told = f"{len(missing)} of its values" if facts.redacted else places  # a place may be a secret itself
+        return _Ruling(_RANKS[rule.decide], rule, Reason.UNPROVEN, f"no good origin for {told}", (), missing)
     if overdue := _overdue(file, facts, tool):
         return _Ruling(_RANKS[Decide.ASK], rule, Reason.REVIEW_OVERDUE, overdue)
-    return _Ruling(_RANKS[Decide.ALLOW], rule, Reason.VOUCHED, "", vouchers)
+    return _Ruling(_RANKS[Decide.ALLOW], rule, Reason.VOUCHED if vouchers else Reason.PROVEN, "", vouchers)
 
 
 def _temper(file: PolicyFile, rule: Rule, facts: Facts, tool: Tool) -> _Ruling:
@@ -242,6 +265,21 @@ def _temper(file: PolicyFile, rule: Rule, facts: Facts, tool: Tool) -> _Ruling:
     if rule.rate is not None and facts.used.get(rule.id, 0) >= rule.rate.count:
         return _Ruling(_RANKS[Decide.ASK], rule, Reason.RATE_EXCEEDED, f"rule `{rule.id}`: {rule.rate.count} used")
     return ruling
+
+
+def _observed(file: PolicyFile, ruling: _Ruling, facts: Facts, tool: Tool) -> _Ruling:
+    """What a file says while it only observes: of tier write, what its rules ask passes, and is told."""
+    until = file.observe_until
+    if until is None or facts.now.date() > until or tool.tier is not Tier.WRITE:
+        return ruling
+    # INVARIANT: it lifts no block, no ask of another file, and neither an overdue review nor a budget nor a loop.
+    if _VERDICTS[ruling.rank] is not Verdict.ASK or ruling.reason is Reason.REVIEW_OVERDUE:
+        return ruling
+    asked = _asked_by(ruling.rule, tool)
+    whom = f" of {', '.join(sorted(asked.by))}" if asked.by else ""
+    would = f"`{ruling.rule.id}` would have asked {asked.approvers}{whom} with proof {asked.proof.word}"
+    why = "; ".join(part for part in (f"observed until {until}: {would}", ruling.reason.value, ruling.detail) if part)
+    return replace(ruling, rank=_RANKS[Decide.ALLOW], reason=Reason.OBSERVED, detail=why)
 
 
 def _overdue(file: PolicyFile, facts: Facts, tool: Tool) -> str:
@@ -278,6 +316,7 @@ def _combine(rulings: Sequence[_Ruling], duties: frozenset[Obligation], tool: To
         detail="; ".join(ruling.detail for ruling in decisive if ruling.detail),
         authorised=_authority(decisive, policy) if verdict is Verdict.ALLOW else {},
         uses=tuple(grant.id for ruling in decisive for grant in ruling.vouchers) if verdict is Verdict.ALLOW else (),
+        missing=tuple(dict.fromkeys(one for ruling in rulings for one in ruling.missing)),
         unproven=any(ruling.reason is Reason.UNPROVEN for ruling in rulings),
     )
 
@@ -296,11 +335,13 @@ def _authority(decisive: Sequence[_Ruling], policy: Policy) -> Mapping[str, str]
 # Which reason is told where files that are equally strict give different ones.
 _WEIGHTS = (
     Reason.RULE_ERROR,
+    Reason.OBSERVED,
     Reason.RULE,
     Reason.REVIEW_OVERDUE,
     Reason.RATE_EXCEEDED,
     Reason.UNPROVEN,
     Reason.VOUCHED,
+    Reason.PROVEN,
 )
 
 
@@ -318,7 +359,7 @@ def _default(duties: frozenset[Obligation], tool: Tool, policy: Policy) -> Decis
         verdict,
         Reason.TIER_DEFAULT,
         obligations=duties,
-        requirement=Requirement(_least_proof(tool)) if verdict is Verdict.ASK else None,
+        requirement=Requirement(least_proof(tool)) if verdict is Verdict.ASK else None,
         policy_revision=policy.revision,
     )
 
@@ -342,55 +383,13 @@ def _requirement(rulings: Iterable[_Ruling], tool: Tool) -> Requirement:
             continue
         one = _asked_by(ruling.rule, tool)
         combined = one if combined is None else combined.combine(one)
-    return combined or Requirement(_least_proof(tool))
+    return combined or Requirement(least_proof(tool))
 
 
 def _asked_by(rule: Rule, tool: Tool) -> Requirement:
     """What an approval must bring for one rule."""
-    asked, least = rule.approve, _least_proof(tool)
+    asked, least = rule.approve, least_proof(tool)
     if asked is None:
         return Requirement(least)
     proof = least if asked.proof is None else max(asked.proof, least) if tool.tier is Tier.HIGH else asked.proof
     return Requirement(proof, asked.by, asked.approvers, asked.timeout)
-
-
-def _least_proof(tool: Tool) -> Proof:
-    return Proof.LOCAL if tool.tier is Tier.HIGH else Proof.CLIENT
-
-
-def _again(decision: Decision, call: Call, facts: Facts, tool: Tool, approval: Approval) -> Decision:
-    """Decide whether what was approved may run now: only if nothing asks for more than was given."""
-    now = replace(decision, phase="execute")
-    if decision.verdict is Verdict.BLOCK:
-        return now
-    worse = _worse(decision, call, facts, tool, approval)
-    if worse:
-        return replace(now, verdict=Verdict.BLOCK, reason=Reason.APPROVAL_VOID, requirement=None, detail=worse)
-    if decision.verdict is Verdict.ALLOW:
-        return now
-    return replace(now, verdict=Verdict.ALLOW, reason=Reason.APPROVED, requirement=None)
-
-
-def _worse(decision: Decision, call: Call, facts: Facts, tool: Tool, approval: Approval) -> str:
-    """What is no longer as it was approved, or an empty string."""
-    if approval.state is not ApprovalState.APPROVED or facts.now >= approval.expires_at:
-        return f"the approval is {approval.state.value}, until {approval.expires_at.isoformat()}"
-    if approval.arguments_digest != call.digest or (approval.upstream, approval.tool) != (
-        tool.ref.upstream,
-        tool.ref.name,
-    ):
-        return "the approval is of another call"
-    if approval.definition != tool.digest:
-        return "the tool's definition changed"
-    if facts.tainted and not approval.tainted:
-        return "an untrusted output was read in the session meanwhile"
-    if decision.unproven and not (approval.shown.unproven or approval.reason is Reason.UNPROVEN):
-        return "a value where the effect lands has no good origin any more"
-    if _TIERS.index(tool.tier) > _TIERS.index(approval.tier) or (
-        tool.tier is approval.tier is Tier.HIGH and tool.effect is not approval.effect
-    ):
-        return "the tool's labels got worse"
-    if decision.requirement is not None and not decision.requirement.within(approval.requirement):
-        return "more is asked of an approval now"
-    added = sorted(str(duty) for duty in decision.obligations if str(duty) not in approval.obligations)
-    return f"obligations were added: {', '.join(added)}" if added else ""

@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.core.canon import canonical
 from gateway.core.card import visible
+from gateway.core.grounds import FOR_REPLAY
 from gateway.core.isolation import MEANS
 from gateway.core.model import Kind, Record, Tier
 from gateway.core.otherwise import expiry, named_rules
@@ -64,7 +65,8 @@ def _decision(telling: Telling) -> Iterator[tuple[str, Sequence[str]]]:
     yield "asked", _question(telling)
     yield "answer", _answer(telling)
     yield "allowed by", [_named(grounds.authorised) if approval_proof(telling) is None else ""]
-    yield "facts", [_named(grounds.facts)]
+    yield "facts", [_named({name: said for name, said in grounds.facts.items() if name not in FOR_REPLAY})]
+    yield "origins", _origins(grounds.facts.get("values"))
     yield "duties", [", ".join(grounds.obligations)]
     made = checks(telling)
     name = max((len(check.name) for check in made), default=0)
@@ -94,6 +96,12 @@ def _around(telling: Telling) -> Iterator[tuple[str, Sequence[str]]]:
     yield "tree", [f"leaf {telling.main[0] - 1} of {telling.size}, root {telling.root}", _covered(telling)]
     if telling.is_call:
         yield "otherwise", otherwise(telling) or (_UNKNOWN,)
+
+
+def _origins(values: Any) -> Sequence[str]:
+    """Where the values came from on which the effect lands, for a call of a tainted session."""
+    told = [value for value in values if isinstance(value, list | tuple) and len(value) > 1] if values else []
+    return [f"{value[0]}: {value[1] or 'no good origin'}" for value in told]
 
 
 def _who(record: Record) -> str:

@@ -94,6 +94,11 @@ def _table() -> Mapping[int, str]:
     return table
 
 
+def plain_letters(text: str) -> str:
+    """A text with every letter that looks like an ASCII one read as that, and without what takes no room."""
+    return text if text.isascii() else text.translate(_table())
+
+
 def decode(data: bytes, view: Traced) -> None:
     """Add each line that holds a mixed word, styled letters or what has no width, folded."""
     if data.isascii():

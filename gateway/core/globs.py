@@ -23,6 +23,12 @@ def matches_any(patterns: Iterable[str], name: str) -> bool:
     return any(matches(pattern, name) for pattern in patterns)
 
 
+@lru_cache(maxsize=4096)
+def literal(pattern: str) -> str:
+    """What stands before the first wildcard."""
+    return re.split(r"[*?]", pattern, maxsplit=1)[0]
+
+
 def covers(wide: str, narrow: str) -> bool:
     """Whether every name of `narrow` is one of `wide`, as far as can be shown from the patterns.
 
@@ -30,6 +36,8 @@ def covers(wide: str, narrow: str) -> bool:
     """
     if "*" not in narrow and "?" not in narrow:
         return matches(wide, narrow)
+    if not narrow.startswith(literal(wide)):
+        return False
     reached = {0}
     for char in narrow:
         reached = _closure(wide, reached)

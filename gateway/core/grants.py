@@ -3,7 +3,7 @@
 A grant lifts only the reason of its card, with at least the proof, role and number of approvers that the call needs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,7 +27,7 @@ from gateway.core.model import (
     Tool,
 )
 from gateway.core.record import stamp
-from gateway.core.sinks import UNPARSED, sink_values
+from gateway.core.sinks import UNPARSED
 
 USUAL, USUAL_USES = timedelta(hours=1), 100  # of a grant for which nobody says another time or count
 MOST_USES = 1_000
@@ -65,11 +65,11 @@ def bound(tool: Tool, arguments: Mapping[str, Any], key: bytes, *, tainted: bool
     return Bound(labels_digest(tool.labels), pins(tool, arguments, key), free_of(tool.labels), tainted)
 
 
-def vouchable(tool: Tool, arguments: Mapping[str, Any], decision: Decision) -> tuple[str, ...]:
-    """The sink values for which a person might vouch on the card of this decision."""
+def vouchable(decision: Decision) -> tuple[str, ...]:
+    """The values for which a person might vouch on the card of this decision: those that lack a good origin."""
     if decision.reason is not Reason.UNPROVEN:
         return ()
-    values = dict.fromkeys(sink_values(tool, arguments))
+    values = dict.fromkeys(one.value for one in decision.missing)
     return tuple(value for value in values if not value.startswith(UNPARSED) and len(value) >= SHORTEST)
 
 
@@ -80,13 +80,14 @@ def offered(row: Approval) -> tuple[Choice, ...]:
     """
     asked, shown = row.requirement, row.shown
     choices = [Choice.ONCE]
+    limit = row.reason in (Reason.BUDGET_EXCEEDED, Reason.LOOP)  # only exactly this call goes beyond one
     if row.method:  # grants and edits are of tools' calls
         return (*choices, Choice.DENY, *([Choice.BAR] if shown.named else []))
     if asked.approvers == 1 and shown.labelled:
         choices.append(Choice.ARGUMENTS)
-        if any(name not in row.pins for name in row.free):
+        if any(name not in row.pins for name in row.free) and not limit:
             choices.append(Choice.PATTERN)
-        if row.tier is not Tier.HIGH and shown.named:
+        if row.tier is not Tier.HIGH and shown.named and not limit:
             choices.append(Choice.SESSION)
         if shown.vouchable and shown.named and not shown.redacted and row.effect not in ONCE_ONLY:
             choices.append(Choice.VOUCH)
@@ -208,8 +209,8 @@ def covers_row(grant: Grant, row: Approval) -> bool:
     return same and lifts and fits
 
 
-def vouched(call: Call, facts: Facts, tool: Tool, asked: Requirement) -> tuple[Grant, ...]:
-    """The grants that together vouch for every value where the effect of a call lands; none if one is left over.
+def vouched(call: Call, facts: Facts, tool: Tool, asked: Requirement, wanted: Sequence[str]) -> tuple[Grant, ...]:
+    """The grants that together vouch for the `wanted` values of a call; none if one is left over.
 
     A vouch is of a value, a session and an effect, whichever tool it is used with, by somebody who may approve what is
     `asked`; a value that parses as nothing of its kind, or is too short, is never vouched for.
@@ -224,7 +225,7 @@ def vouched(call: Call, facts: Facts, tool: Tool, asked: Requirement) -> tuple[G
         fits = grant.scope is Choice.VOUCH and mine and grant.effect is tool.effect
         if fits and stands(grant, facts.now) and suffices(grant, asked):
             found[grant.value] = grant
-    values = dict.fromkeys(sink_values(tool, call.arguments)) if found else {}
+    values = dict.fromkeys(wanted) if found else {}
     return tuple(found[value] for value in values) if values and all(value in found for value in values) else ()
 
 

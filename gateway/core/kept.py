@@ -4,6 +4,7 @@ The store writes and reads it so, and so does whoever reads the store of a gatew
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -53,6 +54,11 @@ def card_bytes(row: Approval) -> bytes:
 def grant_bytes(grant: Grant) -> bytes:
     """What of a grant is kept besides its columns: as it was given, it never changes."""
     return canonical({**msgspec.to_builtins(grant), "expires_at": stamp(grant.expires_at)})
+
+
+def grant_of(row: Sequence[Any]) -> Grant:
+    """The grant that is kept in a body, with how often it was `used` and why it `ended`."""
+    return replace(msgspec.json.decode(row[0], type=Grant), used=row[1], ended=row[2])
 
 
 def approval_of(row: Sequence[Any]) -> Approval:

@@ -90,6 +90,31 @@ def incident_notice(record: Record, link: str) -> Notice:
     return Notice("Wardgate: INCIDENT: a honeytoken was used", "\n".join(lines))
 
 
+def signal_notice(record: Record, link: str) -> Notice:
+    """What is told of another signal; its sentence may hold a value of the call, and is read where the link leads."""
+    where = short(f"{record.upstream}/{record.tool}" if record.tool and not record.method else record.upstream)
+    raised = record.extra.get("effect") == "raise"
+    who = f"{short(record.client) or 'a client'} for {short(record.principal) or 'nobody known'}"
+    lines = (
+        f"in {where or 'a call'}, by {who}",
+        *(["its session is asked about every call above tier read from now on"] if raised else []),
+        link or f"wardgate explain {record.extra.get('call') or record.id}",
+    )
+    return Notice(f"Wardgate: signal {short(record.detail)}", "\n".join(lines))
+
+
+def review_notice(record: Record, link: str) -> Notice:
+    """What is told of a policy file that is to be reviewed; `record` is the signal that tells of it."""
+    days, file = record.extra.get("days"), short(str(record.extra.get("file", "")))
+    when = "today" if days == 0 else "tomorrow" if days == 1 else f"in {days} days"
+    lines = (
+        f"{file}, by {record.extra.get('review_by')} ({when}); owner: {short(str(record.extra.get('owner', '')))}",
+        "after that day what it allows above tier read asks",
+        link or f"wardgate explain {record.id}",
+    )
+    return Notice("Wardgate: a policy is to be reviewed", "\n".join(lines), stays=False)
+
+
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 

@@ -27,9 +27,12 @@ _ELSE: Mapping[Reason, str] = {
     Reason.TOO_MANY_ROUNDS: "fewer questions of its upstream, or more in `limits.rounds`{detail}",
     Reason.QUESTION_EXPIRED: "answers in time: `limits.question` says how long they may take",
     Reason.FROZEN: "`wardgate thaw`: somebody holds such calls{detail}; no approval lifts it",
+    Reason.TOOL_CHANGED: "somebody who accepts what `{tool}` is now: `wardgate lock` shows it{detail}",
     Reason.TOOL_BARRED: "`wardgate thaw {session}`: somebody blocked `{tool}` for this session{detail}",
     Reason.REDACTED_VALUE: "the real value, or arguments without the placeholder{detail}; no approval lifts it",
     Reason.GRANTED: "without the grant (`wardgate grants` lists it): a question{detail}",
+    Reason.OBSERVED: "a day after `observe_until`: a question of {rules}{detail}",
+    Reason.PROVEN: "a value without a good origin, in a session that read what is untrusted: a question of {rules}",
     Reason.VOUCHED: "without a person's word for its values: a question of {rules}{detail}",
     Reason.APPROVAL_VOID: "the call as it was approved{detail}; sent again, it asks anew",
     Reason.APPROVAL_USED: "an approval of its own: another call used this one",
@@ -55,6 +58,9 @@ _WHY_ASKED: Mapping[Reason, str] = {
     Reason.RULE: "no question: another word of {rules}, which asks",
     Reason.UNPROVEN: "no question: values with a good origin; {rules} asks unless they are proven",
     Reason.RATE_EXCEEDED: "no question: fewer calls, within the rate of {rules}",
+    Reason.BUDGET_EXCEEDED: "a call within {rules}{detail}: a smaller one, a later one, or a larger budget",
+    Reason.SESSION_RAISED: "no question: another session, or a `[signals]` table that raises none{detail}",
+    Reason.LOOP: "another call, or other arguments{detail}: the same one came again and again",
     Reason.REVIEW_OVERDUE: "no question: a review of the file of {rules}, whose `review_by` has passed",
 }
 
@@ -122,12 +128,15 @@ def _by_people(ended: Record, asked: Record | None, now: datetime) -> tuple[str,
     """Of a call that a person was asked about: another answer, or no question at all."""
     if asked is None:
         return ("another answer of the person who was asked",)
-    told = [_answer(asked, state_of(asked, now) if ended.kind is Kind.APPROVAL else "", ended)]
+    answer = _answer(asked, state_of(asked, now) if ended.kind is Kind.APPROVAL else "", ended)
+    # The approval knows its rule; a record of the call knows all of them, and where they stand.
+    return (answer, *unasked(asked, ended if set(asked.rules) <= set(ended.rules) else asked))
+
+
+def unasked(asked: Record, placed: Record) -> tuple[str, ...]:
+    """What would have spared the question that `asked` tells of; `placed` knows where its rules stand."""
     why = known(asked.reason)
-    if why is not None and why in _WHY_ASKED:
-        # The approval knows its rule; a record of the call knows all of them, and where they stand.
-        placed = ended if set(asked.rules) <= set(ended.rules) else asked
-        told.append(_filled(_WHY_ASKED[why], asked, named_rules(placed)))
+    told = [_filled(_WHY_ASKED[why], asked, named_rules(placed))] if why is not None and why in _WHY_ASKED else []
     if why is Reason.TIER_DEFAULT and asked.effect == Effect.DESTRUCTIVE.value:
         told.append(_UNLABELLED)
     return tuple(told)

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from gateway.core.model import SinkKind, Tier, Tool
@@ -31,6 +32,12 @@ class ValueList:
 
     exact: frozenset[str]
     pattern: re.Pattern[str] | None
+    wild: tuple[str, ...] = ()  # the values with a `*`, as they stand there
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """All values, folded: whole ones first."""
+        return (*sorted(self.exact), *self.wild)
 
     @classmethod
     def of(cls, values: Iterable[str]) -> "ValueList":
@@ -41,7 +48,7 @@ class ValueList:
             "".join(r"[^\s,;<>@/\x00-\x1f\x7f]*" if char == "*" else re.escape(char) for char in form) for form in wild
         )
         pattern = re.compile("|".join(parts)) if wild else None
-        return cls(frozenset(forms.difference(wild)), pattern)
+        return cls(frozenset(forms.difference(wild)), pattern, tuple(wild))
 
     def holds(self, value: str) -> bool:
         """Whether a whole value is in the list."""
@@ -59,44 +66,64 @@ def canonical_sink(kind: SinkKind, text: str) -> str | None:
     return _FORMS[kind](text)
 
 
-def sink_values(tool: Tool, arguments: Mapping[str, object]) -> tuple[str, ...]:
-    """Every sink value of a call, flattened, canonical by kind; what is none of its kind starts with `UNPARSED`.
+class Sink(NamedTuple):
+    """One value where a call's effect lands: its top-level argument, the keys and places in it, its kind, its text."""
 
-    Above tier read every argument that is neither payload nor inert is a sink; keys inside an argument count as values.
+    argument: str
+    path: tuple[str | int, ...]
+    kind: SinkKind
+    leaf: str
+
+    @property
+    def value(self) -> str:
+        """The value, canonical by kind; what is none of its kind starts with `UNPARSED`."""
+        form = canonical_sink(self.kind, self.leaf)
+        return UNPARSED + self.leaf if form is None else form
+
+
+def sinks_of(tool: Tool, arguments: Mapping[str, object]) -> Iterator[Sink]:
+    """Every value of a call where its effect lands.
+
+    Above tier read, and of a read that fetches, every argument that is neither payload nor inert is one; keys inside an
+    argument count as values.
     """
     labels = tool.labels
     free = {*labels.payload, *labels.inert}
-    found: list[str] = []
+    reads = tool.tier is Tier.READ and not labels.fetches
     for name, value in arguments.items():
         kind = labels.sinks.get(name) if labels.sinks is not None else SinkKind.TEXT
         if kind is None:
-            if name in free or tool.tier is Tier.READ:
+            if name in free or reads:
                 continue
             kind = SinkKind.TEXT
-        for leaf in _leaves(value):
-            form = canonical_sink(kind, leaf)
-            found.append(UNPARSED + leaf if form is None else form)
-    return tuple(found)
+        for path, leaf in leaves(value, (name,)):
+            yield Sink(name, path, kind, leaf)
 
 
-def _leaves(value: object) -> Iterator[str]:
-    """The values inside an argument as texts; null is no value."""
-    todo = [value]
+def sink_values(tool: Tool, arguments: Mapping[str, object]) -> tuple[str, ...]:
+    """Every sink value of a call, flattened, canonical by kind; what is none of its kind starts with `UNPARSED`."""
+    return tuple(sink.value for sink in sinks_of(tool, arguments))
+
+
+def leaves(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """The values inside an argument as texts, each with where it stands, and the keys of tables; null is no value."""
+    todo = [(path, value)]
     while todo:
-        match todo.pop():
+        at, item = todo.pop()
+        match item:
             case None:
                 continue
             case str() as text:
-                yield text
+                yield at, text
             case bool() as flag:
-                yield "true" if flag else "false"
+                yield at, "true" if flag else "false"
             case dict() as table:
-                yield from (str(key) for key in table)
-                todo.extend(reversed(table.values()))
+                yield from (((*at, str(key)), str(key)) for key in table)
+                todo.extend(((*at, str(key)), each) for key, each in reversed(table.items()))
             case list() | tuple() as items:
-                todo.extend(reversed(items))
+                todo.extend(((*at, place), items[place]) for place in range(len(items) - 1, -1, -1))
             case other:
-                yield str(other)
+                yield at, str(other)
 
 
 def _host(text: str) -> str | None:

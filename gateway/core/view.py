@@ -5,7 +5,7 @@ What the agent controls comes as values with their lengths; headline and last li
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -36,6 +36,7 @@ class Value:
     change: str = ""  # same | changed | new | gone; empty: there is nothing to compare with
     before: str = ""
     sources: tuple[str, ...] = ()  # calls in whose output it stood before
+    disguised: bool = False  # in one of them in look-alike letters, with hidden characters between, or encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class Card:
     note: str
     last_line: str
     also: tuple[Mapping[str, str], ...]  # other calls of the session that wait: id, exposed, same arguments or not
+    remarks: tuple[str, ...] = ()  # what the definition of its tool says that a person should know (`core/wording.py`)
 
 
 def view(row: Approval, history: History, waiting: Sequence[Approval], now: datetime) -> Card:
@@ -235,12 +237,17 @@ _LEFT = {
 def _values(row: Approval, last: Approval | None) -> tuple[Value, ...]:
     """The arguments in a fixed order, compared with those of the last approved call; what is gone comes last."""
     sources: dict[str, list[str]] = {}
+    disguised: set[str] = set()
     for one in row.shown.carried:
         name = str(one.get("argument", "")).split(".")[0].split("[")[0]
         sources.setdefault(name, []).append(str(one.get("source", "")))
+        disguised |= {name} if one.get("disguised") else set()
     former = {} if last is None else last.arguments
     found = [
-        _value(name, value, last is not None, former, tuple(dict.fromkeys(sources.get(name, ()))))
+        replace(
+            _value(name, value, last is not None, former, tuple(dict.fromkeys(sources.get(name, ())))),
+            disguised=name in disguised,
+        )
         for name, value in sorted(row.arguments.items())
     ]
     gone = [

@@ -83,6 +83,15 @@ def frozen() -> str:
     )
 
 
+def held() -> str:
+    """Nobody has accepted what the tool is now."""
+    return (
+        f"NOT EXECUTED - this tool is held until its user has accepted what it is now. {_UNTOUCHED} This is not a "
+        "refusal of this call; sending it again gives the same answer. Tell the user to run `wardgate lock`, and go on "
+        "without the tool."
+    )
+
+
 def malformed() -> str:
     """The arguments can't be taken as they are."""
     return f"NOT EXECUTED - the arguments can't be taken as they are. {_UNTOUCHED} Correct them to the tool's schema."
@@ -114,6 +123,22 @@ def lapsed(decision_id: str) -> str:
     return (
         f"NOT EXECUTED - the approval does not cover this call any more (decision {decision_id}). {_UNTOUCHED} "
         "This is not a refusal. Tell the user; sending the call again asks anew."
+    )
+
+
+def exhausted(decision_id: str) -> str:
+    """A budget has less left than the call would take."""
+    return (
+        f"NOT EXECUTED - the call would exceed a budget that policy sets (decision {decision_id}). {_UNTOUCHED} "
+        "Sending it again, or in parts, does not change that. Tell the user, and go on without it."
+    )
+
+
+def repeated(decision_id: str) -> str:
+    """The same call came again and again."""
+    return (
+        f"NOT EXECUTED - this same call came again and again in this session (decision {decision_id}). {_UNTOUCHED} "
+        "Do not send it again: go on with what is known, or tell the user what is missing."
     )
 
 
@@ -153,6 +178,8 @@ def refusal(decision_id: str, outcome: Outcome, reason: Reason, approval: Approv
             return busy()
         case Reason.FROZEN:
             return frozen()
+        case Reason.TOOL_CHANGED:
+            return held()
         case Reason.RECORD_FAILED:
             return unrecorded()
         case Reason.UPSTREAM_DOWN:
@@ -171,6 +198,10 @@ def refusal(decision_id: str, outcome: Outcome, reason: Reason, approval: Approv
             return malformed()
         case Reason.REDACTED_VALUE:
             return placeholder()
+        case Reason.BUDGET_EXCEEDED:
+            return exhausted(decision_id)
+        case Reason.LOOP:
+            return repeated(decision_id)
         case Reason.EXACT_SECRET:
             return own_secret(decision_id)
         case Reason.SCANNER_FAILED | Reason.INTERNAL:

@@ -114,6 +114,8 @@ class Story:
         self._set_scene()
         say("Compiling the scanner's rules (once; a few seconds)")
         self._command("warm")
+        say("Accepting what two MCP servers offer: what is new or changed later is held")
+        print(indent(self._command("lock", "--yes").splitlines()[-1].partition(" in ")[0]))
         say("Starting Wardgate between a scripted agent and two MCP servers: files and mail")
         client = ScriptedClient([*self.wardgate, "stdio", "--standalone", *self._config, "--client", "demo"], self.env)
         try:

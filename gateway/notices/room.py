@@ -19,8 +19,8 @@ from gateway import ids
 from gateway.clock import Sleeper
 from gateway.core.leaks import Leak, Stage
 from gateway.core.model import Approval, Kind, Record
-from gateway.core.notice import Group, Notice, incident_notice, leak_notice
-from gateway.core.signals import Signal
+from gateway.core.notice import Group, Notice, incident_notice, leak_notice, review_notice, signal_notice
+from gateway.core.signals import Response, Signal
 from gateway.errors import GatewayError, RecordError
 from gateway.notices.board import Act, After, Board, Hours, Step
 
@@ -29,6 +29,7 @@ MOST_NEWS = 10_000  # changes of rows that wait to be looked at; the oldest is f
 MOST_PENDING = 1_000  # notices that wait for one target; the oldest is forgotten first
 LONGEST_SLEEP = 3_600.0
 LEAKS = "leaks"  # under which the notices of leaks are counted by the hour
+_TOLD = (Response.NOTIFY.value, Response.RAISE.value)
 
 log = logging.getLogger("wardgate.notices")
 
@@ -98,7 +99,9 @@ class Notices:
         self._leaks: deque[tuple[Leak, Stage, datetime]] = deque(maxlen=MOST_PENDING)
         self._incidents: deque[tuple[Record, datetime]] = deque(maxlen=MOST_PENDING)
         self._hours, self._limited = Hours(), Hours(1)
+        self._reviews: deque[tuple[Record, str]] = deque(maxlen=MOST_PENDING)
         self.page: Callable[[str], str] = lambda path: ""
+        self.mail: Callable[[str], Channel | None] = lambda address: None  # to anybody, where that is a mail address
         self._come = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
 
@@ -113,10 +116,17 @@ class Notices:
         self._come.set()
 
     def hear_signal(self, signal: Record) -> None:
-        """A signal is on the record: that of a honeytoken is told at once; it returns at once."""
-        if signal.detail == Signal.HONEYTOKEN.value:
+        """A signal is on the record: that of a honeytoken is told at once, and one that policy says to tell; it returns
+        at once.
+        """
+        if signal.detail == Signal.HONEYTOKEN.value or signal.extra.get("effect") in _TOLD:
             self._incidents.append((signal, self._clock.now()))
             self._come.set()
+
+    def tell_review(self, signal: Record, owner: str) -> None:
+        """A policy file is to be reviewed soon, by its owner: it returns at once, and never raises."""
+        self._reviews.append((signal, owner))
+        self._come.set()
 
     async def run(self) -> None:
         """Tell people what there is to tell, until cancelled."""
@@ -129,6 +139,8 @@ class Notices:
                     self._alarm(*self._incidents.popleft())
                 while self._leaks:
                     self._leaked(*self._leaks.popleft())
+                while self._reviews:
+                    self._review(*self._reviews.popleft())
                 while self._news:
                     self._take(self._board.hear(*self._news.popleft()))
                 self._take(self._board.due(self._clock.now()))
@@ -136,7 +148,7 @@ class Notices:
 
     async def _wait(self) -> None:
         """Wait for news, or until something is due."""
-        if self._news or self._leaks or self._incidents:
+        if self._news or self._leaks or self._incidents or self._reviews:
             return
         due = self._board.next_due()
         left = LONGEST_SLEEP if due is None else (due - self._clock.now()).total_seconds()
@@ -165,13 +177,24 @@ class Notices:
 
     def _owned(self, upstream: str) -> list[_Lane]:
         """The lane of an upstream's business owner, if there is a way to reach one."""
-        if upstream not in self._owners and self._tasks is not None:
-            channel = self._owner(upstream)
+        return self._lane(upstream, self._owner, upstream)
+
+    def _lane(self, name: str, find: Callable[[str], Channel | None], whose: str) -> list[_Lane]:
+        """The lane of that name, opened where there is none yet; none where nobody is found."""
+        if name not in self._owners and self._tasks is not None:
+            channel = find(whose)
             if channel is None:
                 return []
-            lane = self._owners[upstream] = _Lane(channel)
+            lane = self._owners[name] = _Lane(channel)
             self._tasks.start_soon(self._serve, lane)
-        return [self._owners[upstream]]
+        return [self._owners[name]]
+
+    def _review(self, signal: Record, owner: str) -> None:
+        """Tell of a policy file that is to be reviewed, its owner too. There are few of them: two in a file's life."""
+        file = str(signal.extra.get("file", ""))
+        step = Step(Act.TELL, Group("", signal.detail, file), signal, review_notice(signal, self.page("policy")))
+        for lane in (*self._first, *self._lane(f"owner of {file}: {owner}", lambda whose: self.mail(whose), owner)):
+            lane.put(step)
 
     def _leaked(self, leak: Leak, stage: Stage, now: datetime) -> None:
         """Tell of a leak: from its 14th day on the business owner, too. One upstream can raise many in an hour, so what
@@ -190,16 +213,20 @@ class Notices:
             lane.put(step)
 
     def _alarm(self, signal: Record, now: datetime) -> None:
-        """Tell everybody of a honeytoken: once for each session, as long as that notice waits to leave."""
-        kind = Signal.HONEYTOKEN.value
-        call = str(signal.extra.get("call", ""))
-        notice = incident_notice(signal, self.page(f"decisions/{call}" if call else "sessions"))
+        """Tell everybody of a honeytoken, and people of another signal: once for each session, as long as that notice
+        waits to leave.
+        """
+        kind, call = signal.detail, str(signal.extra.get("call", ""))
+        incident = kind == Signal.HONEYTOKEN.value
+        notice = (incident_notice if incident else signal_notice)(
+            signal, self.page(f"decisions/{call}" if call else "sessions")
+        )
         if not self._hours.counts(kind, now):
             if self._limited.counts(kind, now):
                 self._signal(NoticeSignal.LIMITED, signal, {"leaks": kind})
             return
         step = Step(Act.TELL, Group("", kind, signal.session), signal, notice)
-        for lane in (*self._first, *self._second, *self._owned(signal.upstream)):
+        for lane in (*self._first, *self._second, *(self._owned(signal.upstream) if incident else ())):
             lane.put(step)
 
     async def _serve(self, lane: _Lane) -> None:

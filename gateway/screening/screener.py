@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from threading import current_thread, main_thread
 from typing import Any, TypeVar
 
 import anyio
@@ -43,6 +44,9 @@ INLINE_SECONDS = 0.25  # what one scan on the loop may take
 EXACT_SECONDS = 2.0  # what the exact search alone may take once the deadline has passed
 TAIL = 512  # characters dropped where a short text was cut: a secret may have been cut with it
 
+MOST_SLOW = 100  # such words in what is scanned on the loop
+
+_SLOW = (b"passw", b"secret", b"_key", b"_token")
 _NO_LABEL = OutputLabel()
 
 T = TypeVar("T")
@@ -114,10 +118,12 @@ class Screener:
         """Names of known secrets that are too weak to be searched for, and why; for `check` and `doctor`."""
         return self._known.left_out
 
-    async def screen(self, value: Mapping[str, Any], tool: Tool | None, deadline: float) -> Screened:
+    async def screen(
+        self, value: Mapping[str, Any], tool: Tool | None, deadline: float, *, tainted: bool = False
+    ) -> Screened:
         """Screen a result (or an error as a mapping) on every surface, at the latest by `deadline` (monotonic)."""
         label = _label(tool)
-        judge = partial(judged, label, self.allowed)
+        judge = partial(judged, replace(label, strict=True) if tainted else label, self.allowed)
         try:
             await self._equip(label, deadline)
             sealed = await self._sealed(value, tool, deadline, judge)
@@ -296,6 +302,8 @@ class Screener:
         self, deadline: float, *, media: bool = True, judge: Judge = redacted, label: OutputLabel = _NO_LABEL
     ) -> Screening:
         def scan(data: bytes) -> list[Span]:
+            if SHORT < len(data) <= INLINE_ALONE and current_thread() is main_thread() and _slow(data):
+                raise LimitError("expected less to look into, found many words that secrets follow")
             timeout = min(self._remaining(deadline), INLINE_SECONDS if len(data) <= INLINE else math.inf)
             return self._engine.scan(data, timeout)
 
@@ -317,6 +325,12 @@ class Screener:
         made = fingerprint_of(self._key, secret)
         self.fingerprinted(secret, made)
         return made
+
+
+def _slow(data: bytes) -> bool:
+    """Whether the engine takes milliseconds for each KiB of it: many words after which it has to look for a secret."""
+    plain = data.lower()
+    return sum(map(plain.count, _SLOW)) > MOST_SLOW
 
 
 def _screened(value: Any, how: Screening, limit: int) -> Cleaned:

@@ -3,7 +3,7 @@
 As `rows.py`: changes to make and questions to ask, by name with their values; it decides nothing, and knows no SQL.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from gateway.store.port import Ask, Change, Store
 from gateway.store.rows import text_of
 
 MOST_LEAKS = 20_000  # that are followed; the record tells of more
+MOST_OF_ONE = 5_000  # that one upstream has brought
 MOST_NAMES = 100  # upstreams, tools, sessions, clients that are counted of one leak, each
 MOST_SOURCES = 10_000  # that are watched for being read again without the secret
 REMEMBERED = timedelta(days=365)  # how long a rotated secret is known that was not seen again
@@ -31,10 +32,13 @@ class Ledger:
         self._owner = owner
         self._sources: OrderedDict[Source, None] = OrderedDict()  # no source of a leak is missing, but over the limit
         self._followed: set[str] = set()
+        self._shares: Counter[str] = Counter()  # how many of them each upstream has brought
 
     async def load(self, store: Store) -> None:
         """Read which leaks there are, and what they were read from."""
-        self._followed.update(text_of(id) for (id,) in await store.ask(Ask("leak.ids", ())))
+        for id, upstream in await store.ask(Ask("leak.ids", ())):
+            self._followed.add(text_of(id))
+            self._shares[text_of(upstream)] += 1
         for row in await store.ask(Ask("leak.sources", (MOST_SOURCES,))):
             self._watch(Source(*map(text_of, row)))
 
@@ -51,7 +55,7 @@ class Ledger:
         if source is not None and source in self._sources and read_whole(record):
             made.append(clean(source, record.at))
         for sight in sights(record):
-            if not self._follows(sight):
+            if not self._follows(sight, record.upstream):
                 continue
             read = source if sight.read else None
             if read is not None:
@@ -59,12 +63,18 @@ class Ledger:
             made += _seen(record, sight, read, self._owner(record.upstream) if record.upstream else "")
         return tuple(made)
 
-    def _follows(self, sight: Sight) -> bool:
-        """Whether a leak is followed: one that is new only while there are not too many, or if it is our own secret."""
-        full = len(self._followed) >= MOST_LEAKS and sight.grade is not Grade.EXACT
-        if full and sight.leak not in self._followed:
+    def _follows(self, sight: Sight, upstream: str) -> bool:
+        """Whether a leak is followed: one that is new only while there are not too many, or if it is our own secret.
+
+        No upstream can take the places of the others.
+        """
+        if sight.leak in self._followed:
+            return True
+        full = len(self._followed) >= MOST_LEAKS or self._shares[upstream] >= MOST_OF_ONE
+        if full and sight.grade is not Grade.EXACT:
             return False
         self._followed.add(sight.leak)
+        self._shares[upstream] += 1
         return True
 
     def _watch(self, source: Source) -> None:

@@ -3,14 +3,9 @@
 As `rows.py`: changes to make and questions to ask, by name with their values; it decides nothing, and knows no SQL.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
-import msgspec
-
-from gateway.core.kept import grant_bytes
+from gateway.core.kept import grant_bytes, grant_of
 from gateway.core.model import Freeze, Grant
 from gateway.core.record import stamp, unstamp
 from gateway.core.signed import ApproverKey, KeyKind
@@ -87,17 +82,17 @@ async def list_keys(store: Store) -> list[ApproverKey]:
 
 async def list_grants(store: Store, limit: int) -> list[Grant]:
     """All grants, the newest first."""
-    return [_grant(row) for row in await store.ask(Ask("grant.all", (limit,)))]
+    return [grant_of(row) for row in await store.ask(Ask("grant.all", (limit,)))]
 
 
 async def standing_grants(store: Store, now: datetime) -> list[Grant]:
     """The grants that neither ended nor expired."""
-    return [_grant(row) for row in await store.ask(Ask("grant.standing", (stamp(now),)))]
+    return [grant_of(row) for row in await store.ask(Ask("grant.standing", (stamp(now),)))]
 
 
 async def find_grants(store: Store, prefix: str) -> list[Grant]:
     """The grants whose id begins so, two at most."""
-    return [_grant(row) for row in await store.ask(Ask("grant.by-prefix", (prefix, prefix + "\x7f")))]
+    return [grant_of(row) for row in await store.ask(Ask("grant.by-prefix", (prefix, prefix + "\x7f")))]
 
 
 async def list_freezes(store: Store) -> list[Freeze]:
@@ -115,7 +110,3 @@ async def list_freezes(store: Store) -> list[Freeze]:
         )
         for id, upstream, session, tool, by, at, note in found
     ]
-
-
-def _grant(row: Sequence[Any]) -> Grant:
-    return replace(msgspec.json.decode(row[0], type=Grant), used=row[1], ended=row[2])

@@ -266,7 +266,8 @@ def prune(before: int, upto: Tree) -> tuple[Change, Change]:
 def tidy(before: datetime) -> tuple[Change, ...]:
     """Remove what was settled, has expired or was last seen before a time."""
     return tuple(
-        Change(f"{table}.tidy", (stamp(before),), must=False) for table in ("approval", "grant", "handle", "connection")
+        Change(f"{table}.tidy", (stamp(before),), must=False)
+        for table in ("approval", "grant", "handle", "connection", "spent")
     )
 
 

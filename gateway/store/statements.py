@@ -8,6 +8,7 @@ from gateway.core.kept import COLUMNS
 
 _APPROVAL = f"SELECT {', '.join(COLUMNS)} FROM approval "  # noqa: S608 - column names of ours
 
+_FULL = 2**62  # millionths that are used of a budget at most: no sum of two amounts is over 64 bits
 _GENERATION = "coalesce((SELECT substr(value, 1, 16) FROM meta WHERE name = 'key'), '')"  # of the key of digests
 _REOPENS = (
     "((leak.state = 'rotated' AND leak.at < excluded.opened_at) "
@@ -99,6 +100,18 @@ CHANGES = {
         "DELETE FROM leak_sighting WHERE leak IN (SELECT id FROM leak WHERE state = 'rotated' AND last_seen < ?)"
     ),
     "leak.tidy": "DELETE FROM leak WHERE state = 'rotated' AND last_seen < ?",
+    "flow.set": (
+        "INSERT INTO flow (principal, client, session, tainted, private, by, at) VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (principal, client, session) DO UPDATE SET tainted = max(tainted, excluded.tainted), "
+        "private = max(private, excluded.private), by = excluded.by, at = excluded.at"
+    ),
+    "written.add": "INSERT OR IGNORE INTO written (form, call, at) VALUES (?, ?, ?)",
+    "budget.spend": (
+        "INSERT INTO spent (budget, scope, used, at) SELECT ?, ?, ?, ? WHERE ? <= ? "
+        "ON CONFLICT (budget, scope) DO UPDATE SET at = max(spent.at, excluded.at), "
+        f"used = min(iif(spent.at < ?, 0, spent.used) + excluded.used, {_FULL}) "
+        "WHERE iif(spent.at < ?, 0, spent.used) + excluded.used <= ?"
+    ),
     "meta.set": "INSERT OR REPLACE INTO meta VALUES (?, ?)",
     "record.prune": "DELETE FROM record WHERE seq <= ?",
     "pruned.advance": "UPDATE pruned SET size = ?, frontier = ?, root = ? WHERE one = 1 AND size = ?",
@@ -108,6 +121,7 @@ CHANGES = {
     "grant.tidy": "DELETE FROM granted WHERE expires_at < ?",
     "handle.tidy": "DELETE FROM handle WHERE expires_at < ?",
     "connection.tidy": "DELETE FROM connection WHERE updated_at < ?",
+    "spent.tidy": "DELETE FROM spent WHERE at < ?",
 }
 
 QUESTIONS = {
@@ -156,11 +170,15 @@ QUESTIONS = {
     "leak.older": (
         f"SELECT fingerprint, kind FROM leak WHERE generation <> {_GENERATION} ORDER BY fingerprint, kind"  # noqa: S608 - ours
     ),
-    "leak.ids": "SELECT id FROM leak ORDER BY id",
+    "leak.ids": "SELECT id, upstream FROM leak ORDER BY id",
     "leak.sources": (
         "SELECT DISTINCT upstream, tool, arguments_digest FROM leak WHERE arguments_digest <> '' "
         "ORDER BY upstream, tool, arguments_digest LIMIT ?"
     ),
+    "flow.all": "SELECT principal, client, session, tainted, private FROM flow ORDER BY at LIMIT ?",
+    "written.all": "SELECT form FROM written ORDER BY at LIMIT ?",
+    "spent.latest": "SELECT budget, scope, used, at FROM spent ORDER BY at DESC, budget, scope LIMIT ?",
+    "spent.of": "SELECT budget, scope, used, at FROM spent WHERE budget = ? AND scope = ?",
     "meta.get": "SELECT value FROM meta WHERE name = ?",
     "record.open-intents": (
         "SELECT body FROM record AS intent WHERE seq > ? AND kind = 'intent' AND NOT EXISTS "

@@ -17,6 +17,9 @@ from gateway.upstreams.templates import Templates
 Classify = Callable[[ToolRef, str, Mapping[str, Any], str, Surface, bool], Tool]
 """`(ref, exposed, definition, digest, surface, listed) -> Tool`: what the labels make of a definition."""
 
+Hold = Callable[[str, Tool, Listing], str]
+"""`(kind, tool, listing) -> why`: why something that an upstream lists is held; empty if it isn't."""
+
 KINDS = ("tools", "resources", "templates", "prompts")
 _SURFACES = {
     "tools": Surface.TOOLS,
@@ -26,6 +29,11 @@ _SURFACES = {
 }
 _MOST_COMPARED = 100  # names that are searched for a similar one, which takes up to 0.1 ms for each
 _LONGEST_COMPARED = 64
+
+
+def nothing_held(_kind: str, _tool: Tool, _listing: Listing) -> str:
+    """Nothing is held: what is listed needs nobody's consent."""
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +87,8 @@ class Catalogue:
     offered stays.
     """
 
-    def __init__(self, order: Sequence[tuple[str, bool]], classify: Classify) -> None:
-        self._order, self._bare, self._classify = tuple(order), dict(order), classify
+    def __init__(self, order: Sequence[tuple[str, bool]], classify: Classify, hold: Hold = nothing_held) -> None:
+        self._order, self._bare, self._classify, self._hold = tuple(order), dict(order), classify, hold
         self._shelves: Mapping[str, _Shelf] = {}
         self._snapshot = Snapshot()
         self._watchers: list[Callable[[frozenset[str]], None]] = []
@@ -95,6 +103,21 @@ class Catalogue:
     def instructions(self) -> Mapping[str, str]:
         """What the upstreams that are believed say of themselves, in the order of the configuration."""
         return self._snapshot.instructions
+
+    @property
+    def upstreams(self) -> tuple[str, ...]:
+        """All upstreams, in the order of the configuration."""
+        return tuple(self._bare)
+
+    def listing(self, upstream: str) -> Listing | None:
+        """What an upstream listed last; None for one that has not been heard of yet."""
+        shelf = self._shelves.get(upstream)
+        return shelf.listing if shelf is not None else None
+
+    def shelved(self, upstream: str, kind: str) -> tuple[Tool, ...]:
+        """What an upstream lists of a kind, classified, whether or not it is offered under that name."""
+        shelf = self._shelves.get(upstream)
+        return shelf.tools[kind] if shelf is not None else ()
 
     def find(self, exposed: str, method: str = "tools/call", only: str = "") -> Tool | None:
         """The tool that a call is for, or None for what nothing offers; see `ports.Catalogue`."""
@@ -171,7 +194,8 @@ class Catalogue:
         if template is None:
             return None
         ref = ToolRef(template.ref.upstream, uri)
-        return self._classify(ref, uri, template.definition, template.digest, Surface.RESOURCES, False)
+        made = self._classify(ref, uri, template.definition, template.digest, Surface.RESOURCES, False)
+        return replace(made, held=template.held) if template.held else made
 
     def _completion(self, exposed: str, only: str) -> Tool | None:
         snapshot = self._snapshot
@@ -179,7 +203,8 @@ class Catalogue:
         if of is None:
             return None
         ref = ToolRef(of.ref.upstream, COMPLETION)
-        return self._classify(ref, exposed, of.definition, of.digest, Surface.METHODS, True)
+        made = self._classify(ref, exposed, of.definition, of.digest, Surface.METHODS, True)
+        return replace(made, held=of.held) if of.held else made
 
     def _shelve(self, upstream: str, listing: Listing, old: _Shelf | None) -> _Shelf:
         bare = self._bare[upstream]
@@ -195,7 +220,8 @@ class Catalogue:
                     tool = self._classify(ToolRef(upstream, one.name), text, one.value, one.digest, surface, True)
                 elif tool.definition != one.value:
                     tool = replace(tool, definition=one.value)  # only what is in no digest: the labels stay
-                tools.append(tool)
+                why = self._hold(kind, tool, listing)
+                tools.append(tool if tool.held == why else replace(tool, held=why))
             shelf[kind] = tuple(tools)
         return _Shelf(listing, shelf)
 
@@ -245,7 +271,8 @@ def _settled(listing: Listing, before: Listing) -> Listing:
     def known(kind: str) -> tuple[Definition, ...]:
         return (before if kind in listing.failed else listing).of(kind)
 
-    return Listing(known("tools"), known("resources"), known("templates"), known("prompts"), listing.instructions)
+    tools, resources, templates, prompts = (known(kind) for kind in KINDS)
+    return replace(listing, tools=tools, resources=resources, templates=templates, prompts=prompts, left_out=())
 
 
 def _clash(shelf: _Shelf, offered: Mapping[str, Mapping[str, Tool]]) -> str:

@@ -48,6 +48,7 @@ class Listing:
     instructions: str = ""
     left_out: tuple[str, ...] = ()  # what is missing and why, in a line for each kind
     failed: frozenset[str] = frozenset()  # kinds that could not be listed: what was known of them before still holds
+    version: str = ""  # that the server gives for itself
 
     @property
     def note(self) -> str:
@@ -189,7 +190,12 @@ def _definition(kind: Offering, item: Mapping[str, Any]) -> Definition:
         value["arguments"] = [shapes.given(argument, shapes.Argument) for argument in value["arguments"]]
     if "annotations" in value and kind is not PROMPTS:
         value["annotations"] = _annotations(kind, value["annotations"])
-    return Definition(item[kind.key], value, digest({key: value[key] for key in kind.pinned if key in value}))
+    return Definition(item[kind.key], value, digest(pinned(kind.kind, value)))
+
+
+def pinned(kind: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The part of a definition of one kind whose canonical bytes its digest is of; `KeyError` for an unknown kind."""
+    return {key: value[key] for key in _PINNED[kind] if key in value}
 
 
 def _annotations(kind: Offering, value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -256,3 +262,4 @@ PROMPTS = Offering(
     _of_prompt,
 )
 OFFERINGS = (TOOLS, RESOURCES, TEMPLATES, PROMPTS)
+_PINNED = {offering.kind: offering.pinned for offering in OFFERINGS}

@@ -15,7 +15,7 @@ import anyio.abc
 from gateway.core.model import Again, Call, Lost, Reply, Tool, Unsent
 from gateway.ports import Ears
 from gateway.upstreams import calls
-from gateway.upstreams.catalogue import Catalogue, Classify
+from gateway.upstreams.catalogue import Catalogue, Classify, Hold, nothing_held
 from gateway.upstreams.definitions import Listing
 from gateway.upstreams.instances import Instances
 from gateway.upstreams.lists import Sieve, Unsifted
@@ -29,8 +29,8 @@ class Upstreams:
     """The servers behind the gateway; implements `ports.Upstreams`. `catalogue` implements `ports.Catalogue`.
 
     `declare` says what an upstream may be told of what a client can do, `note` hears of questions that were refused
-    because they belong to no call, `sieve` screens what upstreams say of themselves. The shared connection of an
-    upstream that is run per client or workspace only lists.
+    because they belong to no call, `sieve` screens what upstreams say of themselves, `hold` tells why something that
+    they list is held. The shared connection of an upstream that is run per client or workspace only lists.
     """
 
     def __init__(
@@ -41,8 +41,9 @@ class Upstreams:
         declare: Declare = nothing_declared,
         note: Note = nobody,
         sieve: Sieve | None = None,
+        hold: Hold = nothing_held,
     ) -> None:
-        self.catalogue = Catalogue([(spec.name, spec.bare) for spec in specs], classify)
+        self.catalogue = Catalogue([(spec.name, spec.bare) for spec in specs], classify, hold)
         self._watchers: list[Callable[[str], None]] = []
         self._listeners: list[Callable[[Updated], None]] = []
         self._ties = ties = Ties(pace or Pace(), declare, note, self._tell_updated, sieve or Unsifted())

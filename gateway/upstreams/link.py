@@ -5,6 +5,7 @@ Negotiation is the SDK's; nothing here decides about calls or starts anything ag
 
 import contextlib
 import itertools
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -47,6 +48,7 @@ from gateway.upstreams.spec import MIRROR, UpstreamSpec
 
 CLIENT_INFO = Implementation(name="wardgate", version=__version__)
 STDERR = "stderr ends with: "
+_VERSION = re.compile(r"[\w.+~:-]{1,64}", re.ASCII)
 _FIRST_ID = 1000  # the SDK counts its own few requests from 1
 
 
@@ -95,6 +97,13 @@ class Link:
     def instructions(self) -> str:
         """What the server tells models about itself; empty if nothing."""
         return self._session.instructions or ""
+
+    @property
+    def version(self) -> str:
+        """The version that the server gives for itself; empty if it gives none that fits on a line."""
+        about = self._session.server_info
+        version = getattr(about, "version", None)
+        return version if isinstance(version, str) and _VERSION.fullmatch(version) else ""
 
     def offers(self, kind: str) -> bool:
         """Whether the server declared a capability: tools, resources, prompts, completions, logging."""

@@ -92,7 +92,9 @@ async def walk(link: Lister, spec: UpstreamSpec) -> Listing:
     notes = [left_out, *(note for _, note in read.values()), *failed.values(), muted]
     return Listing(
         tools=tools,
-        **{kind: found for kind, (found, _) in read.items()},
+        resources=read.get("resources", ((), ""))[0],
+        templates=read.get("templates", ((), ""))[0],
+        prompts=read.get("prompts", ((), ""))[0],
         instructions=instructions,
         left_out=tuple(note for note in notes if note),
         failed=frozenset(failed),

@@ -8,7 +8,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -230,7 +230,7 @@ class Supervisor:
         listing = await walk(link, self.spec)
         if starting is not None:
             starting.deadline = math.inf  # it has done its part: screening has a deadline of its own
-        listing = await self.ties.sieve.listing(self.spec.name, listing)
+        listing = replace(await self.ties.sieve.listing(self.spec.name, listing), version=link.version)
         self.listing = listing
         self.digests = {one.name: one.digest for one in listing.tools}
         self._offer(listing)

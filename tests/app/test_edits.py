@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from gateway.acceptance import Acceptance
 from gateway.app.edits import Edits, Labels
 from gateway.app.inforce import InForce
 from gateway.config import Settings, load_policy, load_settings
@@ -269,7 +270,8 @@ async def a_desk(tmp_path: Path, **policies: str) -> AsyncIterator[Desk]:
     clock = FakeClock()
     with anyio.fail_after(DEADLINE):
         async with open_store(tmp_path / "state", AT_ONCE) as store:
-            labels = Labels(settings, in_force, store, Records(store, clock), model.house)
+            acceptance = Acceptance(tmp_path / "state", store, Records(store, clock), clock)
+            labels = Labels(settings, in_force, acceptance, model.house)
             desk = Desk(labels, in_force, settings, store, model, folder, tmp_path / "state")
             desk.reclassify()
             in_force.on_change(lambda policy: desk.reclassify())

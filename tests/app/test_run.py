@@ -1,6 +1,8 @@
 """When a gateway ends by itself, and where it listens."""
 
+import signal
 import socket
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import anyio
 import pytest
 
 from gateway.app.attach import release
-from gateway.app.run import Told, listen, until_over
+from gateway.app.run import Told, _on_signal, listen, until_over
 from gateway.config import Settings, load_settings
 from gateway.errors import ConfigurationError
 
@@ -75,3 +77,31 @@ def test_a_taken_port_is_an_error_and_on_demand_another_one_is_used(tmp_path: Pa
 )
 def test_versions_compare_as_numbers(version: str, numbers: tuple[int, ...]) -> None:
     assert release(version) == numbers
+
+
+async def _signals(*numbers: signal.Signals) -> AsyncIterator[signal.Signals]:
+    for number in numbers:
+        yield number
+
+
+@pytest.mark.parametrize(
+    ("there", "given", "expected"),
+    [
+        ([False, False], [signal.SIGHUP], (1, False, False)),  # not started at a terminal: there is none to be gone
+        ([True, True], [signal.SIGHUP], (1, False, False)),
+        ([True, False], [signal.SIGHUP], (0, True, False)),  # the terminal is gone
+        ([False], [signal.SIGTERM], (0, True, False)),
+        ([False], [signal.SIGTERM, signal.SIGINT], (0, True, True)),
+        ([False, False, False], [signal.SIGTERM, signal.SIGHUP, signal.SIGTERM], (1, True, True)),
+    ],
+)
+async def test_a_hangup_loads_the_policies_again_and_other_signals_stop(
+    there: list[bool],
+    given: list[signal.Signals],
+    expected: tuple[int, bool, bool],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told, asked, answers = Told(), list[int](), iter(there)
+    monkeypatch.setattr("gateway.app.run.at_terminal", lambda: next(answers, False))
+    await _on_signal(_signals(*given), told, lambda: asked.append(1))
+    assert (len(asked), told.stop.is_set(), told.now.is_set()) == expected

@@ -5,7 +5,7 @@ What commands ask of it is answered as ever; upstreams, labels and screening are
 
 from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -56,6 +56,24 @@ def labelled(tool: Tool | None = None) -> Tool:
     return replace(of, labels=Labels(of.effect, {"path": SinkKind.PATH}, payload=("text",)))
 
 
+class FakeReload:
+    """Policies of which one may be held."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.accepted: list[tuple[str, str]] = []
+
+    def status(self) -> dict[str, Any]:
+        return {"revision": "ab" * 32, "accepted_by": "os:ada", "accepted_how": "first seen", "held": self.rows}
+
+    async def accept(self, word: str, by: str) -> Any:
+        row = next((row for row in self.rows if row["digest"] == word), None)
+        if row is None:
+            raise ApprovalError(f"no policy `{word}` is held", "unknown")
+        self.accepted.append((word, by))
+        return SimpleNamespace(what=row["what"], digest=word, policy=None if row["what"] == "upstreams" else row)
+
+
 @dataclass
 class Room:
     """A gateway that runs, and what a test does with it."""
@@ -68,6 +86,8 @@ class Room:
     capture: pytest.CaptureFixture[str]
     sessions: list[Mapping[str, Any]]
     leaks: Leaks
+    held: dict[tuple[str, str, str], frozenset[str]] = field(default_factory=dict)  # session -> its good origins
+    reload: FakeReload = field(default_factory=FakeReload)
 
     async def asks(
         self, call: Call | None = None, tool: Tool | None = None, decision: Decision = LOCAL, **shown: Any
@@ -138,7 +158,9 @@ def _gateway(room: Room) -> SimpleNamespace:
             raise ApprovalError("it is labelled already", "settled")
 
     states = {"files": ("ready", ""), "mail": ("failed", "it ended")}
+    catalogue = SimpleNamespace(offered=lambda kind, only: (), of=lambda upstream, name: None)
     return SimpleNamespace(
+        reload=room.reload,
         settings=SimpleNamespace(upstreams=dict(states), approvers={}, clients={}),
         clock=room.clock,
         store=room.store,
@@ -148,6 +170,7 @@ def _gateway(room: Room) -> SimpleNamespace:
         screener=SimpleNamespace(clean=clean, left_out={"files.PIN": "shorter than 8 characters"}),
         labels=SimpleNamespace(label=label),
         leaks=room.leaks,
+        flows=SimpleNamespace(holds=lambda key: room.held.get(key, frozenset())),
         monitor=SimpleNamespace(sessions=lambda: room.sessions),
-        upstreams=SimpleNamespace(states=lambda: states, catalogue=SimpleNamespace(offered=lambda kind, only: ())),
+        upstreams=SimpleNamespace(states=lambda: states, catalogue=catalogue),
     )

@@ -22,12 +22,13 @@ TOOL = replace(a_tool(), labels=Labels(Effect.WRITE, {"path": SinkKind.PATH}, pa
 def text_of(shown: Shown | None = None, unfolded: bool = False, history: History | None = None, **more: Any) -> str:
     """A card as text, drawn 100 columns wide."""
     arguments = more.pop("arguments", {"path": "a.txt"})
-    tool = more.pop("tool", TOOL)
+    tool, remarks = more.pop("tool", TOOL), more.pop("remarks", ())
     bind = bound(tool, arguments, KEY, tainted=True)
     row = draft(a_call(1, **arguments), tool, an_ask(Proof.LOCAL), arguments, NOON, shown or Shown(), bind)
     row = replace(row, id="a_0000000001", **more)
     waiting = [replace(row, id="a_0000000002"), row]
-    card = msgspec.to_builtins(view(row, history or History(), waiting, NOON + timedelta(minutes=1)))
+    made = replace(view(row, history or History(), waiting, NOON + timedelta(minutes=1)), remarks=remarks)
+    card = msgspec.to_builtins(made)
     out = io.StringIO()
     console = Console(file=out, width=100, highlight=False, markup=False, emoji=False)
     console.print(draw(card, unfolded=unfolded, keys=True))
@@ -55,6 +56,10 @@ def test_a_card_says_who_what_why_and_until_when_and_its_last_line_is_the_gatewa
     ):
         assert words in said
     assert said.rstrip().splitlines()[-1] == "— Wardgate, approval a_0000000001. Nothing has been executed yet."
+
+
+def test_what_the_definition_of_its_tool_says_is_told() -> None:
+    assert "tool says  it orders the model about" in text_of(remarks=("it orders the model about",))
 
 
 def test_markup_and_hidden_characters_are_text() -> None:

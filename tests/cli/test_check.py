@@ -17,6 +17,8 @@ GOOD = 'schema = 1\n[upstreams.files]\ncommand = "run"\nowner = "alice@example.c
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "policies").mkdir(mode=0o700)
     tmp_path.chmod(0o700)
+    (tmp_path / "policies" / "tools.lock").write_text("schema = 1\n[upstreams.files]\n", encoding="utf-8")
+    (tmp_path / "policies" / "tools.lock").chmod(0o600)
     return tmp_path
 
 
@@ -96,3 +98,14 @@ def test_it_loads_neither_the_sdk_nor_an_engine_that_no_condition_needs(folder: 
         "sys.exit(code or any(name in sys.modules for name in ('mcp', 'cel', 'anyio', 'pydantic')))"
     )
     assert subprocess.run([sys.executable, "-c", code, str(folder)], check=False, capture_output=True).returncode == 0
+
+
+def test_that_there_is_no_lock_is_a_warning_that_says_what_to_do(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "policies" / "tools.lock").unlink()
+    assert run(write(folder, GOOD)) == 0
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("warning: policies/tools.lock: no such file")
+    assert "wardgate lock" in first
+    assert last == "1 warning"

@@ -63,7 +63,9 @@ async def test_a_grant_is_given_for_as_long_and_as_often_as_said(
 ) -> None:
     async with running(tmp_path / "c", capsys) as room:
         row = await room.asks(decision=replace(LOCAL, reason=Reason.UNPROVEN), vouchable=("a.txt",))
-        assert (await room.run(approve, row.id, *words)).code == 0
+        ended = await room.run(approve, row.id, *words)
+        assert (ended.code, f"unasked, up to {uses} times in {lasts} min: " in ended.out) == (0, True)
+        assert ("with any value of `text`" in ended.out) is (choice is Choice.PATTERN)
         (grant,) = await room.approvals.standings.grants()
         assert (grant.scope, grant.expires_at - grant.created_at, grant.uses) == (
             choice,

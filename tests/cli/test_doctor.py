@@ -85,3 +85,24 @@ def test_it_imports_nothing_heavy(tmp_path: Path) -> None:
     )
     words = [sys.executable, "-c", code, str(configure(tmp_path / "c"))]
     assert subprocess.run(words, check=False, capture_output=True).returncode == 0
+
+
+def test_what_does_not_count_of_the_files_is_a_warning_with_what_to_do() -> None:
+    status = {
+        "revision": "ab" * 32,
+        "accepted_by": "os:ada",
+        "accepted_how": "first seen",
+        "held": [{"what": "policy", "differences": ["a.toml: new file"], "do": "wardgate accept x"}],
+        "refused": "a.toml:3: not valid TOML",
+        "restart": True,
+    }
+    found = list(doctor._policy(status))
+    assert [(each.what, each.severity) for each in found] == [
+        ("policy", "note"),
+        ("policy held", "warning"),
+        ("policy refused", "warning"),
+        ("restart", "warning"),
+    ]
+    assert found[0].found == f"revision {'ab' * 6}: first seen, by os:ada"
+    assert (found[1].found, "`wardgate accept x`" in found[1].do) == ("a.toml: new file", True)
+    assert list(doctor._policy({})) == []

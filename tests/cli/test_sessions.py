@@ -69,6 +69,21 @@ def test_a_session_in_which_nothing_was_called_has_no_list_of_outcomes(
     assert capsys.readouterr().out == "s9  os:alice  x  0 calls  last now\n"
 
 
+def test_what_stands_out_is_told_below_the_session_the_newest_only(
+    recorded: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = [{"signal": "new-tool", "call": "d_7", "explanation": f"first \u202e{number}"} for number in range(9)]
+    told[8]["explanation"] = ""
+    item = {"session": "s9", "principal": "os:alice", "client": "x", "calls": 0, "outcomes": {}, "last_at": "now"}
+    loud = {**item, "raised": "new-sink", "told": told}
+    monkeypatch.setattr(sessions, "ask", lambda config, op: {"ok": True, "items": [loud]})
+    assert sessions.run(["--config", str(recorded)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "    raised by new-sink: every call above tier read is asked about"
+    assert lines[2] == "    new-tool: first \\u{202e}4"
+    assert lines[6:] == ["    new-tool: wardgate explain d_7"]
+
+
 def test_a_gateway_that_runs_is_asked_first(
     recorded: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

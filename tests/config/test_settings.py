@@ -47,6 +47,7 @@ owner = "alice@example.com"
 trust = ["session", "prompt"]
 closed = true
 hold = "40s"
+upstreams = ["tracker"]
 
 [approvers.alice]
 roles = ["admin"]
@@ -95,6 +96,7 @@ def test_a_whole_configuration_is_read(tmp_path: Path) -> None:
     assert settings.clients["claude-code"].trust == {"session", "prompt"}
     assert settings.clients["claude-code"].closed
     assert settings.clients["claude-code"].hold == 40.0
+    assert settings.clients["claude-code"].upstreams == ("tracker",)
     assert settings.approvers["alice"].proofs == {Proof.LOCAL, Proof.SIGNED}
     limits = settings.limits
     assert (limits.line, limits.calls_per_client, limits.calls_per_upstream) == (1024 * 1024, 2, 3)
@@ -194,6 +196,9 @@ TOKEN = "gh" + "p_" + "a1B2c3D4e5F6" * 3
         pytest.param(LEAST + '[gateway]\nsession_meta = "x"', 6, "a key such as", id="no meta key"),
         pytest.param(LEAST + '[clients.unknown]\nowner = "a"', 5, "other than `unknown`", id="a client named unknown"),
         pytest.param(LEAST + '[clients.a]\nowner = "a"\ntrust = ["all"]', 7, "session or prompt", id="too much trust"),
+        pytest.param(
+            LEAST + '[clients.a]\nowner = "a"\nupstreams = ["x"]', 7, "unknown upstream `x`", id="a strange one"
+        ),
         pytest.param(LEAST + '[approvers.a]\nproofs = ["word"]', 6, "client, local or signed", id="another proof"),
         pytest.param(LEAST + '[approvers."a b"]', 5, "a name", id="an approver with a space"),
         pytest.param(LEAST + '[auth]\nissuer = "http://x"', 6, "https://", id="an issuer without TLS"),

@@ -82,6 +82,9 @@ def rows() -> dict[str, Approval]:
     return {row.id: replace(row, shown=shown, free=("text",)) for row in found}
 
 
+HELD = (("wardgate accept policy@abcd", ("<b>new</b> rule",)),)
+
+
 @dataclass
 class FakeGate:
     """The gateway as the console sees it: `done` is everything that was changed, in order."""
@@ -164,15 +167,20 @@ class FakeGate:
         found = tuple(sorted((row for row in self.recorded if row.record.id == prefix), key=lambda row: row.seq))
         return Story(prefix, found, 9, "ab" * 32) if found else None
 
-    def sessions(self) -> Sequence[Mapping[str, Any]]:
+    def sessions(self, name: str) -> Sequence[Mapping[str, Any]]:
         texts = {"session": "s1", "principal": "os:alice", "client": "claude-code", "first_at": "", "last_at": ""}
         counts = {"verdicts": {}, "outcomes": {"ok": 3}, "tiers": {}, "signals": {"repeated-refusal": 1}}
-        return [{**texts, **counts, "calls": 4, "prompts": 2}]
+        sentence = "first egress to email `<b>eve@evil.example</b>` by os:alice"
+        told = {"signal": "new-sink", "at": "2026-11-22T12:00:00.000000Z", "effect": "raise", "call": "d_1"}
+        quiet = {**told, "effect": "note", "call": ""}
+        about = {"raised": "new-sink", "told": [{**each, "explanation": sentence} for each in (quiet, told)]}
+        return [{**texts, **counts, **about, "calls": 4, "prompts": 2}]
 
     async def upstreams(self) -> Sequence[UpstreamRow]:
         tool = ToolRow(
             *("wipe", "files__wipe", "destructive", "high", "", "0123456789ab", "<script>alert(1)</script>"),
             *(3, "2026-11-22T12:00:00.000000Z", "2026-11-22T11:00:00.000000Z", ("-before", "+after")),
+            held="new: <i>nobody</i> has accepted it",
         )
         parts = (Part("results", Sight.PASSES, "by label", ("<b>", "read"), 3),)
         told = ("files", "ready", "", "o@example.com", "t@example.com", "human ada", "", (tool,))
@@ -203,7 +211,7 @@ class FakeGate:
     async def policy(self) -> PolicyRow:
         file = FileRow("files.toml", "o@example.com", "t@example.com", "files", "2026-01-01", True, "", 3, 4)
         accepted = {"accepted_by": "os:ada", "accepted_at": "2026-11-22T12:00:00.000000Z", "accepted_how": "at start"}
-        return PolicyRow("ab" * 32, accepted, (file,), (("warning", "files.toml:1: old"),))
+        return PolicyRow("ab" * 32, accepted, (file,), (("warning", "files.toml:1: old"),), HELD)
 
     async def told(self, days: int) -> Told:
         hours = hours_back(self.clock.now(), days)

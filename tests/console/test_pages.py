@@ -53,6 +53,13 @@ async def test_an_empty_page_says_so_in_words(page: str) -> None:
         assert answer.text.strip()
 
 
+async def test_a_policy_that_is_held_stands_there_with_its_difference_and_what_accepts_it() -> None:
+    async with signed_in() as (_, tab):
+        text = (await tab.get("/data/policy")).text
+        assert "&lt;b&gt;new&lt;/b&gt; rule" in text
+        assert "<code>wardgate accept policy@abcd</code>" in text
+
+
 async def test_what_waits_stands_under_its_session_oldest_first() -> None:
     async with signed_in() as (room, tab):
         room.gate.rows[SECOND] = replace(room.gate.rows[SECOND], session="other")
@@ -87,6 +94,8 @@ async def test_what_a_grant_would_have_covered_is_told_when_it_is_asked_for() ->
     async with signed_in() as (_, tab):
         told = await tab.get(f"/data/approvals/{FIRST}/covers?choice=pattern")
         assert "<strong>2 of 7</strong>" in told.text
+        assert "From now on it lets pass unasked:" in told.text
+        assert "as on the card, with any value of" in told.text
         for wrong in ("once", "vouch", "", "<b>"):
             assert (await tab.get(f"/data/approvals/{FIRST}/covers?choice={wrong}")).status_code == 400
 
@@ -240,3 +249,12 @@ def test_what_stands_between_backticks_is_code_and_nothing_is_markup() -> None:
 def test_the_hours_of_some_days_end_with_this_one() -> None:
     hours = hours_back(NOON + timedelta(minutes=30), 1)
     assert (len(hours), hours[0], hours[-1]) == (24, "2026-11-21T13", "2026-11-22T12")
+
+
+async def test_a_session_shows_why_it_stands_out_and_that_it_is_raised() -> None:
+    async with signed_in() as (_, tab):
+        text = (await tab.get("/data/sessions")).text
+    assert "raised by new-sink" in text
+    assert '<a href="/decisions/d_1">new-sink</a> (raise): first egress to email' in text
+    assert "&lt;b&gt;eve@evil.example&lt;/b&gt;" in text
+    assert text.count("first egress") == 2

@@ -31,7 +31,7 @@ def a_trail(call: Call, facts: Facts | None = None) -> Trail:
 
 def test_facts_are_told_as_they_were_and_empty_ones_left_out() -> None:
     plain = told_facts(Facts(now=NOON, tool=a_tool()))
-    assert plain.keys() == {"upstream", "tainted", "private", "calls_10m", "consequential", "nodes"}
+    assert plain.keys() == {"shape", "upstream", "tainted", "private", "calls_10m", "consequential", "nodes"}
     own = Finding("gateway-secret", "text", "0" * 16, exact=True)
     facts = Facts(now=NOON, tool=a_tool(), used={"files.rated": 3}, protected="policies", secrets=(own,), markers=True)
     full = told_facts(replace(facts, carries=("tok in arguments.path",)))

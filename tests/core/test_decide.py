@@ -79,6 +79,8 @@ def test_where_no_rule_speaks_the_tier_decides(effect: str, verdict: Verdict, pr
         ({"markers": True}, Reason.REDACTED_VALUE),
         ({"upstream_state": "failed"}, Reason.UPSTREAM_DOWN),
         ({"upstream_state": "starting"}, Reason.UPSTREAM_DOWN),
+        ({"held": "changed", "upstream_state": "starting", "markers": True}, Reason.TOOL_CHANGED),
+        ({"held": "changed", "secrets": (OWN,)}, Reason.EXACT_SECRET),
     ],
 )
 def test_a_fact_blocks_before_any_rule(facts: dict[str, Any], reason: Reason) -> None:
@@ -175,7 +177,7 @@ def test_in_a_file_a_block_wins_and_else_the_first_rule(
 @pytest.mark.parametrize("one", STRICTNESS)
 @pytest.mark.parametrize("other", STRICTNESS)
 def test_across_files_the_strictest_wins(one: str, other: str) -> None:
-    decision = decided(policy_of(rule("a", one), rule("b", other)))
+    decision = decided(policy_of(rule("a", one), rule("b", other)), arguments={"n": 5})
     strictest = max(one, other, key=STRICTNESS.index)
     verdicts = {"allow": Verdict.ALLOW, "ask": Verdict.ASK, "ask-unless-proven": Verdict.ASK, "block": Verdict.BLOCK}
     assert decision.verdict is verdicts[strictest]
@@ -190,7 +192,7 @@ def test_requirements_of_all_files_that_ask_are_combined() -> None:
     )
     two = rule("b", "ask-unless-proven", "approve = { by = 'alice', proof = 'signed' }")
     three = rule("c", "allow", "approve = { approvers = 9 }")
-    decision = decided(policy_of(one, two, three))
+    decision = decided(policy_of(one, two, three), arguments={"n": 5})
     assert decision.requirement == Requirement(Proof.SIGNED, frozenset({"alice"}), 2, timedelta(minutes=5))
     assert decision.reason is Reason.RULE
 
@@ -398,7 +400,7 @@ def test_an_approval_is_void_where_a_sinks_origin_got_worse_than_on_the_card(
 
 def test_every_rule_that_asks_is_named_the_strictest_first() -> None:
     files = (("c", "ask"), ("b", "ask"), ("a", "ask-unless-proven"), ("d", "allow"))
-    decision = decided(policy_of(*(rule(*each) for each in files)))
+    decision = decided(policy_of(*(rule(*each) for each in files)), arguments={"n": 5})
     assert (decision.verdict, decision.reason, decision.rules) == (Verdict.ASK, Reason.RULE, ("b", "c", "a"))
 
 

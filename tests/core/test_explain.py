@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from gateway.core.explain import ARGUMENTS, MOST, OUTPUTS, VALUE, headline, sections
 from gateway.core.model import Finding, Kind, Record
@@ -400,3 +401,10 @@ def test_a_tool_of_the_clients_own_is_told_with_its_arguments() -> None:
     about = telling(own, id="l_1")
     assert headline(about) == "l_1  Bash  client-tool ok"
     assert told(about)["arguments"] == ["command: ls"]
+
+
+def test_origins_of_values_are_told_where_there_are_any() -> None:
+    values = (("to[0]", "prompt trusted", "email"), ("to[1]", "", "email"))
+    made_on = structs.replace(intent(), facts={"tainted": True, "values": values})
+    assert told(telling(made_on, outcome()))["origins"] == ["to[0]: prompt trusted", "to[1]: no good origin"]
+    assert "origins" not in told(telling(intent(), outcome()))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gateway.core.approval import Chosen, Voter
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.decide import decide
+from gateway.core.flow import Origins, trace
 from gateway.core.grants import (
     MOST_USES,
     USUAL,
@@ -309,8 +310,9 @@ UNPROVEN = replace(ASK, reason=Reason.UNPROVEN)
 
 def test_only_values_that_nothing_proves_and_that_are_of_their_kind_can_be_vouched_for() -> None:
     arguments = {"to": ["bob@corp.example", "no address", "bob@corp.example"], "code": "abc", "body": "long enough"}
-    assert vouchable(TOOL, arguments, UNPROVEN) == ("bob@corp.example",)
-    assert vouchable(TOOL, arguments, ASK) == ()
+    missing = trace(TOOL, arguments, Origins())
+    assert vouchable(replace(UNPROVEN, missing=missing)) == ("bob@corp.example",)
+    assert vouchable(replace(ASK, missing=missing)) == ()
 
 
 def a_vouch(value: str = "bob@corp.example", **more: Any) -> Grant:
@@ -319,8 +321,8 @@ def a_vouch(value: str = "bob@corp.example", **more: Any) -> Grant:
 
 def asked_with(*grants: Grant, call: Call | None = None, tool: Tool = TOOL) -> tuple[Grant, ...]:
     call = call or a_call()
-    said = facts(tool, call)
-    return vouched(call, replace(said, standing=replace(said.standing, grants=grants)), tool, Requirement())
+    said, wanted = facts(tool, call), [one.value for one in trace(tool, call.arguments, Origins())]
+    return vouched(call, replace(said, standing=replace(said.standing, grants=grants)), tool, Requirement(), wanted)
 
 
 def test_a_call_is_vouched_for_if_every_value_is() -> None:

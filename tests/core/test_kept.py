@@ -10,7 +10,7 @@ import pytest
 from gateway.core.approval import Chosen, Voter
 from gateway.core.canon import canonical
 from gateway.core.grants import give
-from gateway.core.kept import COLUMNS, approval_of, card_bytes, grant_bytes
+from gateway.core.kept import COLUMNS, approval_of, card_bytes, grant_bytes, grant_of
 from gateway.core.model import Approval, ApprovalState, Choice, Proof, Reason, Requirement, Shown
 from gateway.core.record import stamp
 from tests.core.test_card import AT, approval
@@ -73,6 +73,7 @@ def test_a_row_of_an_earlier_gateways_is_read_with_what_it_does_not_hold_at_its_
 def test_a_grant_is_kept_whole_with_its_end_as_it_stands_in_the_column() -> None:
     grant = give(FULL, Chosen(Choice.PATTERN), Voter("ada", Proof.SIGNED, frozenset({"boss"})), "g_1", AT)
     kept = msgspec.json.decode(grant_bytes(grant))
+    assert grant_of((grant_bytes(grant), 3, "revoked")) == replace(grant, used=3, ended="revoked")
     assert (kept["id"], kept["expires_at"], kept["pins"]) == ("g_1", stamp(grant.expires_at), {"path": "d"})
     assert grant_bytes(grant) == grant_bytes(replace(grant))
     assert grant_bytes(grant) != grant_bytes(replace(grant, uses=grant.uses + 1))

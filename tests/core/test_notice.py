@@ -16,6 +16,7 @@ from gateway.core.notice import (
     mail_to,
     notice_of,
     short,
+    signal_notice,
 )
 from tests.fakes import NOON, a_call, a_record, a_row, a_tool, an_ask
 
@@ -154,3 +155,17 @@ def test_a_honeytoken_is_an_incident_that_names_who_carried_it_and_not_what() ->
     assert incident_notice(bare, "").text.startswith("in a call, by a client for nobody known")
     assert incident_notice(bare, "").text.endswith("wardgate explain l_1")
     assert incident_notice(a_record(1, tool=""), "here").text.startswith("in files, by")
+
+
+def test_a_signal_is_told_by_its_name_and_never_with_a_value_of_the_call() -> None:
+    told = {"call": "d_7", "effect": "notify", "explanation": "first egress to email `eve@evil.example`"}
+    signal = a_record(1, Kind.SIGNAL, detail="new-sink", extra=told)
+    notice = signal_notice(signal, "")
+    assert notice.title == "Wardgate: signal new-sink"
+    assert notice.text == "in files/write_file, by claude-code for os:alice\nwardgate explain d_7"
+    raised = a_record(1, Kind.SIGNAL, method="resources/read", tool="mail://x", client="", extra={"effect": "raise"})
+    assert signal_notice(raised, "here").text == (
+        "in files, by a client for os:alice\nits session is asked about every call above tier read from now on\nhere"
+    )
+    bare = a_record(1, Kind.SIGNAL, tool="", upstream="", principal="")
+    assert signal_notice(bare, "").text == "in a call, by claude-code for nobody known\nwardgate explain d_0000000001"

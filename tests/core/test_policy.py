@@ -112,7 +112,7 @@ over = "ask"
 
 def test_a_whole_file_is_read() -> None:
     policy, problems = parse({"policies/mail.toml": WHOLE}, KNOWN, date(2026, 11, 22))
-    assert {problem.key for problem in problems} == {"observe_until", "id", ""}  # what is not in force yet
+    assert problems == ()
     (file,) = policy.files
     assert file.owner == Owner("office@corp.example", "it@corp.example")
     assert (file.upstream, file.review_by) == ("mail", date(2027, 2, 1))
@@ -308,9 +308,13 @@ def test_dates_are_checked_against_today() -> None:
     problems = parse({"p.toml": text}, today=date(2026, 11, 22))[1]
     assert [(problem.key, problem.severity.value) for problem in problems] == [
         ("review_by", "warning"),
-        ("observe_until", "warning"),
         ("observe_until", "error"),
     ]
+
+
+def test_an_observation_that_is_over_is_told() -> None:
+    problems = parse({"p.toml": HEAD + "observe_until = 2026-11-21\n"}, today=date(2026, 11, 22))[1]
+    assert [(problem.key, problem.severity.value) for problem in problems] == [("observe_until", "warning")]
 
 
 def test_two_files_that_label_a_tool_differently_are_an_error() -> None:

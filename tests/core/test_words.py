@@ -136,3 +136,12 @@ def test_a_result_without_a_valid_form_is_an_error_that_keeps_its_other_blocks(c
     assert before == (content or [])
     assert "RESULT INCOMPLETE" in said["text"]
     assert "executed" in said["text"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"), [(Reason.BUDGET_EXCEEDED, "exceed a budget"), (Reason.LOOP, "again and again")]
+)
+def test_a_limit_is_told_as_one_and_invites_no_other_try(reason: Reason, said: str) -> None:
+    text = words.refusal("d_1", Outcome.BLOCKED, reason)
+    assert said in text
+    assert "d_1" in text

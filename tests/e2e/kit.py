@@ -7,6 +7,8 @@ Knows nothing of the gateway's inside: it speaks to it as people and clients do.
 import inspect
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -32,6 +34,9 @@ DEADLINE = 60.0  # seconds that one conversation with a client may take
 PATIENCE = 20.0  # seconds until something that is awaited must have happened
 POLL = 0.02
 LEDGER = Path(__file__).parents[1] / "servers" / "ledger.py"
+ALL_READS = '[[tool]]\nmatch = "*"\neffect = "read"\n'
+PLACE = "@PLACE@"  # a house's own folder, in what is kept for the next one
+LOCKS: dict[str, str] = {}  # tables of upstreams -> what was accepted of them
 
 LABELS = """\
 upstream = "ledger"
@@ -172,9 +177,11 @@ class House:
         limits: str = "",
         trust: Sequence[str] = (),
         notify: str = "desktop = false",
+        locked: bool | None = None,
     ) -> "House":
         """Write upstreams.toml (the ledger alone where none is given) and the policies, and return the house; `trust`
-        is what `tester` is trusted with.
+        is what `tester` is trusted with, `locked` whether somebody has accepted what the upstreams offer (where
+        nothing is said: if it calls more than reads, and no upstream is reached over HTTP).
         """
         tables = upstreams or (self.ledger(),)
         gateway = f'schema = 1\n[gateway]\nlisten = "127.0.0.1:{self.port}"\nstate = "state"\n'
@@ -184,9 +191,43 @@ class House:
         self.write("upstreams.toml", "\n".join([gateway, keys, clients, *tables]))
         for old in (self.folder / "policies").glob("*.toml"):
             old.unlink()
-        for name, policy in (policies if policies is not None else {"ledger": LABELS}).items():
+        texts = policies if policies is not None else {"ledger": LABELS}
+        for name, policy in texts.items():
             self.write(f"policies/{name}.toml", policy)
+        (self.folder / "policies" / "tools.lock").unlink(missing_ok=True)
+        if locked is None:
+            locked = "\nurl = " not in "\n".join(tables) and not all(ALL_READS in policy for policy in texts.values())
+        if locked:
+            self.lock(*(table for table in tables if table.lstrip().startswith("[upstreams.")))
         return self
+
+    def lock(self, *tables: str) -> None:
+        """Accept what the upstreams offer, as a person would by `wardgate lock --yes`, with a state folder aside.
+
+        One that can't be asked has nothing in the lock. The same ones are asked once in a run of the tests.
+        """
+        asked = "\n".join(tables).replace(str(self.place), PLACE)
+        if text := LOCKS.get(asked) or self._asked(tables):
+            LOCKS[asked] = text
+            self.write("policies/tools.lock", text.replace(PLACE, str(self.place)))
+
+    def _asked(self, tables: Sequence[str]) -> str:
+        aside = self.place / "locking"
+        for folder in (aside, aside / "policies"):
+            folder.mkdir(mode=0o700)
+        gateway = f'schema = 1\n[gateway]\nstate = "{aside}/state"\npolicies = "{aside}/policies"\n'
+        keys = '[limits]\nstart = "30s"\n[notify]\ndesktop = false\n'
+        config = self.write("locking.toml", "\n".join([gateway, keys, *tables]))
+        words = [self.command, "lock", "--yes", "--config", str(config)]
+        done = subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=self.environment, timeout=DEADLINE
+        )
+        assert done.returncode in (0, 1), done.stderr
+        file = aside / "policies" / "tools.lock"
+        made = file.read_text(encoding="utf-8") if file.exists() else ""
+        config.unlink()
+        shutil.rmtree(aside)
+        return made.replace(str(self.place), PLACE)
 
     def write(self, name: str, content: str) -> Path:
         """Write one file of the configuration, for its owner only."""
@@ -205,6 +246,14 @@ class House:
                 env=self.environment,
             )
         return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    async def consent(self) -> None:
+        """Accept the policies as the files are now: neither starting a gateway nor reloading accepts what loosens."""
+        shown = await self.run("accept", "policy")
+        digest = re.search(r"policy@[0-9a-f]{64}", shown.out + shown.err)
+        assert digest is not None, shown
+        accepted = await self.run("accept", digest[0])
+        assert accepted.code == 0, accepted
 
     async def hook(
         self,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tests.e2e.kit import House, upstream_table
+from tests.e2e.kit import LOCKS, House, upstream_table
 
 LEAKY = Path(__file__).parents[1] / "servers" / "leaky.py"
 RESULTS = (
@@ -158,11 +158,13 @@ def leaking(house: House, planted: Planted, **more: Any) -> House:
     """The house before an upstream that leaks on every surface; `more` is for `House.configure`."""
     plan = house.world / "secrets.json"
     plan.write_text(json.dumps({surface: planted[surface] for surface in PLANTED}), encoding="utf-8")
+    LOCKS.clear()  # what this upstream offers is another thing in each test
     own: dict[str, Any] = {"per": "client", "elicit": "form", "instructions": True}
     table = upstream_table("leaky", [sys.executable, str(LEAKY), str(plan)], **own)
     broken = [upstream_table(mode, [sys.executable, str(LEAKY), str(plan), mode]) for mode in ("gone", "mute")]
     record = "[record]\nsearch = true\n"
     policies = {"leaky": LABELS}
     return house.configure(
-        table, *broken, record, policies=policies, limits='hold = "100ms"', trust=["session", "prompt"], **more
+        *(table, *broken, record),
+        **{"policies": policies, "limits": 'hold = "100ms"', "trust": ["session", "prompt"], "locked": True, **more},
     )

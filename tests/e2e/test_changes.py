@@ -7,7 +7,7 @@ import pytest
 from mcp.client.client import Client
 from mcp_types import ToolListChangedNotification
 
-from tests.e2e.kit import PATIENCE, House, text, until
+from tests.e2e.kit import PATIENCE, House, reason, text, until
 
 
 async def _offers_the_new_tool(client: Client) -> bool:
@@ -48,7 +48,9 @@ async def test_a_modern_client_that_listens_hears_of_a_new_tool(door: str, house
 
 
 @pytest.mark.slow
-async def test_a_new_tool_is_unlabelled_and_its_first_call_asks(house: House) -> None:
+async def test_a_new_tool_is_held_and_once_it_is_accepted_it_is_unlabelled_and_its_first_call_asks(
+    house: House,
+) -> None:
     house.configure(limits='hold = "100ms"')
     async with house.client("shim", "legacy") as client:
         await client.call_tool("ledger__grow", {"text": "extra"})
@@ -57,9 +59,12 @@ async def test_a_new_tool_is_unlabelled_and_its_first_call_asks(house: House) ->
             return "ledger__extra" in [tool.name for tool in (await client.list_tools()).tools]
 
         await until(listed)
-        assert (await client.call_tool("ledger__extra", {"text": "one"})).is_error
+        assert reason(await client.call_tool("ledger__extra", {"text": "one"})) == "tool-changed"
+        assert await house.items("approvals") == []
+        assert (await house.run("accept", "--yes", "ledger__extra")).code == 0
+        assert reason(await client.call_tool("ledger__extra", {"text": "one"})) == "approval-pending"
         (row,) = await house.items("approvals")
         assert (row["tool"], row["tier"], row["effect"]) == ("extra", "high", "destructive")
     assert house.forwarded == ["grow extra"]
     catalogues = await house.items("log", "--kind", "catalogue")
-    assert len(catalogues) == 2
+    assert len(catalogues) == 3  # what was listed at first, what came, and that it was accepted

@@ -136,7 +136,7 @@ async def test_a_client_that_is_gone_before_anybody_approved_leaves_nothing_forw
 @pytest.mark.slow
 async def test_an_upstream_that_hangs_at_its_start_holds_nobody_up(house: House) -> None:
     hanging = house.ledger("--hang").replace("[upstreams.ledger]", "[upstreams.stuck]")
-    house.configure(house.ledger(), hanging, limits='start = "1h"')
+    house.configure(house.ledger(), hanging, limits='start = "1h"', locked=False)
     async with house.client("standalone", "modern") as client:
         with anyio.fail_after(10):
             tools = [tool.name for tool in (await client.list_tools()).tools]

@@ -60,6 +60,7 @@ async def test_a_grant_outlives_a_restart_and_lapses_with_the_labels(house: Hous
     async with house.serving(), house.http_client("legacy", token) as client:
         assert not (await client.call_tool("ledger__note", {"text": "two"})).is_error
     house.write("policies/ledger.toml", LABELS.replace('inert = ["text"]', 'sinks = { text = "text" }'))
+    await house.consent()
     async with house.serving(), house.http_client("legacy", token) as client:
         assert reason(await client.call_tool("ledger__note", {"text": "three"})) == "approval-pending"
     assert house.forwarded == ["note two"]

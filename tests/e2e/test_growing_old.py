@@ -134,7 +134,8 @@ async def test_a_gateway_leaves_nothing_outside_the_places_that_an_uninstall_rem
     assert (state / "record.db").is_file()
     assert files(scratch) == set()
     listed = REFERENCE.read_text(encoding="utf-8").partition("## What lies in the state folder")[2]
-    assert [path.name for path in state.iterdir() if f"`{path.name}`" not in listed] == []
+    names = [path.name + "/" * path.is_dir() for path in state.iterdir()]
+    assert [name for name in names if f"`{name}`" not in listed] == []
     for place in (config, state, cache):
         assert place.is_dir()
         shutil.rmtree(place)

@@ -180,6 +180,6 @@ async def test_a_prompt_in_meta_is_recorded_for_a_trusted_client_alone(trusting:
             params = {"name": "ledger__note", "arguments": {"text": client_name}, "_meta": meta}
             assert "result" in await client.ask("tools/call", params)
     (asked,) = records(house, "prompt")
-    assert (asked["client"], asked["extra"]["proves"], asked["extra"]["source"]) == ("tester", False, "meta")
+    assert (asked["client"], asked["extra"]["proves"], asked["extra"]["source"]) == ("tester", True, "meta")
     trusted, other = records(house, "intent")
     assert (trusted["turn"], other["prompt"]) == (asked["id"], "unknown")

@@ -38,7 +38,6 @@ TOLD = {  # surfaces whose text reaches the client, without its secret
     *("resource-text", "resource-error", "resource-error-data", "prompt-description", "prompt-text"),
     *("prompt-resource", "completion"),
 }
-MEANWHILE = {"progress", "notice", "notice-logger"}  # over HTTP a modern answer comes in one piece, and alone
 PASSING = ("result-image", "result-allowed")
 LISTED = {  # where the record tells of secrets in what was listed
     *("tools.text.description", "tools.text.title", "tools.text.inputSchema.properties.x.default"),
@@ -206,8 +205,7 @@ async def test_of_all_that_an_upstream_says_no_secret_gets_out_on_any_surface(
         assert f"at {name}: see [REDACTED:" in shown[0].out
     # All of it really came by, and stands in the record: what reaches the client is the text around the secret.
     text_of_all = b"\n".join(heard).decode()
-    told = TOLD if (door, era) != ("http", "modern") else TOLD - MEANWHILE
-    assert {name for name in told if f"at {name}: see [REDACTED:" not in text_of_all} == set()
+    assert {name for name in TOLD if f"at {name}: see [REDACTED:" not in text_of_all} == set()
     for name in PASSING:  # what is out of reach, and what a label lets pass
         assert among([("client", b"\n".join(heard))], {name: planted[name]}) == {name: ["client"]}
     places = surfaces(house)

@@ -60,7 +60,7 @@ TABLE = {
     ),
     "read configuration, policies, record and keys": ("read_files",),
     "read the gateway's environment and memory": ("read_environment", "read_memory"),
-    "edit the policies, for the next start": ("edit_policies",),
+    "edit the policies, and accept what that loosens": ("edit_policies",),
     "cut the end of the record, unseen by `verify` alone": ("cut_the_record",),
     "do by itself what a server does with the gateway's rights": ("act_without_the_gateway",),
     "stop the gateway": ("stop_the_gateway",),
@@ -272,7 +272,7 @@ async def test_what_a_process_of_the_same_user_can_do_is_what_the_readme_says(op
     for level, doors in enumerate((local, signed)):
         found = came | {door: doors[f"{door}:{('local', 'signed')[level]}"] for door in DOORS}
         assert found == {name: said for name, said in said_at(level).items() if name in found}, f"level {level}"
-    await _the_edited_policy_counts_from_the_next_start(house)
+    await _the_edited_policy_counts_once_it_is_accepted(house)
 
 
 def _checkpoint(house: House) -> Path:
@@ -306,11 +306,16 @@ async def _tampering(house: House, made: Scene, elsewhere: Path) -> dict[str, bo
     return {"cut_the_record": cut["cut_the_record"], "unseen_by_a_checkpoint": against.code == 0}
 
 
-async def _the_edited_policy_counts_from_the_next_start(house: House) -> None:
+async def _the_edited_policy_counts_once_it_is_accepted(house: House) -> None:
+    """What it loosens is held at the next start; a process of the same user can accept it as the user can."""
+    async with house.client("shim", "modern") as client:
+        assert (await call(client, "ledger__wipe", {"text": "held"})).is_error
+        assert house.forwarded[-1] != "wipe held"
+    await house.consent()
     async with house.client("shim", "modern") as client:
         assert not (await call(client, "ledger__wipe", {"text": "as I like"})).is_error
     assert house.forwarded[-1] == "wipe as I like"
-    new, old = await house.items("log", "--kind", "policy")
+    new, *_, old = await house.items("log", "--kind", "policy")
     assert new["policy_revision"] != old["policy_revision"]  # and that stands on the record
 
 

@@ -101,11 +101,24 @@ async def test_a_target_that_fails_is_named_with_the_leak_and_not_with_the_secre
 
 async def test_a_honeytoken_is_told_everybody_at_once_and_other_signals_nobody() -> None:
     async with told_to() as (room, first, second, mail):
-        room.notices.hear_signal(a_record(1, Kind.SIGNAL, detail="repeated-refusal"))
+        room.notices.hear_signal(a_record(1, Kind.SIGNAL, detail="repeated-refusal", extra={"effect": "note"}))
         room.notices.hear_signal(a_record(2, Kind.SIGNAL, detail="honeytoken", extra={"call": "d_2"}))
         for each in (first, second, mail):
             await each.heard(1)
             assert each.said == [("tell", "Wardgate: INCIDENT: a honeytoken was used")]
+
+
+@pytest.mark.parametrize("effect", ["notify", "raise"])
+async def test_a_signal_that_policy_says_to_tell_is_told_people_and_not_the_owner_of_the_upstream(effect: str) -> None:
+    async with told_to() as (room, first, second, mail):
+        told = {"call": "d_2", "effect": effect, "explanation": "first egress to email `eve@evil.example`"}
+        room.notices.hear_signal(a_record(2, Kind.SIGNAL, detail="new-sink", extra=told))
+        for each in (first, second):
+            await each.heard(1)
+            assert each.said == [("tell", "Wardgate: signal new-sink")]
+        room.notices.hear_signal(a_record(3, Kind.SIGNAL, detail="honeytoken", extra={"call": "d_3"}))
+        await mail.heard(1)
+        assert mail.said == [("tell", "Wardgate: INCIDENT: a honeytoken was used")]
 
 
 async def test_honeytokens_are_bounded_by_the_hour_too_and_a_target_that_fails_is_on_the_record() -> None:

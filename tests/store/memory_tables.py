@@ -30,6 +30,9 @@ class Kept:
     handle: dict[Value, Row] = field(default_factory=dict)
     connection: dict[Value, Row] = field(default_factory=dict)
     leak: dict[Value, Row] = field(default_factory=dict)
+    flow: dict[tuple[Value, ...], Row] = field(default_factory=dict)
+    written: dict[Value, Row] = field(default_factory=dict)
+    spent: dict[tuple[Value, Value], Row] = field(default_factory=dict)
     sighting: dict[tuple[Value, ...], int] = field(default_factory=dict)
     meta: dict[Value, Value] = field(default_factory=dict)
 
@@ -281,6 +284,29 @@ def _old_leak(row: Row, before: Value) -> bool:
     return bool(row["state"] == "rotated" and row["last_seen"] < before)
 
 
+def _set_flow(kept: Kept, *values: Value) -> bool:
+    key, (tainted, private, by, at) = values[:3], values[3:]
+    row = kept.flow.setdefault(key, {"tainted": 0, "private": 0})
+    row |= {"tainted": max(row["tainted"], tainted), "private": max(row["private"], private), "by": by, "at": at}
+    return True
+
+
+def _spend(kept: Kept, *values: Any) -> bool:
+    budget, scope, amount, at, _, most, since, *_ = values
+    row = kept.spent.get((budget, scope)) or {"used": 0, "at": at}
+    used = amount + (0 if row["at"] < since else row["used"])
+    if used > most:
+        return False
+    kept.spent[budget, scope] = {"used": min(used, 2**62), "at": max(row["at"], at)}
+    return True
+
+
+def _put_if_new(table: dict[Value, Row], key: Value, row: Row) -> bool:
+    fresh = key not in table
+    table.setdefault(key, row)
+    return fresh
+
+
 CHANGES: Mapping[str, Callable[..., bool]] = {
     "approval.open": _open_approval,
     "approval.move": _move_approval,
@@ -304,6 +330,10 @@ CHANGES: Mapping[str, Callable[..., bool]] = {
     "handle.use": _use_handle,
     "connection.keep": _keep_connection,
     "connection.forget": lambda kept, wanted: _drop(kept.connection, lambda name, _: name == wanted),
+    "flow.set": _set_flow,
+    "budget.spend": _spend,
+    "spent.tidy": lambda kept, before: _drop(kept.spent, lambda _, row: row["at"] < before),
+    "written.add": lambda kept, form, call, at: _put_if_new(kept.written, form, {"call": call, "at": at}),
     "leak.see": _see_leak,
     "leak.count": _count_leak,
     "leak.clean": _clean_leaks,
@@ -455,6 +485,18 @@ QUESTIONS: Mapping[str, Callable[..., Sequence[Values]]] = {
     "handle.by-hash": lambda kept, wanted: _by_key(kept.handle, wanted, "approval", "call", "created_at"),
     "handle.count": lambda kept, wanted: [(sum(row["approval"] == wanted for row in kept.handle.values()),)],
     "connection.by-id": lambda kept, wanted: _by_key(kept.connection, wanted, *_CONNECTION),
+    "spent.of": lambda kept, *key: [(*key, row["used"], row["at"]) for row in [kept.spent.get(key)] if row],
+    "spent.latest": lambda kept, limit: sorted(
+        ((*key, row["used"], row["at"]) for key, row in sorted(kept.spent.items())),
+        key=lambda row: row[3],
+        reverse=True,
+    )[:limit],
+    "flow.all": lambda kept, limit: [
+        (*key, row["tainted"], row["private"]) for key, row in sorted(kept.flow.items(), key=lambda each: each[1]["at"])
+    ][:limit],
+    "written.all": lambda kept, limit: [
+        (form,) for form, row in sorted(kept.written.items(), key=lambda each: each[1]["at"])
+    ][:limit],
     "leak.page": _leak_page,
     "leak.by-prefix": lambda kept, low, high: _leaks(
         sorted((row for row in kept.leak.values() if low <= row["id"] < high), key=lambda row: row["id"])[:2]
@@ -469,7 +511,7 @@ QUESTIONS: Mapping[str, Callable[..., Sequence[Values]]] = {
     "leak.older": lambda kept: sorted(
         (row["fingerprint"], row["kind"]) for row in kept.leak.values() if row["generation"] != _generation(kept)
     ),
-    "leak.ids": lambda kept: sorted((id,) for id in kept.leak),
+    "leak.ids": lambda kept: sorted((id, row["upstream"]) for id, row in kept.leak.items()),
     "leak.sources": _leak_sources,
     "meta.get": lambda kept, name: [(kept.meta[name],)] if name in kept.meta else [],
     "record.open-intents": lambda kept, after, limit: [(body,) for _, body in _open_intents(kept, after)][:limit],

@@ -11,8 +11,10 @@ from gateway.store import Limits, SqliteStore, open_store
 from gateway.store.statements import CHANGES, QUESTIONS
 from tests.store import memory_tables as memory
 from tests.store.contract import MOST, Bench, RecordContract, spoken_of
+from tests.store.contract_flow import FlowContract
 from tests.store.contract_leaks import LeaksContract
 from tests.store.contract_people import PeopleContract
+from tests.store.contract_spent import SpentContract
 from tests.store.contract_tables import TablesContract
 from tests.store.keep import Hang
 from tests.store.memory import Memory, MemoryStore, open_memory
@@ -72,7 +74,7 @@ class MemoryBench:
             self._memory.woken()
 
 
-class TestSqlite(RecordContract, TablesContract, PeopleContract, LeaksContract):
+class TestSqlite(RecordContract, TablesContract, PeopleContract, LeaksContract, FlowContract, SpentContract):
     """The store that the gateway uses."""
 
     @pytest.fixture
@@ -81,7 +83,7 @@ class TestSqlite(RecordContract, TablesContract, PeopleContract, LeaksContract):
         return SqliteBench(tmp_path / "state")
 
 
-class TestMemory(RecordContract, TablesContract, PeopleContract, LeaksContract):
+class TestMemory(RecordContract, TablesContract, PeopleContract, LeaksContract, FlowContract, SpentContract):
     """The port needs no SQLite."""
 
     @pytest.fixture

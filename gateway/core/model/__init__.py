@@ -47,7 +47,9 @@ from gateway.core.model.decisions import (
     Obligation,
     Requirement,
     Shown,
+    Spend,
     Standing,
+    Traced,
 )
 from gateway.core.model.vocabulary import (
     CALL_TOOL,
@@ -136,11 +138,13 @@ __all__ = [
     "SecretAction",
     "Shown",
     "SinkKind",
+    "Spend",
     "Standing",
     "Surface",
     "Tier",
     "Tool",
     "ToolRef",
+    "Traced",
     "Trust",
     "Unsent",
     "Verdict",

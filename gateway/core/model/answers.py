@@ -199,6 +199,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     facts: Mapping[str, Any] = msgspec.field(default_factory=dict)  # what the decision was made on
     authorised: Mapping[str, str] = msgspec.field(default_factory=dict)  # by whom: a rule's owner, or an approver
     context: Mapping[str, Any] = msgspec.field(default_factory=dict)  # what was read before: see `ports.Turns.before`
+    marks: tuple[str, ...] = ()  # keyed digests of what a call of a tainted session wrote: ids, paths, lines
     carried: tuple[Mapping[str, Any], ...] = ()  # argument values that stood in one of those outputs
     detail: str = ""
     timings_us: Mapping[str, int] = msgspec.field(default_factory=dict)

@@ -127,6 +127,7 @@ class Tool:
     owner: Owner | None = None
     surface: Surface = Surface.TOOLS
     acts_as: str = ""  # whose authority a call uses: `human alice`
+    held: str = ""  # why calls of it are refused until a person has accepted what it is now; empty: it is not held
 
     @property
     def labelled(self) -> bool:

@@ -6,7 +6,17 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from gateway.core.model.calls import Tool
-from gateway.core.model.vocabulary import ApprovalState, Choice, Effect, ObligationKind, Proof, Reason, Tier, Verdict
+from gateway.core.model.vocabulary import (
+    ApprovalState,
+    Choice,
+    Effect,
+    ObligationKind,
+    Proof,
+    Reason,
+    SinkKind,
+    Tier,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from gateway.core.model.answers import Finding  # which imports this module
@@ -120,6 +130,7 @@ class Approval:
     asked_digest: str = ""  # of the arguments that the agent asked for; a person may have edited them since
     follows: str = ""  # the row whose place it took, with other arguments
     followed_by: str = ""  # the row that took its place; `AGAIN`: the call is decided anew, its tool was labelled
+    facts: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)  # for its first record alone
 
 
 AGAIN = "again"
@@ -184,6 +195,36 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True)
+class Traced:
+    """A value where a call's effect lands, or a link in what it carries, and the good origins that it was found in.
+
+    `argument` is its top-level argument, `place` where in it; `value` is canonical by `kind`, and begins with
+    `sinks.UNPARSED` where it is none of its kind. `origins` are words of `core/flow.py`: prompt, argument, trusted.
+    """
+
+    argument: str
+    place: str
+    kind: SinkKind
+    value: str
+    origins: frozenset[str] = frozenset()
+    payload: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What a call takes from one budget, in millionths of its unit; only if no more than `most` is used with it.
+
+    `scope` is whose it is: a session, a principal's day, or a day. What was used before `since` counts no more.
+    """
+
+    budget: str
+    scope: str
+    amount: int
+    most: int
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """What people have said that concerns a call now: what is held, what is barred, and what was granted."""
 
@@ -199,20 +240,29 @@ class Facts:
     now: datetime
     tool: Tool | None
     upstream_state: str = "ready"  # ready | starting | restarting | failed | stopped | draining
+    held: str = ""  # why the tool is held until a person accepts what it is now; empty: it is not
     protected: str = ""  # the protected path that a value resolves to; empty: none
     secrets: tuple["Finding", ...] = ()  # the gateway's own secrets and honeytokens in the arguments
     markers: bool = False  # the arguments hold `[REDACTED:kind:n]`
     tainted: bool = True
     private: bool = True
+    values: tuple[Traced, ...] | None = None  # where the effect lands; None: nobody looked, and nothing is proven
+    sources: tuple[str, ...] = ()  # whose outputs tainted the session: `upstream/tool`
     calls_10m: int = 0
     consequential: int = 0
+    raised: str = ""  # the signal for which the session's calls above tier read are asked about; empty: none
     used: Mapping[str, int] = field(default_factory=dict)  # rule id -> allows of this principal in its rate window
+    spent: Mapping[str, int] = field(default_factory=dict)  # budget id -> what is used of it, in millionths
+    repeated: int = 0  # how often the same call was sent in the session
+    refused: int = 0  # how often the same call was refused there
+    begun: bool = False  # a later round of a call: what it takes of rates and budgets was taken with the first
     approval: Approval | None = None  # an approved row that is bound to exactly this call
     nodes: int = 0  # number of values in the arguments
     elicit: str = "block"  # what the upstream may ask people: block | form | url
     standing: Standing = Standing()
     pins: Mapping[str, str] = field(default_factory=dict)  # as `core/grants.pins`; only where grants are to be compared
     carries: tuple[str, ...] = ()  # secrets in arguments that leave, as `core/outward.leaving` tells them
+    redacted: bool = False  # whether something was redacted in the arguments: names in them may be secrets too
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,4 +280,6 @@ class Decision:
     authorised: Mapping[str, str] = field(default_factory=dict, compare=False)  # who answers for an allow by rule
     phase: str = "call"  # call | execute: decided again after an approval
     uses: tuple[str, ...] = ()  # grants that it uses up, in the transaction that records the intent
+    spends: tuple[Spend, ...] = field(default=(), compare=False)  # what it takes of budgets, in the same transaction
+    missing: tuple[Traced, ...] = field(default=(), compare=False)  # the values that a rule found no good origin for
     unproven: bool = False  # a rule found no good origin for a value where the effect lands, whatever decided

@@ -91,13 +91,19 @@ class Reason(str, Enum):
     TIER_DEFAULT = "tier-default"  # no rule spoke, the tier's default applies
     RULE_ERROR = "rule-error"  # a condition could not be evaluated
     RATE_EXCEEDED = "rate-exceeded"  # an allow rule's rate is used up: a person is asked
+    BUDGET_EXCEEDED = "budget-exceeded"  # a budget is used up, or it can't be told how much the call would take of it
+    SESSION_RAISED = "session-raised"  # a signal raised the session: what would pass above tier read is asked about
+    LOOP = "loop"  # the same call, or the same refused call, came again and again
+    OBSERVED = "observed"  # a rule asks, and its file only observes for now: it passed
     REVIEW_OVERDUE = "review-overdue"  # the file's review_by has passed: an allow above tier read became ask
     UNPROVEN = "unproven"  # ask-unless-proven, and not proven
+    PROVEN = "proven"  # ask-unless-proven, and every value where the effect lands has a good origin, or nothing taints
     VOUCHED = "vouched"  # ask-unless-proven, and a person vouched for every value where the effect lands
     ARGUMENTS_TOO_LARGE = "arguments-too-large"  # over the limits under which a condition can be evaluated
     OBLIGATION_UNMET = "obligation-unmet"  # an obligation that the gateway can't discharge
     # decided by fact
     SELF_PROTECTION = "self-protection"  # the call reaches the gateway's own files
+    TOOL_CHANGED = "tool-changed"  # new or changed since a person accepted it, or nothing was accepted so far
     UNKNOWN_TOOL = "unknown-tool"  # no such tool in the catalogue
     UNKNOWN_RESOURCE = "unknown-resource"  # no upstream lists the URI or has a template for it (or several have)
     UNKNOWN_PROMPT = "unknown-prompt"  # no such prompt, or nothing to complete
@@ -265,6 +271,7 @@ class Kind(str, Enum):
     GRANT = "grant"  # a grant was given, revoked, or has lapsed
     FREEZE = "freeze"  # calls are held until somebody lets them go, or were let go
     APPROVER = "approver"  # a key with which approvals are signed was enrolled or revoked
+    FLOW = "flow"  # a session read what is untrusted or private for the first time
     LEAK = "leak"  # somebody said what became of a secret that was seen, or it was told that it is due
     PROMPT = "prompt"  # a client handed over what its user asked for
     CLIENT_TOOL = "client-tool"  # a client's hook told of a call of a tool that is not behind the gateway

@@ -8,7 +8,19 @@ from datetime import date
 
 from gateway.core.canon import digest
 from gateway.core.policy.check import findings
-from gateway.core.policy.nouns import Approve, FilePlan, Plan, Policy, PolicyFile, Rate, Rule, ToolEntry
+from gateway.core.policy.nouns import (
+    Approve,
+    Budget,
+    FilePlan,
+    Limits,
+    Loop,
+    Plan,
+    Policy,
+    PolicyFile,
+    Rate,
+    Rule,
+    ToolEntry,
+)
 from gateway.core.policy.read import MAX_OBSERVE, Known, read_file, read_lists
 from gateway.core.problems import Problem
 from gateway.core.section import Document
@@ -16,8 +28,11 @@ from gateway.core.sinks import ValueList
 
 __all__ = [
     "Approve",
+    "Budget",
     "FilePlan",
     "Known",
+    "Limits",
+    "Loop",
     "Plan",
     "Policy",
     "PolicyFile",
@@ -64,6 +79,8 @@ def _check_dates(document: Document, file: PolicyFile, today: date | None) -> No
         return
     if file.review_by and file.review_by < today:
         section.warn("review_by", "has passed: allows above tier read in this file ask until it is reviewed")
+    if file.observe_until and file.observe_until < today:
+        section.warn("observe_until", "has passed: people are asked again, and it can go")
     if file.observe_until and file.observe_until > today + MAX_OBSERVE:
         section.problem(
             "observe_until", f"expected a date at most {MAX_OBSERVE.days} days ahead", str(file.observe_until)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from gateway.core.globs import common, covers, matches_any
+from gateway.core.globs import common, covers, literal, matches_any
 from gateway.core.model import Decide, Surface, ToolRef
-from gateway.core.policy.nouns import PolicyFile, Rule, ToolEntry
+from gateway.core.policy.nouns import Budget, PolicyFile, Rule, ToolEntry
 from gateway.core.problems import Problem, Severity
 
 T = TypeVar("T")
@@ -25,6 +25,7 @@ def findings(files: Sequence[PolicyFile]) -> Iterator[Problem]:
     yield from _repeated(files)
     yield from _contradictions(files)
     yield from _half_read(files)
+    yield from _idle_budgets(files)
 
 
 class _Wider(Generic[T]):
@@ -32,18 +33,21 @@ class _Wider(Generic[T]):
 
     def __init__(self) -> None:
         self._exact: dict[str, list[T]] = {}
-        self._wild: list[tuple[str, T]] = []
+        self._wild: dict[str, list[tuple[int, str, T]]] = {}  # by what stands before the first wildcard
+        self._count = 0
 
     def add(self, patterns: Sequence[str], thing: T) -> None:
         for pattern in patterns:
             if "*" in pattern or "?" in pattern:
-                self._wild.append((pattern, thing))
+                self._count += 1
+                self._wild.setdefault(literal(pattern), []).append((self._count, pattern, thing))
             else:
                 self._exact.setdefault(pattern, []).append(thing)
 
     def covering(self, pattern: str) -> Iterator[T]:
         yield from self._exact.get(pattern, ())
-        yield from (thing for wide, thing in self._wild if covers(wide, pattern))
+        near = [one for end in range(len(pattern) + 1) for one in self._wild.get(pattern[:end], ())]
+        yield from (thing for _, wide, thing in sorted(near, key=lambda one: one[0]) if covers(wide, pattern))
 
 
 def _shadowed(file: PolicyFile) -> Iterator[Problem]:
@@ -68,20 +72,25 @@ def _dead(file: PolicyFile) -> Iterator[Problem]:
         if rule.when is None:
             wider.add(rule.patterns, rule)
     for index, rule in enumerate(file.rules):
-        rivals = wider.covering(rule.patterns[0]) if rule.patterns and rule.decide is not Decide.BLOCK else iter(())
-        for rival in rivals:
-            first = places[rival.id] < index or rival.decide is Decide.BLOCK
-            if rival is not rule and first and _decides_first(rival, rule):
-                message = f"never decides: `{rival.id}` at {rival.at} has no condition and decides all of it"
-                yield Problem(file.name, rule.at.line, f"rule {index + 1}", "id", rule.id, message)
-                break
+        winners: list[Rule | None] = []
+        for pattern in rule.patterns if rule.decide is not Decide.BLOCK else ():
+            rivals = (
+                rival
+                for rival in wider.covering(pattern)
+                if rival is not rule and (places[rival.id] < index or rival.decide is Decide.BLOCK)
+            )
+            winners.append(next((rival for rival in rivals if _decides_first(rival, rule)), None))
+        found = {rival.id: rival for rival in winners if rival is not None}
+        if winners and all(winners):
+            told = " and ".join(f"`{rival.id}` at {rival.at}" for rival in found.values())
+            message = f"never decides: {told} {'has' if len(found) == 1 else 'have'} no condition and decides all of it"
+            message = message if len(found) == 1 else message.replace("decides all", "decide all")
+            yield Problem(file.name, rule.at.line, f"rule {index + 1}", "id", rule.id, message)
 
 
 def _decides_first(rival: Rule, rule: Rule) -> bool:
-    """Whether an unconditional rule decides wherever another one could."""
+    """Whether an unconditional rule decides wherever another one of the same tools could."""
     if rival.surface is not rule.surface:
-        return False
-    if not all(any(covers(wide, narrow) for wide in rival.patterns) for narrow in rule.patterns):
         return False
     if rival.for_everybody:
         return True
@@ -169,6 +178,43 @@ def _half_read(files: Sequence[PolicyFile]) -> Iterator[Problem]:
             if missed:
                 message = f"reads some sinks of the tool and not `{missed}`: read every sink, or use `sinks`"
                 yield Problem(file.name, rule.at.line, f"rule {index + 1}", "when", rule.when.text, message)
+
+
+def _idle_budgets(files: Sequence[PolicyFile]) -> Iterator[Problem]:
+    """Budgets that can never act: of what is blocked anyway, or behind one that is always used up before."""
+    blocks = [rule for file in files for rule in file.rules if rule.decide is Decide.BLOCK and rule.when is None]
+    walls = [wide for rule in blocks if rule.surface is Surface.TOOLS and rule.for_everybody for wide in rule.patterns]
+    budgets = [budget for file in files for budget in file.budgets]
+    wider: _Wider[Budget] = _Wider()
+    for budget in budgets:
+        wider.add(budget.patterns, budget)
+    for file in files:
+        for budget in file.budgets:
+            if budget.patterns and _within(budget.patterns, walls):
+                message = "never acts: a rule without a condition blocks all of it"
+            elif rival := next((each for each in _near(budget, wider) if _before(each, budget, budgets)), None):
+                message = f"never acts: `{rival.id}` at {rival.at} is used up before it"
+            else:
+                continue
+            yield Problem(file.name, budget.at.line, "budget", "id", budget.id, message, severity=Severity.WARNING)
+
+
+def _near(budget: Budget, wider: _Wider[Budget]) -> Iterator[Budget]:
+    return wider.covering(budget.patterns[0]) if budget.patterns else iter(())
+
+
+def _within(patterns: Sequence[str], walls: Sequence[str]) -> bool:
+    return all(any(covers(wide, narrow) for wide in walls) for narrow in patterns)
+
+
+def _before(rival: Budget, budget: Budget, budgets: Sequence[Budget]) -> bool:
+    """Whether another budget counts all that this one does, has no more, and is no milder."""
+    same = (rival.per, rival.sum) == (budget.per, budget.sum) and _within(budget.patterns, rival.patterns)
+    milder = rival.over is not Decide.BLOCK and budget.over is Decide.BLOCK
+    if rival is budget or not same or milder or rival.most > budget.most:
+        return False
+    equal = (rival.most, rival.over) == (budget.most, budget.over) and _within(rival.patterns, budget.patterns)
+    return not equal or budgets.index(rival) < budgets.index(budget)
 
 
 def _missed(rule: Rule, read: frozenset[str], files: Sequence[PolicyFile]) -> str:

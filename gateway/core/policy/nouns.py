@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from decimal import Decimal
+from math import floor
 
 from gateway.core.conditions import Condition
 from gateway.core.globs import matches, matches_any
@@ -18,7 +20,11 @@ from gateway.core.model import (
     Surface,
     ToolRef,
 )
+from gateway.core.policy.responses import strictest
+from gateway.core.signals import Response, Signal
 from gateway.core.sinks import ValueList
+
+UNITS = 1_000_000  # budgets are counted in millionths of a call, or of a unit of `sum`
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +110,37 @@ class Budget:
     sum: str = ""  # `args.NAME`, summed up to `limit`
     limit: float = 0
 
+    @property
+    def most(self) -> int:
+        """How much may be used, in millionths of a call or of a unit of `sum`."""
+        return self.calls * UNITS or floor(Decimal(repr(self.limit)) * UNITS)
+
+    def speaks_of(self, ref: ToolRef) -> bool:
+        """Whether calls of a tool take something of it."""
+        return matches_any(self.patterns, str(ref))
+
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """`[loop]`: how often the same call, or the same refusal, may come in a session."""
+    """`[loop]`: how often the same call, or the same refusal, may come in a session; 0: it doesn't matter."""
 
     same_call: int = 0
     same_refusal: int = 0
     over: Decide = Decide.ASK
+    at: Place = field(default=Place("", 0), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is counted of the calls of one tool: rates of its rules, by rule id, budgets by id, and loops."""
+
+    rates: Mapping[str, Rate] = field(default_factory=dict)
+    budgets: tuple[Budget, ...] = ()
+    loops: tuple[Loop, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything is."""
+        return bool(self.rates or self.budgets or self.loops)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +157,7 @@ class PolicyFile:
     rules: tuple[Rule, ...] = ()
     budgets: tuple[Budget, ...] = ()
     loop: Loop | None = None
+    signals: Mapping[Signal, Response] = field(default_factory=dict)  # what is done about each that it names
 
     def entry(self, ref: ToolRef) -> ToolEntry | None:
         """The first entry that labels a tool: it counts whole."""
@@ -170,6 +200,7 @@ class Plan:
     conditional: bool = False
     nested: bool = False
     settled: Decision | None = None
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +233,14 @@ class Policy:
             rule.decide is Decide.ALLOW and rule.admits(client) for rule in rules
         )
 
+    def responses(self, upstream: str) -> Mapping[Signal, Response]:
+        """What is done about signals of calls of an upstream: by files that speak of it or of all, the most counts."""
+        return strictest(file.signals for file in self.files if file.upstream in ("", upstream))
+
     def rates(self) -> Mapping[str, timedelta]:
         """The window of every rule that has a rate, by rule id: what has to be counted."""
         return {rule.id: rule.rate.window for file in self.files for rule in file.rules if rule.rate is not None}
+
+    def loops(self) -> bool:
+        """Whether a file has a `[loop]`."""
+        return any(file.loop is not None for file in self.files)

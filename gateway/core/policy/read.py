@@ -19,6 +19,7 @@ from gateway.core.model import (
     Trust,
 )
 from gateway.core.policy.nouns import PolicyFile, SurfaceEntry, ToolEntry
+from gateway.core.policy.responses import read_responses
 from gateway.core.policy.rules import read_budget, read_loop, read_rule
 from gateway.core.problems import nearest
 from gateway.core.section import Section
@@ -100,10 +101,9 @@ def read_file(section: Section, known: Known, lists: Mapping[str, ValueList]) ->
         rules=tuple(rule for rule in rules if rule is not None),
         budgets=tuple(budget for budget in budgets if budget is not None),
         loop=loop,
+        signals=read_responses(section.section("signals")) if "signals" in section else {},
     )
-    if file.observe_until:
-        section.warn("observe_until", "checked, but not in force in this version: people go on being asked")
-    section.close(also=("lists", "loop"))
+    section.close(also=("lists", "loop", "signals"))
     return file
 
 

@@ -32,6 +32,8 @@ WINDOWS = {
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
 }
+LARGEST = 10**12  # that a budget's `sum` may grow to
+LEAST = 1e-6
 _ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _RATE = re.compile(rf"([1-9]\d{{0,6}})/({'|'.join(WINDOWS)})")
 
@@ -99,6 +101,8 @@ def _check_surface(section: Section, surface: Surface, patterns: tuple[str, ...]
         section.problem(key, f"expected only in a rule of tools, found in one of {surface.value}")
     asks = decide in (Decide.ASK, Decide.ASK_UNLESS_PROVEN)
     questions = any(not pattern.endswith(f"/{COMPLETION}") for pattern in patterns)
+    if surface is Surface.METHODS and questions and "rate" in section:
+        section.problem("rate", "expected no rate of what an upstream asks: it is not counted")
     if surface is Surface.METHODS and asks and questions:
         section.warn("decide", "what an upstream asks can be allowed or blocked: it is blocked")
 
@@ -191,7 +195,7 @@ def _changes(section: Section, decide: Decide) -> frozenset[Obligation]:
 
 
 def read_budget(section: Section, scope: Scope) -> Budget | None:
-    """One budget; it is checked, and comes into force with the issue on budgets."""
+    """One budget, or None if it has no id."""
     identity = _identity(section)
     patterns = scope.patterns(section, "tools")
     calls = section.number("calls", 0, 1, 1_000_000_000)
@@ -199,8 +203,11 @@ def read_budget(section: Section, scope: Scope) -> Budget | None:
     limit = section.raw("limit")
     if ("calls" in section) == ("sum" in section):
         section.problem("id", "expected exactly one of `calls` and `sum`")
-    if "sum" in section and (isinstance(limit, bool) or not isinstance(limit, int | float) or limit <= 0):
-        section.required("limit", "the number up to which `sum` may grow")
+    most = limit if isinstance(limit, int | float) and not isinstance(limit, bool) and isfinite(limit) else 0
+    if "sum" in section and not LEAST <= most <= LARGEST:
+        section.required("limit", f"the number up to which `sum` may grow, at most {LARGEST:,}")
+    if "limit" in section and "sum" not in section:
+        section.problem("limit", "expected only beside `sum`")
     budget = Budget(
         id=identity,
         patterns=patterns,
@@ -209,20 +216,21 @@ def read_budget(section: Section, scope: Scope) -> Budget | None:
         at=section.place,
         calls=calls,
         sum=total,
-        limit=float(limit) if isinstance(limit, int | float) else 0,
+        limit=float(most) if "sum" in section and LEAST <= most <= LARGEST else 0,
     )
     for key in ("tools", "per"):
         if key not in section:
             section.required(key, "what the budget is of" if key == "tools" else "session, principal or day")
-    section.warn("id", "checked, but not in force in this version")
     section.close()
     return budget if identity else None
 
 
 def read_loop(section: Section) -> Loop:
-    """The `[loop]` of a file; it is checked, and comes into force with the issue on loops."""
-    loop = Loop(section.number("same_call", 0, 2, 1000), section.number("same_refusal", 0, 2, 1000), _over(section))
-    section.warn("", "checked, but not in force in this version")
+    """The `[loop]` of a file."""
+    counts = (section.number("same_call", 0, 2, 1000), section.number("same_refusal", 0, 2, 1000))
+    if "same_call" not in section and "same_refusal" not in section:
+        section.problem("", "it can never act: expected `same_call`, `same_refusal`, or both")
+    loop = Loop(*counts, _over(section), section.place)
     section.close()
     return loop
 

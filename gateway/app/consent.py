@@ -1,0 +1,276 @@
+"""What commands ask of the lock: what is new, changed or gone, and a person's consent to it. It holds no call itself.
+
+What is accepted is what was shown: its digest comes back with the consent, and has to be that of what is there now.
+"""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from gateway.app.build import Gateway
+from gateway.config.locked import entry_of, lock_file
+from gateway.config.trust import MAX_BYTES
+from gateway.control import Handler, Refusal, Request
+from gateway.core import lock as locks
+from gateway.core.lock import INSTRUCTIONS, KINDS, RUNTIME, Difference, Lock, Locked, State
+from gateway.core.model import Kind, Proof, Record, Tool
+from gateway.core.problems import nearest
+from gateway.core.proposal import propose
+from gateway.core.record import stamp
+from gateway.core.wording import look_alikes, remarks
+from gateway.errors import ConfigurationError, RecordError
+from gateway.ids import ENTRY, new_id
+from gateway.upstreams.definitions import pinned
+
+PATIENCE = 25.0  # seconds that upstreams get to have started; a command waits a little longer for its answer
+SHORTEST = 8  # hexadecimal digits of a digest that a person has to give
+TOLD = 12  # of those that are shown
+MOST_LINES = 400  # of one difference
+MOST_RECORDED = 2_000  # differences that one record names
+USAGE, UNREACHABLE = 2, 3
+
+
+class LockCommands:
+    """The handlers of one gateway that have to do with the lock, by operation."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Every operation."""
+        return {"accept": self.accept, "lock": self.lock, "lock-write": self.write, "tools": self.tools}
+
+    async def lock(self, request: Request, user: str) -> dict[str, Any]:
+        """What is not as it was accepted (`items`), which upstreams could not be asked (`unasked`), and the `digest` of
+        the file that would be written.
+        """
+        with anyio.move_on_after(PATIENCE):
+            await self._gateway.upstreams.settled()
+        async with self._gateway.locking.writing:
+            await self._read(user)
+            found, fresh = self._compare()
+        return {
+            "items": await self._rows(found),
+            "digest": locks.mark(fresh),
+            "file": str(lock_file(self._gateway.settings)),
+            "locked": self._gateway.locking.lock is not None,
+            "unasked": self._unasked(),
+            "counts": {name: sum(len(locked.of(kind)) for kind in KINDS) for name, locked in fresh.items()},
+        }
+
+    async def write(self, request: Request, user: str) -> dict[str, Any]:
+        """Accept everything that was shown: `digest` is that of the file that it makes."""
+        self._permit(user)
+        async with self._gateway.locking.writing:
+            await self._read(user)
+            found, fresh = self._compare()
+            if request.get("digest") != locks.mark(fresh):
+                raise Refusal("what the upstreams offer changed since it was shown: look again")
+            items = await self._rows(found)
+            await self._consent(fresh, found, user, "lock")
+        return {"items": items, "file": str(lock_file(self._gateway.settings))}
+
+    async def accept(self, request: Request, user: str) -> dict[str, Any]:
+        """Accept one thing, by the name that clients see (or its upstream's, or its `uriTemplate`) and the beginning
+        of its `digest`; with `look` it is only shown.
+        """
+        name, prefix = str(request.get("name", "")), str(request.get("digest", ""))
+        async with self._gateway.locking.writing:
+            await self._read(user)
+            found = self._named(name, prefix, look=request.get("look") is True)
+            items = await self._rows(found)
+            if request.get("look") is not True:
+                self._permit(user)
+                lock, (one,) = self._gateway.locking.lock, found
+                assert lock is not None, "nothing is found without a lock"
+                live = self._gateway.locking.live(self._gateway.upstreams.catalogue)
+                await self._consent(locks.accepted(lock, one, live[one.upstream]), found, user, "accept")
+        return {"items": items}
+
+    async def tools(self, request: Request, user: str) -> dict[str, Any]:
+        """Every tool with its effect and how it stands to the lock; of unlabelled ones the effect that is proposed."""
+        with anyio.move_on_after(PATIENCE):
+            await self._gateway.upstreams.settled()
+        catalogue = self._gateway.upstreams.catalogue
+        offered = [tool for name in catalogue.upstreams for tool in catalogue.shelved(name, "tools")]
+        return {"items": [self._tool(tool) for tool in offered], "unasked": self._unasked()}
+
+    def _compare(self) -> tuple[list[Difference], Lock]:
+        """What is not as it was accepted, and the lock in which all of it is."""
+        locking, configured = self._gateway.locking, frozenset(self._gateway.settings.upstreams)
+        live = locking.live(self._gateway.upstreams.catalogue)
+        found = [*locks.differences(locking.lock, live), *locks.gone(locking.lock, configured)]
+        return found, locks.renewed(locking.lock, live, configured)
+
+    def _unasked(self) -> list[dict[str, str]]:
+        """The upstreams that have listed nothing so far, and why."""
+        upstreams = self._gateway.upstreams
+        return [
+            {"upstream": name, "state": state, "detail": detail}
+            for name, (state, detail) in upstreams.states().items()
+            if upstreams.catalogue.listing(name) is None
+        ]
+
+    def _named(self, name: str, prefix: str, *, look: bool) -> list[Difference]:
+        """The one thing that a name and the beginning of a digest mean; all of the name where it is only shown."""
+        if self._gateway.locking.lock is None:
+            raise Refusal(f"there is no `{locks.NAME}` yet: {locks.TO_DO}")
+        if not look and (len(prefix) < SHORTEST or set(prefix) - set("0123456789abcdef")):
+            raise Refusal(f"expected at least {SHORTEST} hexadecimal digits of a digest, found `{prefix}`", USAGE)
+        known = [(self._exposed(one), one) for one in self._compare()[0] if one.state is not State.GONE]
+        same = [one for exposed, one in known if exposed == name]
+        if not same:
+            near = nearest(name, [exposed for exposed, _ in known])
+            hint = f"; did you mean `{near}`?" if near else f"; {locks.TO_DO} to see what is"
+            raise Refusal(f"nothing of that name is held: `{name}`{hint}")
+        found = [one for one in same if one.now.startswith(prefix)]
+        if not found:
+            now = ", ".join(f"`{name}@{one.now[:TOLD]}`" for one in same)
+            raise Refusal(f"`{name}` is another one now: {now}; look at it again")
+        if len(found) > 1 and not look:
+            raise Refusal(f"`{name}@{prefix}` means several things: give more of the digest")
+        return found
+
+    def _permit(self, user: str) -> None:
+        voter = self._gateway.proofs.voter(f"os:{user}")
+        if voter.proof < Proof.LOCAL or not voter.may_approve:
+            raise Refusal("this approver may not say so from here: see `proofs` in `[approvers]`")
+
+    async def _read(self, user: str) -> None:
+        """Let the file count as it is now: its owner, who asks, may have got another one by git since the start."""
+        before = self._gateway.locking.lock
+        try:
+            if await self._gateway.locking.reload():
+                await self._record(before, self._gateway.locking.lock or {}, (), user, "file")
+        except ConfigurationError as problem:
+            raise Refusal(str(problem)) from None
+        except RecordError as problem:
+            raise Refusal(str(problem), UNREACHABLE) from None
+
+    async def _consent(self, lock: Lock, found: Sequence[Difference], user: str, how: str) -> None:
+        """Record who accepted what, and then let it count."""
+        if (size := len(locks.render(lock).encode())) > MAX_BYTES:
+            raise Refusal(f"`{locks.NAME}` would take {size} bytes: expected at most {MAX_BYTES}")
+        try:
+            await self._record(self._gateway.locking.lock, lock, found, user, how)
+            await self._gateway.locking.write(lock, found, self._gateway.upstreams.catalogue)
+        except RecordError as problem:
+            raise Refusal(str(problem), UNREACHABLE) from None
+        except OSError as problem:
+            raise Refusal(f"`{locks.NAME}` can't be written: {problem.strerror}", UNREACHABLE) from None
+
+    async def _record(self, before: Lock | None, lock: Lock, found: Sequence[Difference], user: str, how: str) -> None:
+        now, by = self._gateway.clock.now(), f"os:{user}"
+        about = {
+            "accepted_by": by,
+            "accepted_at": stamp(now),
+            "proof": Proof.LOCAL.word,
+            "how": how,
+            "before": locks.mark(before) if before is not None else "",
+            "lock": locks.mark(lock),
+            "accepted": [
+                {"upstream": one.upstream, "kind": one.kind, "name": one.name, "state": one.state, "digest": one.now}
+                for one in found[:MOST_RECORDED]
+            ],
+            "omitted": max(0, len(found) - MOST_RECORDED),
+        }
+        await self._gateway.records.append(
+            Record(Kind.CATALOGUE, new_id(ENTRY), now, principal=by, known_by="os-user", extra=about)
+        )
+
+    async def _rows(self, found: Iterable[Difference]) -> list[dict[str, Any]]:
+        return await anyio.to_thread.run_sync(partial(self._told, list(found)))
+
+    def _told(self, found: Sequence[Difference]) -> list[dict[str, Any]]:
+        catalogue = self._gateway.upstreams.catalogue
+        others = {name: [one.ref.name for one in catalogue.shelved(name, "tools")] for name in catalogue.upstreams}
+        return [self._row(one, others) for one in found]
+
+    def _row(self, one: Difference, others: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        tool, exposed = self._find(one), self._exposed(one)
+        before, now = self._texts(one, tool)
+        said: tuple[str, ...] = ()
+        if one.state is not State.GONE and one.kind != RUNTIME:
+            value = now if tool is None else pinned(one.kind, tool.definition)
+            said = remarks(value, one.upstream, others)
+            if one.kind == "tools":
+                said = (*look_alikes(one.name, one.upstream, others), *said)
+        labelled = self._labels(tool) if tool is not None and one.kind == "tools" else {}
+        return {
+            "upstream": one.upstream,
+            "kind": one.kind,
+            "name": one.name,
+            "exposed_as": exposed,
+            "state": one.state.value,
+            "before": one.before,
+            "digest": one.now,
+            "accept": f"{exposed}@{one.now[:TOLD]}" if one.now else "",
+            **labelled,
+            "remarks": list(said),
+            "difference": _lines(before, now),
+        }
+
+    def _labels(self, tool: Tool) -> dict[str, Any]:
+        entry = entry_of(self._gateway.in_force(), tool.ref)
+        return {
+            "effect": tool.effect.value,
+            "tier": tool.tier.value,
+            "entry": entry,
+            "proposed": "" if tool.labelled else propose(tool).value,
+        }
+
+    def _tool(self, tool: Tool) -> dict[str, Any]:
+        lock = self._gateway.locking.lock
+        locked = (lock or {}).get(tool.ref.upstream, Locked()).tools.get(tool.ref.name)
+        state = "unlocked" if lock is None else "new" if locked is None else "changed" if locked != tool.digest else ""
+        return {
+            "upstream": tool.ref.upstream,
+            "tool": tool.ref.name,
+            "exposed_as": tool.exposed_as,
+            **self._labels(tool),
+            "owner": tool.owner.business if tool.owner is not None else "",
+            "acts_as": tool.acts_as,
+            "state": state or ("held" if tool.held else "accepted"),
+            "held": tool.held,
+            "digest": tool.digest,
+        }
+
+    def _find(self, one: Difference) -> Tool | None:
+        if one.kind not in KINDS:
+            return None
+        shelf = self._gateway.upstreams.catalogue.shelved(one.upstream, one.kind)
+        return next((tool for tool in shelf if tool.ref.name == one.name), None)
+
+    def _exposed(self, one: Difference) -> str:
+        tool = self._find(one)
+        return tool.exposed_as if tool is not None else one.name
+
+    def _texts(self, one: Difference, tool: Tool | None) -> tuple[str, str]:
+        """What was accepted, as far as it was seen here, and what is there now."""
+        locking = self._gateway.locking
+        listing = self._gateway.upstreams.catalogue.listing(one.upstream)
+        if one.kind == RUNTIME:
+            was = (locking.lock or {}).get(one.upstream)
+            now = str(locking.runtime(one.upstream, listing.version)) if listing is not None and one.now else ""
+            return (str(was.runtime) if was is not None else "", now)
+        before = locking.known.get(one.before, f"(a definition that was never seen here: {one.before})")
+        former = before if isinstance(before, str) else _pretty(before)
+        if one.kind == INSTRUCTIONS:
+            return (former if one.before else "", listing.instructions if listing is not None else "")
+        return (former if one.before else "", _pretty(pinned(one.kind, tool.definition)) if tool is not None else "")
+
+
+def _pretty(definition: Mapping[str, Any]) -> str:
+    return json.dumps(definition, indent=1, ensure_ascii=False, sort_keys=True)
+
+
+def _lines(before: str, now: str) -> list[str]:
+    """The difference, line by line: `- `, `+ ` or two spaces in front."""
+    unified = difflib.unified_diff(before.splitlines(), now.splitlines(), n=2, lineterm="")
+    lines = [f"{line[:1]} {line[1:]}" for line in list(unified)[2:] if not line.startswith("@@")]
+    return lines if len(lines) <= MOST_LINES else [*lines[:MOST_LINES], f"  … {len(lines) - MOST_LINES} more lines"]
