@@ -30,7 +30,7 @@ from gateway.records import Records
 from gateway.store import Limits, Query, Store, open_store
 
 SHORTEST = 16  # digits of a digest that tell which one is meant
-FIRST, BY_DIGEST = "first seen", "accepted by digest"
+FIRST, BY_DIGEST, IN_CONSOLE = "first seen", "accepted by digest", "accepted in the console"
 _KEYS = ("accepted_by", "accepted_at", "accepted_how")
 _SAID = (*_KEYS, "upstreams", "upstreams_by")
 
@@ -122,14 +122,14 @@ class Acceptance:
         mark = Mark(policy.revision, by, at, f"only tightens {before.revision[:12]}")
         return await self._count(policy, texts, mark, before.revision)
 
-    async def take_settings(self, now: Settings, by: str) -> None:
+    async def take_settings(self, now: Settings, by: str, how: str = BY_DIGEST) -> None:
         """Let an upstreams.toml count from the next start on, because somebody says so; as `take`."""
         extra, revision = await self._row()
         texts = _texts(now)
         told = {**extra, "upstreams": digest(dict(texts)), "upstreams_by": by}
         await self._keep(texts)
         await self._record(revision, {key: value for key, value in told.items() if key in _SAID})
-        await self._take_settings(now, by, BY_DIGEST)
+        await self._take_settings(now, by, how)
 
     async def accept_here(
         self, now: Settings, policy: Policy, texts: Mapping[str, str], named: str, agree: Callable[[Held], bool]

@@ -59,11 +59,13 @@ Attach = Callable[[Attachment], Awaitable[None]]
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer of a handler, not an error of ours
-    """What a handler raises to answer a command with an error and its exit code."""
+    """What a handler raises to answer a command with an error and its exit code; `objection` is why a person's word
+    does not count, where it is that.
+    """
 
-    def __init__(self, message: str, code: int = 1) -> None:
+    def __init__(self, message: str, code: int = 1, objection: str = "") -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.objection = code, objection
 
 
 class Control:

@@ -259,9 +259,9 @@ async def test_what_is_waited_for_a_person_takes_nothing_of_the_upstreams_time(t
     async with a_stage(tmp_path, {PEER.client: 3600.0}) as stage, stage.room.wire("legacy", {}) as wire:
         screen = stage.model.screener.screen
 
-        async def keep(value: Any, tool: Any, deadline: float) -> Any:
+        async def keep(value: Any, tool: Any, deadline: float, **more: Any) -> Any:
             given.append(deadline - stage.clock.monotonic())
-            return await screen(value, tool, deadline)
+            return await screen(value, tool, deadline, **more)
 
         stage.model.screener.screen = keep  # type: ignore[method-assign]  # it notes what time is left
         number = await wire.send("tools/call", WRITE)

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from gateway import __version__
+from gateway.acceptance import BY_DIGEST
 from gateway.app.build import Gateway
-from gateway.app.consent import LockCommands
+from gateway.app.consent import LockCommands, accept_policy
 from gateway.app.door import Door
 from gateway.app.keys import KeyCommands
 from gateway.app.ledger import LeakCommands
@@ -206,11 +207,7 @@ class Commands:
         with answering():
             if request.get("look") is True:
                 return {"items": [row for row in reload.status()["held"] if row["digest"].startswith(word)]}
-            voter = self._voter(user)
-            if not voter.may_approve:
-                told = "this approver may not accept a policy from here: see `proofs` in `[approvers]`"
-                raise ApprovalError(told, "not-listed")
-            held = await reload.accept(word, voter.by)
+            held = await accept_policy(self._gateway, word, self._voter(user), BY_DIGEST)
             return {"items": [{"what": held.what, "digest": held.digest, "restart": held.policy is None}]}
 
     def _screened(self, upstream: str) -> dict[str, Any]:

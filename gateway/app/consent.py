@@ -12,19 +12,23 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
+from gateway.acceptance import Held
 from gateway.app.build import Gateway
 from gateway.config.locked import entry_of, lock_file
 from gateway.config.trust import MAX_BYTES
 from gateway.control import Handler, Refusal, Request
 from gateway.core import lock as locks
+from gateway.core.approval import Voter
+from gateway.core.card import visible
 from gateway.core.lock import INSTRUCTIONS, KINDS, RUNTIME, Difference, Lock, Locked, State
 from gateway.core.model import Kind, Proof, Record, Tool
 from gateway.core.problems import nearest
 from gateway.core.proposal import propose
 from gateway.core.record import stamp
 from gateway.core.wording import look_alikes, remarks
-from gateway.errors import ConfigurationError, RecordError
+from gateway.errors import ApprovalError, ConfigurationError, RecordError
 from gateway.ids import ENTRY, new_id
+from gateway.people import AUDITOR
 from gateway.upstreams.definitions import pinned
 
 PATIENCE = 25.0  # seconds that upstreams get to have started; a command waits a little longer for its answer
@@ -33,6 +37,10 @@ TOLD = 12  # of those that are shown
 MOST_LINES = 400  # of one difference
 MOST_RECORDED = 2_000  # differences that one record names
 USAGE, UNREACHABLE = 2, 3
+BY_USER = "os:"  # before the name of a user, as the operating system tells it
+
+Row = Mapping[str, Any]
+"""One thing that is not as it was accepted, as it is shown: see `LockCommands._row`."""
 
 
 class LockCommands:
@@ -52,7 +60,7 @@ class LockCommands:
         with anyio.move_on_after(PATIENCE):
             await self._gateway.upstreams.settled()
         async with self._gateway.locking.writing:
-            await self._read(user)
+            await self._read(_user(user))
             found, fresh = self._compare()
         return {
             "items": await self._rows(found),
@@ -65,14 +73,15 @@ class LockCommands:
 
     async def write(self, request: Request, user: str) -> dict[str, Any]:
         """Accept everything that was shown: `digest` is that of the file that it makes."""
-        self._permit(user)
+        voter = self._gateway.proofs.voter(_user(user))
+        _permit(voter)
         async with self._gateway.locking.writing:
-            await self._read(user)
+            await self._read(voter.by)
             found, fresh = self._compare()
             if request.get("digest") != locks.mark(fresh):
                 raise Refusal("what the upstreams offer changed since it was shown: look again")
             items = await self._rows(found)
-            await self._consent(fresh, found, user, "lock")
+            await self._consent(fresh, found, voter, "lock")
         return {"items": items, "file": str(lock_file(self._gateway.settings))}
 
     async def accept(self, request: Request, user: str) -> dict[str, Any]:
@@ -81,16 +90,43 @@ class LockCommands:
         """
         name, prefix = str(request.get("name", "")), str(request.get("digest", ""))
         async with self._gateway.locking.writing:
-            await self._read(user)
+            await self._read(_user(user))
             found = self._named(name, prefix, look=request.get("look") is True)
             items = await self._rows(found)
             if request.get("look") is not True:
-                self._permit(user)
-                lock, (one,) = self._gateway.locking.lock, found
-                assert lock is not None, "nothing is found without a lock"
-                live = self._gateway.locking.live(self._gateway.upstreams.catalogue)
-                await self._consent(locks.accepted(lock, one, live[one.upstream]), found, user, "accept")
+                (one,) = found
+                await self._settle(one, self._gateway.proofs.voter(_user(user)), "accept")
         return {"items": items}
+
+    async def held(self, most: int) -> tuple[Sequence[Row], int]:
+        """What is new or changed as it is offered now, and how many more than `most` there are; nothing without a lock.
+
+        It only looks: a lock that came by git meanwhile counts once somebody accepts something.
+        """
+        if self._gateway.locking.lock is None:
+            return (), 0
+        found = [one for one in self._compare()[0] if one.state is not State.GONE]
+        return await self._rows(found[:most]), max(0, len(found) - most)
+
+    async def accept_shown(self, shown: Row, voter: Voter) -> None:
+        """Accept one thing as a page showed it: `shown` is of a row of `held` what has to be so still, its upstream,
+        kind, name and whole digest at least.
+        """
+        _permit(voter)  # before the file is read: with that it may come to count
+        async with self._gateway.locking.writing:
+            await self._read(voter.by)
+            what = (shown["upstream"], shown["kind"], shown["name"])
+            found = [
+                one
+                for one in self._compare()[0]
+                if (one.upstream, one.kind, one.name) == what and one.state is not State.GONE
+            ]
+            if not found:
+                raise Refusal("nothing of that name is held any more: look again", objection="unknown")
+            (row,) = await self._rows(found)
+            if any(row.get(key, "") != value for key, value in shown.items()):
+                raise Refusal(f"`{visible(shown['name'])}` is not as it was shown: look at it again", objection="shape")
+            await self._settle(found[0], voter, "console")
 
     async def tools(self, request: Request, user: str) -> dict[str, Any]:
         """Every tool with its effect and how it stands to the lock; of unlabelled ones the effect that is proposed."""
@@ -136,36 +172,39 @@ class LockCommands:
             raise Refusal(f"`{name}@{prefix}` means several things: give more of the digest")
         return found
 
-    def _permit(self, user: str) -> None:
-        voter = self._gateway.proofs.voter(f"os:{user}")
-        if voter.proof < Proof.LOCAL or not voter.may_approve:
-            raise Refusal("this approver may not say so from here: see `proofs` in `[approvers]`")
+    async def _settle(self, one: Difference, voter: Voter, how: str) -> None:
+        """Accept one thing, which was shown as it is now: the one way there is for one, at a terminal and elsewhere."""
+        _permit(voter)
+        lock, live = self._gateway.locking.lock, self._gateway.locking.live(self._gateway.upstreams.catalogue)
+        if lock is None or one not in self._compare()[0]:  # it became another one while it was put together
+            raise Refusal(f"`{visible(one.name)}` is another one now: look at it again", objection="shape")
+        await self._consent(locks.accepted(lock, one, live[one.upstream]), [one], voter, how)
 
-    async def _read(self, user: str) -> None:
+    async def _read(self, by: str) -> None:
         """Let the file count as it is now: its owner, who asks, may have got another one by git since the start."""
         before = self._gateway.locking.lock
         try:
             if await self._gateway.locking.reload():
-                await self._record(before, self._gateway.locking.lock or {}, (), user, "file")
+                await self._record(before, self._gateway.locking.lock or {}, (), by, "file")
         except ConfigurationError as problem:
             raise Refusal(str(problem)) from None
         except RecordError as problem:
             raise Refusal(str(problem), UNREACHABLE) from None
 
-    async def _consent(self, lock: Lock, found: Sequence[Difference], user: str, how: str) -> None:
+    async def _consent(self, lock: Lock, found: Sequence[Difference], voter: Voter, how: str) -> None:
         """Record who accepted what, and then let it count."""
         if (size := len(locks.render(lock).encode())) > MAX_BYTES:
             raise Refusal(f"`{locks.NAME}` would take {size} bytes: expected at most {MAX_BYTES}")
         try:
-            await self._record(self._gateway.locking.lock, lock, found, user, how)
+            await self._record(self._gateway.locking.lock, lock, found, voter.by, how)
             await self._gateway.locking.write(lock, found, self._gateway.upstreams.catalogue)
         except RecordError as problem:
             raise Refusal(str(problem), UNREACHABLE) from None
         except OSError as problem:
             raise Refusal(f"`{locks.NAME}` can't be written: {problem.strerror}", UNREACHABLE) from None
 
-    async def _record(self, before: Lock | None, lock: Lock, found: Sequence[Difference], user: str, how: str) -> None:
-        now, by = self._gateway.clock.now(), f"os:{user}"
+    async def _record(self, before: Lock | None, lock: Lock, found: Sequence[Difference], by: str, how: str) -> None:
+        now = self._gateway.clock.now()
         about = {
             "accepted_by": by,
             "accepted_at": stamp(now),
@@ -179,8 +218,9 @@ class LockCommands:
             ],
             "omitted": max(0, len(found) - MOST_RECORDED),
         }
+        known_by = "os-user" if by.startswith(BY_USER) else "passkey"
         await self._gateway.records.append(
-            Record(Kind.CATALOGUE, new_id(ENTRY), now, principal=by, known_by="os-user", extra=about)
+            Record(Kind.CATALOGUE, new_id(ENTRY), now, principal=by, known_by=known_by, extra=about)
         )
 
     async def _rows(self, found: Iterable[Difference]) -> list[dict[str, Any]]:
@@ -263,6 +303,35 @@ class LockCommands:
         if one.kind == INSTRUCTIONS:
             return (former if one.before else "", listing.instructions if listing is not None else "")
         return (former if one.before else "", _pretty(pinned(one.kind, tool.definition)) if tool is not None else "")
+
+
+async def accept_policy(gateway: Gateway, word: str, voter: Voter, how: str) -> Held:
+    """Let a policy that is held count, by its digest; see `Reload.accept`. Raises `ApprovalError` for somebody whose
+    word doesn't count.
+    """
+    if told := objection_to(voter):
+        raise ApprovalError(told, "not-permitted")
+    return await gateway.reload.accept(word, voter.by, how)
+
+
+def objection_to(voter: Voter) -> str:
+    """Why somebody can't accept what is held; empty for who can: proof `local` is needed, and whoever is no user of
+    this machine has to be an approver with more than the role of a reader.
+    """
+    if voter.proof < Proof.LOCAL or not voter.may_approve:
+        return "this approver may not say so from here: see `proofs` in `[approvers]`"
+    if not voter.by.startswith(BY_USER) and (voter.proofs is None or voter.roles == {AUDITOR}):
+        return "who only reads accepts nothing: an approver does, or the user who runs the gateway"
+    return ""
+
+
+def _permit(voter: Voter) -> None:
+    if told := objection_to(voter):
+        raise Refusal(told, objection="not-permitted")
+
+
+def _user(user: str) -> str:
+    return f"{BY_USER}{user}"
 
 
 def _pretty(definition: Mapping[str, Any]) -> str:

@@ -11,25 +11,41 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from gateway.acceptance import IN_CONSOLE
 from gateway.app import tallies
 from gateway.app.build import Gateway
+from gateway.app.consent import UNREACHABLE, LockCommands, accept_policy, objection_to
+from gateway.app.consent import Row as HeldItem
 from gateway.app.definitions import Definitions
 from gateway.app.door import PLAN_LIMIT, Door
 from gateway.approvals.proofs import EndorsementError, Proofs
 from gateway.config import check
 from gateway.console.pages import hours_back
-from gateway.console.ports import FileRow, LeakChoice, LeakStory, LeakWord, PolicyRow, Told, ToolRow, UpstreamRow
+from gateway.console.ports import (
+    FileRow,
+    HeldPolicy,
+    HeldRow,
+    LeakChoice,
+    LeakStory,
+    LeakWord,
+    PolicyRow,
+    Told,
+    ToolRow,
+    UpstreamRow,
+)
+from gateway.control import Refusal
 from gateway.core.approval import Voter, person
 from gateway.core.card import visible
 from gateway.core.coverage import badge, coverage
 from gateway.core.figures import figures, questions
 from gateway.core.leaks import Leak, LeakState
-from gateway.core.model import Approval, Choice, Freeze, Grant, Tool
+from gateway.core.lock import RUNTIME
+from gateway.core.model import Approval, Choice, Freeze, Grant, Tier, Tool
 from gateway.core.policy import PolicyFile
 from gateway.core.query import Query
 from gateway.core.spare import proposals
 from gateway.core.view import Card
-from gateway.errors import ApprovalError
+from gateway.errors import ApprovalError, StateError
 from gateway.people import AUDITOR
 from gateway.reading import Row, Story, Viewer, approvals_since, find_call, newest, reading, story
 from gateway.store import rows
@@ -48,6 +64,7 @@ class ConsoleGate:
 
     def __init__(self, gateway: Gateway, definitions: Definitions) -> None:
         self._gateway, self._door, self._definitions = gateway, Door(gateway), definitions
+        self._consent = LockCommands(gateway)
 
     def voter(self, name: str) -> Voter:
         """Who votes under a name: proof `local`, with the roles of the configuration."""
@@ -154,6 +171,30 @@ class ConsoleGate:
             )
         return found
 
+    def may_accept(self, name: str) -> bool:
+        """Whether this person's word lets count what is held."""
+        return not objection_to(self.voter(name))
+
+    async def holdings(self, most: int) -> tuple[Sequence[HeldRow], int]:
+        """What of the upstreams is held because it is new or changed, and how many more than `most` there are."""
+        found, more = await self._consent.held(most)
+        return [self._held(one) for one in found], more
+
+    async def accept(self, shown: HeldRow, voter: Voter) -> None:
+        """Accept one thing, if it is as it was shown: its digest, and what it would count as."""
+        same = ("upstream", "kind", "name", "state", "before", "digest", "effect", "tier", "entry")
+        about: dict[str, Any] = {key: getattr(shown, key) for key in same}
+        try:
+            await self._consent.accept_shown({**about, "remarks": list(shown.remarks)}, voter)
+        except Refusal as refusal:
+            if refusal.code == UNREACHABLE:
+                raise StateError(str(refusal)) from None
+            raise ApprovalError(str(refusal), refusal.objection or "not-accepted") from None
+
+    async def accept_policy(self, digest: str, voter: Voter) -> bool:
+        """Let a policy that is held count, by its whole digest; returns whether it does at the next start only."""
+        return (await accept_policy(self._gateway, digest, voter, IN_CONSOLE)).policy is None
+
     async def leaks(self, name: str) -> Sequence[Leak]:
         """The leaks that this person may see; what is to be done first comes first."""
         may = await self._may_see(name)
@@ -196,7 +237,7 @@ class ConsoleGate:
         problems = tuple((problem.severity.value, visible(str(problem))) for problem in found)
         today = self.now().date()
         held = tuple(
-            (row["do"], tuple(visible(line) for line in row["differences"]))
+            HeldPolicy(row["digest"], row["do"], tuple(visible(line) for line in row["differences"]))
             for row in self._gateway.reload.status()["held"]
         )
         files = tuple(_file(file, today) for file in policy.files)
@@ -257,6 +298,20 @@ class ConsoleGate:
                 return look(db)
 
         return await anyio.to_thread.run_sync(work)
+
+    def _held(self, item: HeldItem) -> HeldRow:
+        """A row of the lock's as the page shows it; what is run counts as the worst that it runs."""
+        upstream, exposed = item["upstream"], visible(item["exposed_as"])
+        tiers = [tool.tier for tool in self._gateway.upstreams.catalogue.shelved(upstream, "tools")]
+        high = Tier.HIGH in tiers if item["kind"] == RUNTIME else item.get("tier") == Tier.HIGH.value
+        return HeldRow(
+            *(upstream, item["kind"], item["name"], exposed, item["state"], item["digest"], item["before"]),
+            command=f"wardgate accept {visible(item['accept'])}",
+            confirm=exposed if high else "",
+            **{key: str(item.get(key, "")) for key in ("effect", "tier", "entry", "proposed")},
+            remarks=tuple(item["remarks"]),
+            difference=tuple(visible(line) for line in item["difference"]),
+        )
 
     def _tool(self, tool: Tool, use: tallies.Use | None, changed_at: str) -> ToolRow:
         former = self._definitions.former(tool)

@@ -100,7 +100,7 @@ class Reload:
             await self._policies(files)
             await self._upstreams(files)
 
-    async def accept(self, word: str, by: str) -> Held:
+    async def accept(self, word: str, by: str, how: str = BY_DIGEST) -> Held:
         """Let what is held count, exactly as it was shown: the policy at once, upstreams.toml at the next start.
 
         Raises `ApprovalError` for a digest of nothing that is held, `RecordError` and `StateError`.
@@ -113,11 +113,11 @@ class Reload:
                     f"no policy `{word}` is held: expected a digest as it was shown ({there})", "unknown"
                 )
             if held.policy is not None:
-                self._in_force.exchange(await self._acceptance.take(held.policy, held.texts, by, BY_DIGEST))
+                self._in_force.exchange(await self._acceptance.take(held.policy, held.texts, by, how))
                 log.info("policy %s counts now: accepted by %s", held.digest[:12], by)
             else:
                 now = await anyio.to_thread.run_sync(self._as_settings, held)
-                await self._acceptance.take_settings(now, by)
+                await self._acceptance.take_settings(now, by, how)
                 self.restart = True
                 log.info("%s %s counts from the next start: accepted by %s", UPSTREAMS, held.digest[:12], by)
             del self.held[held.what]

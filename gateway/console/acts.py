@@ -1,5 +1,5 @@
-"""What a page may do, each by one POST: sign in and out, answer, label, revoke, freeze, thaw, and say what becomes of a
-leak. A GET does none of it.
+"""What a page may do, each by one POST: sign in and out, answer, label, revoke, freeze, thaw, accept what is held, and
+say what becomes of a leak. A GET does none of it.
 
 Every act needs the page's own Origin and, but for signing in, both halves of a signed-in tab.
 """
@@ -13,7 +13,8 @@ from starlette.responses import JSONResponse, Response
 
 from gateway.console.access import HEADERS, DeniedError, body_of, cookie_of, from_own_page, host_of, tab_of
 from gateway.console.leaks import offered_for, standing, word_of
-from gateway.console.ports import Gate, Proofs
+from gateway.console.pages import MOST_HELD
+from gateway.console.ports import Gate, HeldPolicy, Proofs
 from gateway.console.signin import LONGEST, SignIns, Tab
 from gateway.core.approval import person
 from gateway.core.card import visible
@@ -41,6 +42,8 @@ class Acts:
             "/do/freeze": self.freeze,
             "/do/thaw": self.thaw,
             "/do/leaks/{id}": self.leak,
+            "/do/held": self.accept,
+            "/do/policy": self.accept_policy,
             "/do/passkeys/options": self.enrol_options,
             "/do/passkeys": self.enrol,
             "/do/passkeys/endorse": self.endorse,
@@ -150,6 +153,30 @@ class Acts:
             raise ApprovalError(f"leak `{told.leak.id}` was not shown here long enough to be read", "unread")
         after = await self._gate.settle_leak(told.leak, word, self._gate.voter(tab.name))
         return {"id": after.id, "state": after.state.value, "until": stamp(after.until) if after.until else ""}
+
+    async def accept(self, tab: Tab, body: Mapping[str, Any], request: Request) -> Mapping[str, Any]:
+        """Accept one thing that is held: the one that this tab was shown, with all that stood there."""
+        found, _ = await self._gate.holdings(MOST_HELD)
+        what = (body.get("upstream"), body.get("kind"), body.get("name"))
+        held = next((row for row in found if (row.upstream, row.kind, visible(row.name)) == what), None)
+        if held is None:
+            raise ApprovalError("nothing of that name is held: look again", "unknown")
+        if body.get("digest") != held.digest:
+            raise ApprovalError(f"`{held.exposed}` is another one now: look at it again", "shape")
+        if not tab.armed(held.mark, self._gate.monotonic()):
+            raise ApprovalError(f"`{held.exposed}` was not shown here long enough to be read, as it is now", "unread")
+        if held.confirm and body.get("confirm") != held.confirm:
+            raise ApprovalError(f"type `{held.confirm}` to accept it", "confirm")
+        await self._gate.accept(held, self._gate.voter(tab.name))
+        return {"accepted": held.exposed, "digest": held.digest}
+
+    async def accept_policy(self, tab: Tab, body: Mapping[str, Any], request: Request) -> Mapping[str, Any]:
+        """Let a policy that is held count: the one that this tab was shown."""
+        held = HeldPolicy(str(body.get("digest", "")), "")
+        if not tab.armed(held.mark, self._gate.monotonic()):
+            raise ApprovalError("this policy was not shown here long enough to be read", "unread")
+        later = await self._gate.accept_policy(held.digest, self._gate.voter(tab.name))
+        return {"digest": held.digest, "restart": later}
 
     async def enrol_options(self, tab: Tab, body: Mapping[str, Any], request: Request) -> Mapping[str, Any]:
         """What a browser is asked with to make a passkey for whoever is signed in."""

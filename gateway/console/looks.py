@@ -54,6 +54,14 @@ GRADES = {
     "vendor": "it has the form of a real one",
     "generic": "the value of something that is called like a secret",
 }
+KINDS = {
+    "tools": "tool",
+    "prompts": "prompt",
+    "templates": "resource template",
+    "runtime": "what is run of",
+    "instructions": "instructions of",
+}
+"""What can be held of an upstream, in words."""
 CHOICES = {
     "once": "Approve once",
     "arguments": "These exact arguments",
@@ -93,7 +101,7 @@ class Looks:
             ids=short,
         )
         self._environment.globals.update(
-            PAGES=PAGES, PROOFS=PROOFS, CHOICES=CHOICES, ACTS=ACTS, GRADES=GRADES, SIGHTS=SIGHTS
+            PAGES=PAGES, PROOFS=PROOFS, CHOICES=CHOICES, ACTS=ACTS, GRADES=GRADES, SIGHTS=SIGHTS, KINDS=KINDS
         )
         for name in texts:
             self._environment.get_template(name)

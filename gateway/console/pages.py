@@ -27,6 +27,7 @@ from gateway.errors import ApprovalError
 PAGE = 50  # records on one page of decisions
 DAYS = (1, 7, 30)
 MOST_LEAKS = 200  # on one page
+MOST_HELD = 50  # things that are held, with their differences
 WHOLE = 300  # characters of one value in a list from which a call can be approved
 ONE_LINE = 140  # characters of a row's arguments in a list
 
@@ -190,8 +191,17 @@ class Pages:
         return self._looks.render("sessions.html", sessions=found, frozen=frozen, barred=barred)
 
     async def upstreams(self, tab: Tab, params: Params) -> str:
-        """Upstreams with their tools."""
-        return self._looks.render("upstreams.html", upstreams=await self._gate.upstreams())
+        """Upstreams with their tools; what of them is held counts as shown from now on."""
+        (held, more), now = await self._gate.holdings(MOST_HELD), self._gate.monotonic()
+        for row in held:
+            tab.show(row.mark, now)
+        return self._looks.render(
+            "upstreams.html",
+            upstreams=await self._gate.upstreams(),
+            held=held,
+            more=more,
+            may=self._gate.may_accept(tab.name),
+        )
 
     async def leaks(self, tab: Tab, params: Params) -> str:
         """Leaks by their state, never the secret itself."""
@@ -220,8 +230,11 @@ class Pages:
         )  # fmt: skip
 
     async def policy(self, tab: Tab, params: Params) -> str:
-        """Files, revision, and what is wrong with those on the disk."""
-        return self._looks.render("policy.html", policy=await self._gate.policy())
+        """Files, revision, what is held, and what is wrong with those on the disk."""
+        policy, now = await self._gate.policy(), self._gate.monotonic()
+        for held in policy.held:
+            tab.show(held.mark, now)
+        return self._looks.render("policy.html", policy=policy, may=self._gate.may_accept(tab.name))
 
     async def you(self, tab: Tab, params: Params) -> str:
         """Who is signed in, what they may answer, and their passkeys."""

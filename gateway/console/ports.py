@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from gateway.core.approval import Voter
+from gateway.core.canon import digest
 from gateway.core.coverage import Part
 from gateway.core.figures import Figures
 from gateway.core.leaks import Leak
@@ -49,6 +50,50 @@ class UpstreamRow:
     tools: tuple[ToolRow, ...] = ()
     screened: str = ""  # how far its surfaces are screened, in a few words
     coverage: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRow:
+    """One thing of an upstream that is held because it is new or changed, as a person has to see it to accept it.
+
+    `kind` is `tools`, `prompts`, `templates`, `runtime` or `instructions`; `name` is the upstream's own.
+    """
+
+    upstream: str
+    kind: str
+    name: str
+    exposed: str
+    state: str  # new or changed
+    digest: str  # whole
+    before: str = ""  # digest of what was accepted
+    command: str = ""  # what accepts it at a terminal
+    confirm: str = ""  # what has to be typed to accept it
+    effect: str = ""  # of a tool: what it would count as
+    tier: str = ""
+    entry: str = ""  # the label's entry that says so, and where; empty: nobody labelled it
+    proposed: str = ""  # what its name suggests then
+    remarks: tuple[str, ...] = ()
+    difference: tuple[str, ...] = ()  # `- `, `+ ` or two spaces in front of each line
+
+    @property
+    def mark(self) -> str:
+        """What tells whether it is as it was shown: with another effect or remark it is another question."""
+        parts = (self.upstream, self.kind, self.name, self.state, self.digest, self.before)
+        return "held " + digest([*parts, self.effect, self.tier, self.entry, *self.remarks])
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPolicy:
+    """A policy (or an upstreams.toml) that waits for a person, by its digest, and how it differs."""
+
+    digest: str
+    command: str  # what accepts it at a terminal
+    differences: tuple[str, ...] = ()
+
+    @property
+    def mark(self) -> str:
+        """What tells that it was shown."""
+        return f"policy {self.digest}"
 
 
 class LeakChoice(str, Enum):
@@ -108,7 +153,7 @@ class PolicyRow:
     accepted: Mapping[str, str]
     files: tuple[FileRow, ...]
     problems: tuple[tuple[str, str], ...] = ()  # severity, message
-    held: tuple[tuple[str, tuple[str, ...]], ...] = ()  # what accepts it, and how it differs
+    held: tuple[HeldPolicy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +231,18 @@ class Gate(Protocol):
 
     async def upstreams(self) -> Sequence[UpstreamRow]:
         """All upstreams with their tools."""
+
+    def may_accept(self, name: str) -> bool:
+        """Whether this person's word lets count what is held."""
+
+    async def holdings(self, most: int) -> tuple[Sequence[HeldRow], int]:
+        """What of the upstreams is held because it is new or changed, and how many more than `most` there are."""
+
+    async def accept(self, shown: HeldRow, voter: Voter) -> None:
+        """Accept one thing, if it is as it was shown; raises `ApprovalError` where it is not."""
+
+    async def accept_policy(self, digest: str, voter: Voter) -> bool:
+        """Let a policy that is held count, by its whole digest; returns whether it does at the next start only."""
 
     async def leaks(self, name: str) -> Sequence[Leak]:
         """The leaks that this person may see; what is to be done first comes first."""

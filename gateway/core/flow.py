@@ -20,6 +20,7 @@ from gateway.core.sinks import UNPARSED, ValueList, canonical_sink, leaves, sink
 PROMPT, ARGUMENT, READ_ARGUMENT, TRUSTED, LISTED = "prompt", "argument", "read-argument", "trusted", "list"
 SHORTEST = 4  # characters of a value that can be proven by being found
 MOST_TEXT = 1024 * 1024  # characters of one text that are looked at
+MOST_PAYLOAD = 128 * 1024  # characters of a call's payload in which links are looked for; the rest has no origin
 MOST_FORMS = 60_000  # forms of the tokens of one text that are indexed
 MOST_KEPT = 8 * 1024 * 1024  # bytes, about, that one session's origins take; half of it goes when it is exceeded
 MOST_VALUES = 256  # values of one call that are traced; the rest has no origin
@@ -212,7 +213,7 @@ def trace(tool: Tool, arguments: Mapping[str, Any], origins: Origins) -> tuple[T
         where = origins.find(sink.kind, value, sink.leaf) if len(found) < MOST_VALUES else _WORDS[0]
         found.append(Traced(sink.argument, placed(sink.path), sink.kind, value, where))
     if (tool.effect in (Effect.EGRESS, Effect.MONEY) or tool.labels.fetches) and tool.surface is Surface.TOOLS:
-        left = MOST_TEXT
+        left = MOST_PAYLOAD
         for name in tool.labels.payload:
             for path, leaf in leaves(arguments.get(name), (name,)):
                 left -= len(leaf)

@@ -18,6 +18,7 @@ from gateway.core.sinks import canonical_sink, leaves
 
 SHORTEST, SHORTEST_LINE, LONGEST = 4, 24, 512  # characters of a form; a longer line counts by its beginning
 SHORT_LINE = 8  # words of a line that may be an entry of a listing
+MOST_LINKED = 256 * 1024  # characters of what a call writes in which links are looked for
 MOST_FORMS = 400  # of one call
 MOST_RESULT = 16 * 1024  # characters of the texts of a write's result in which ids are looked for
 MOST_READ = 4 * 1024 * 1024  # characters of an output that are looked at; a longer one that is read has met a form
@@ -56,11 +57,15 @@ def written(tool: Tool, arguments: Mapping[str, Any], links_too: Iterable[str] =
 
 
 def unproven_links(tool: Tool, arguments: Mapping[str, Any]) -> Iterator[tuple[SinkKind, str, str]]:
-    """The links, addresses and account numbers in what a call writes: kind, canonical, and as it stands there."""
+    """The links, addresses and account numbers in what a call writes: kind, canonical, and as it stands there; in its
+    first `MOST_LINKED` characters.
+    """
+    left = MOST_LINKED
     for name, value in arguments.items():
-        if name not in tool.labels.inert:
-            for _, leaf in leaves(value):
-                yield from ((kind, form, link) for kind, link in links(leaf) if (form := canonical_sink(kind, link)))
+        for _, leaf in leaves(value) if name not in tool.labels.inert else ():
+            found = links(leaf[: max(left, 0)])
+            left -= len(leaf)
+            yield from ((kind, form, link) for kind, link in found if (form := canonical_sink(kind, link)))
 
 
 def made(upstream: str, value: Any) -> list[str]:

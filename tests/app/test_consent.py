@@ -42,6 +42,7 @@ class Room:
             clock=FakeClock(),
             proofs=SimpleNamespace(voter=lambda by: Voter(by, Proof.LOCAL, proofs=self.proofs)),
         )
+        self.gateway = gateway
         self._handlers = LockCommands(gateway).handlers()
 
     @property

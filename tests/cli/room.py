@@ -66,7 +66,7 @@ class FakeReload:
     def status(self) -> dict[str, Any]:
         return {"revision": "ab" * 32, "accepted_by": "os:ada", "accepted_how": "first seen", "held": self.rows}
 
-    async def accept(self, word: str, by: str) -> Any:
+    async def accept(self, word: str, by: str, how: str = "") -> Any:
         row = next((row for row in self.rows if row["digest"] == word), None)
         if row is None:
             raise ApprovalError(f"no policy `{word}` is held", "unknown")

@@ -13,7 +13,18 @@ from gateway.console.app import Console
 from gateway.console.leaks import BECOMES
 from gateway.console.looks import Looks
 from gateway.console.pages import hours_back
-from gateway.console.ports import Counts, FileRow, LeakStory, LeakWord, PolicyRow, Told, ToolRow, UpstreamRow
+from gateway.console.ports import (
+    Counts,
+    FileRow,
+    HeldPolicy,
+    HeldRow,
+    LeakStory,
+    LeakWord,
+    PolicyRow,
+    Told,
+    ToolRow,
+    UpstreamRow,
+)
 from gateway.console.signin import ARMED_AFTER, SignIns
 from gateway.core.approval import Voter
 from gateway.core.coverage import Part, Sight
@@ -82,7 +93,27 @@ def rows() -> dict[str, Approval]:
     return {row.id: replace(row, shown=shown, free=("text",)) for row in found}
 
 
-HELD = (("wardgate accept policy@abcd", ("<b>new</b> rule",)),)
+POLICY = "cd" * 32  # the digest of a policy that is held
+HELD = (HeldPolicy(POLICY, "wardgate accept policy@abcd", ("<b>new</b> rule", "reach: 3 more")),)
+
+
+def holdings() -> list[HeldRow]:
+    """What is held of `files`: a changed read, and a new tool that deletes."""
+    told = ("changed", "ab" * 32, "ba" * 32, "wardgate accept files__read@abababababab", "", "read", "read")
+    read = HeldRow(
+        "files",
+        "tools",
+        "read",
+        "files__read",
+        *told,
+        "`read` at files.toml:3",
+        difference=("- <b>a</b>", "+ c\\u{200b}"),
+    )
+    lines = ("+ <script>alert(1)</script>",)
+    more = {"confirm": "files__wipe", "effect": "destructive", "tier": "high", "proposed": "destructive"}
+    said = {"remarks": ("description: <i>orders</i> the model about",), "difference": lines}
+    wipe = HeldRow("files", "tools", "wi\u200bpe", "files__wipe", "new", "ef" * 32, **more, **said)  # type: ignore[arg-type]  # texts and tuples
+    return [read, wipe]
 
 
 @dataclass
@@ -101,6 +132,8 @@ class FakeGate:
     leaked: dict[str, Leak] = field(default_factory=dict)
     known: bool = True  # a person who may see everybody's records
     may: bool = True  # such a one, or the owner of the leak
+    changed: list[HeldRow] = field(default_factory=holdings)
+    reads_only: bool = False  # a person whose word lets nothing count
     elsewhere: set[str] = field(default_factory=set)  # rows that wait in another session
 
     def voter(self, name: str) -> Voter:
@@ -185,6 +218,24 @@ class FakeGate:
         parts = (Part("results", Sight.PASSES, "by label", ("<b>", "read"), 3),)
         told = ("files", "ready", "", "o@example.com", "t@example.com", "human ada", "", (tool,))
         return [UpstreamRow(*told, screened="all text screened", coverage=parts)]
+
+    def may_accept(self, name: str) -> bool:
+        return not self.reads_only
+
+    async def holdings(self, most: int) -> tuple[Sequence[HeldRow], int]:
+        return self.changed[:most], max(0, len(self.changed) - most)
+
+    async def accept(self, shown: HeldRow, voter: Voter) -> None:
+        if self.reads_only:
+            raise ApprovalError("a reader accepts nothing", "not-permitted")
+        self.done.append(("accept", shown.upstream, shown.kind, shown.name, shown.digest, voter.by, voter.proof))
+        self.changed.remove(shown)
+
+    async def accept_policy(self, digest: str, voter: Voter) -> bool:
+        if self.reads_only:
+            raise ApprovalError("a reader accepts nothing", "not-permitted")
+        self.done.append(("accept-policy", digest, voter.by, voter.proof))
+        return False
 
     async def leaks(self, name: str) -> Sequence[Leak]:
         return list(self.leaked.values())

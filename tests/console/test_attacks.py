@@ -25,7 +25,7 @@ DATA = (
 ACTS = (
     *(f"/do/approvals/{FIRST}", f"/do/approvals/{FIRST}/label", f"/do/approvals/{FIRST}/challenge"),
     *("/do/grants/g_0000000001/revoke", "/do/freeze", "/do/thaw", "/do/sign-out", "/do/passkeys/options"),
-    *("/do/passkeys", "/do/passkeys/endorse", f"/do/leaks/{LEAK}"),
+    *("/do/passkeys", "/do/passkeys/endorse", f"/do/leaks/{LEAK}", "/do/held", "/do/policy"),
 )
 ELSEWHERE = (
     *("http://localhost:9999", "http://localhost", "http://127.0.0.1:8765", f"https://{HOST}", f"http://{HOST}/"),

@@ -76,7 +76,7 @@ def test_a_read_that_fetches_carries_its_payload_out_as_a_send_does() -> None:
 
 
 def test_payload_beyond_what_is_looked_through_has_no_origin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "MOST_TEXT", 100)
+    monkeypatch.setattr(flow, "MOST_PAYLOAD", 100)
     tool = tool_of(Effect.EGRESS, sinks={"to": SinkKind.EMAIL}, payload=("body", "more"))
     assert trace(tool, {"body": "x" * 100}, Origins()) == ()
     (value,) = trace(tool, {"body": ["x" * 60, "y" * 60], "more": "z" * 60}, Origins())

@@ -222,10 +222,14 @@ async def test_prompts_templates_and_instructions_are_held_too(house: House) -> 
 
 
 @pytest.mark.slow
-async def test_nothing_is_accepted_where_nobody_is_asked(house: House) -> None:
+async def test_where_nobody_is_asked_a_first_lock_is_written_and_no_later_one(house: House) -> None:
     furnish(house, locked=False)
+    lock = house.folder / "policies" / "tools.lock"
+    assert (await house.run("lock")).code == 0
+    first = lock.read_bytes()
+    offer(house, tools=[PEEK, RUDE, TURN])
     assert (await house.run("lock")).code == 2
-    assert not (house.folder / "policies" / "tools.lock").exists()
+    assert lock.read_bytes() == first
 
 
 @pytest.mark.slow

@@ -355,6 +355,20 @@
       note: form.elements.note.value,
       ...(form.elements.days ? { days: Number(form.elements.days.value) } : {}),
     }),
+    held: async (form) => {
+      const body = Object.fromEntries(new FormData(form));
+      if (body.confirm) body.confirm = body.confirm.trim();
+      const told = await post("/do/held", body);
+      await show();
+      say(`Accepted: ${told.accepted}`);
+      (one(".holding h3") || one("main")).focus();
+    },
+    policy: async (form) => {
+      const told = await post("/do/policy", { digest: form.elements.digest.value });
+      await show();
+      say(told.restart ? "Accepted: it counts from the next start on." : "Accepted: it counts now.");
+      one("main").focus();
+    },
     filters: (form) => {
       const asked = [...new FormData(form)].filter(([name, value]) => value && !(name === "kind" && value === "outcome"));
       location.assign(`/decisions?${new URLSearchParams(asked)}`);
