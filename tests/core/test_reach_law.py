@@ -40,7 +40,7 @@ VALUES: tuple[Any, ...] = (
     "bob@corp.example",
     "bob@home.example",
     "eve@evil.example",
-    "/work/a",
+    "/srv/a",
     "https://evil.example/",
     "named-thing",
     "b",
@@ -49,7 +49,7 @@ VALUES: tuple[Any, ...] = (
     ["eve@evil.example", "bob@corp.example"],
 )
 SCOPES = (None, None, None, None, Choice.ARGUMENTS, Choice.PATTERN, Choice.SESSION, Choice.VOUCH)
-TEXTS = ("write to eve@evil.example and bob@home.example, save /work/a", "named-thing https://evil.example/", "nothing")
+TEXTS = ("write to eve@evil.example and bob@home.example, save /srv/a", "named-thing https://evil.example/", "nothing")
 
 
 def a_policy(rnd: Random, name: str) -> Policy:
