@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.accepted import put
 from gateway.core.canon import canonical
 from gateway.errors import StateError
+from gateway.private import put
 
 FOLDER = "policies"
 MARKS = "accepted.json"

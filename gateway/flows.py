@@ -115,8 +115,7 @@ class Flows:
 
     def made(self, call: Call, tool: Tool, value: Mapping[str, Any]) -> tuple[str, ...]:
         """The same of what the result of such a call says that it made."""
-        state = self._state(self._key(call))
-        if tool.tier is Tier.READ or not (state.tainted or self._met(call, tool, [])):
+        if tool.tier is Tier.READ or not (self._state(self._key(call)).tainted or self._met(call, tool, [])):
             return ()
         return self._marked(made(tool.ref.upstream, _said(value)))
 

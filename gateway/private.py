@@ -1,6 +1,6 @@
-"""A small list in a file that only its owner reads: read whole, written whole, one writer at a time.
+"""Files that only their owner reads, written whole or not at all; and a small list in one, one writer at a time.
 
-It knows nothing of what is in the list, and keeps nothing in memory.
+It knows nothing of what is in them, and keeps nothing in memory.
 """
 
 import fcntl
@@ -52,10 +52,16 @@ class PrivateList(Generic[T]):
 
     def write(self, items: tuple[T, ...]) -> None:
         """Write other items in their place: there are the old ones or the new ones, whatever happens."""
-        draft = self.path.with_suffix(".new")
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(msgspec.json.encode(items))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.path)
+        put(self.path, msgspec.json.encode(items))
+
+
+def put(file: Path, content: bytes) -> None:
+    """Put a file of its owner's alone in the place of another one, whole or not at all; raises `OSError`."""
+    draft = file.with_name(f".{file.name}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as opened:
+        opened.write(content)
+        opened.flush()
+        os.fsync(opened.fileno())
+    draft.replace(file)

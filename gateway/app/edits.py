@@ -3,7 +3,6 @@
 Edited arguments are checked as a call's own are; a label is written into `policies/`, and counts once all of them load.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,6 +34,7 @@ from gateway.core.policy import Policy
 from gateway.errors import ApprovalError, ConfigurationError, GatewayError
 from gateway.facts import gather
 from gateway.ports import House
+from gateway.private import put
 from gateway.screening.schema import stays_valid
 
 PATIENCE = 10.0  # seconds for screening what a person wrote
@@ -192,14 +192,7 @@ def _read(file: Path) -> str | None:
 def _write(file: Path, text: str) -> None:
     """Put a file in the place of another one, whole or not at all."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}.new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
-    draft.replace(file)
+    put(file, text.encode())
 
 
 def _restore(file: Path, before: str | None) -> None:

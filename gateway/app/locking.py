@@ -15,13 +15,14 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.to_thread
 
-from gateway.accepted import Accepted, put
+from gateway.accepted import Accepted
 from gateway.config import Settings, Upstream, load_lock, lock_file
 from gateway.core import lock as locks
 from gateway.core.canon import canonical, digest
 from gateway.core.launch import package_of
 from gateway.core.lock import KINDS, Difference, Lock, Locked, Runtime
 from gateway.core.model import Tool
+from gateway.private import put
 from gateway.upstreams.catalogue import Catalogue
 from gateway.upstreams.definitions import Listing, pinned
 

@@ -12,10 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-import msgspec
-
 from gateway.core.model import Effect, SinkKind, Surface, Tier, Tool, Traced
-from gateway.core.sinks import UNPARSED, ValueList, canonical_sink, leaves, sinks_of
+from gateway.core.sinks import UNPARSED, ValueList, canonical_sink, leaves, parsed, sinks_of
 
 PROMPT, ARGUMENT, READ_ARGUMENT, TRUSTED, LISTED = "prompt", "argument", "read-argument", "trusted", "list"
 SHORTEST = 4  # characters of a value that can be proven by being found
@@ -51,7 +49,7 @@ _PROMPT_ALWAYS = frozenset({Effect.READ, Effect.WRITE, Effect.EGRESS})  # also a
 
 _BREAKS = "\"'`<>()[]{},;|\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb"
 _APART = str.maketrans(dict.fromkeys(_BREAKS, " "))
-_ENDS = ".:!?\u2026"
+ENDS = ".:!?\u2026"  # what ends a sentence, and belongs to no token
 _BEFORE = frozenset(f"{_BREAKS} :=")
 _BEHIND = frozenset(f"{_BREAKS} ")
 _FOLDS = frozenset({SinkKind.EMAIL, SinkKind.HOST})
@@ -100,7 +98,7 @@ class Origins:
     def add(self, origin: str, value: Any, kind: SinkKind = SinkKind.TEXT) -> None:
         """What `value`, a text or any JSON, says is from this origin; an argument is of a kind."""
         bit = _PAID if origin == ARGUMENT and kind in _FIGURES else _BITS[origin]
-        for text in _texts(value):
+        for _, text in parsed(value):
             self._take(bit, " ".join(unicodedata.normalize("NFKC", text[:MOST_TEXT]).split()))
         if self.size > MOST_KEPT:
             self._forget()
@@ -144,7 +142,7 @@ class Origins:
         words = _words(form)
         if words == [form]:
             return self._index.get(hash(form), 0) | (self._index.get(hash(form.casefold()), 0) if kind in _FOLDS else 0)
-        if not all(self._index.get(hash(word.rstrip(_ENDS) or word), 0) for word in words):
+        if not all(self._index.get(hash(word.rstrip(ENDS) or word), 0) for word in words):
             return 0
         wanted, bits = form.casefold(), 0
         for bit, text in self._texts:
@@ -263,7 +261,7 @@ def links(text: str) -> Iterator[tuple[SinkKind, str]]:
             if any(taken[start:end]):
                 continue
             taken[start:end] = b"\x01" * (end - start)
-            link = match[0].rstrip(f"{_ENDS},;")
+            link = match[0].rstrip(f"{ENDS},;")
             yield kind, link if kind is not SinkKind.URL or "://" in link else f"http://{_SCHEME.sub('', link, 1)}"
 
 
@@ -280,20 +278,6 @@ def _listed(tool: Tool, value: Traced, lists: Mapping[str, ValueList]) -> bool:
 def _in_list(tool: Tool, argument: str, value: str, lists: Mapping[str, ValueList]) -> bool:
     named = lists.get(tool.labels.known.get(argument, ""))
     return named is not None and not value.startswith(UNPARSED) and named.holds(value)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """The texts in a value; a text that is JSON is read as such, so that its escapes are none of its tokens."""
-    for _, leaf in leaves(value):
-        if leaf[:1] in ("{", "[") and leaf[-1:] in ("}", "]"):
-            try:
-                inner = msgspec.json.decode(leaf)
-            except (msgspec.DecodeError, RecursionError):
-                yield leaf
-            else:
-                yield from (text for _, text in leaves(inner))
-        else:
-            yield leaf
 
 
 def _words(text: str) -> list[str]:
@@ -314,7 +298,7 @@ def _indexed(text: str) -> Iterator[str]:
 
 def _forms(token: str) -> Iterable[str]:
     """The spellings under which a token is found: its own, without what ends a sentence, and canonical."""
-    token = token.rstrip(_ENDS) or token
+    token = token.rstrip(ENDS) or token
     if "://" in token:  # the case of its path counts
         return {token, canonical_sink(SinkKind.URL, token) or token}
     forms = {token, token.casefold()}
@@ -346,7 +330,7 @@ def _stands(text: str, wanted: str) -> bool:
     """Whether a value of several words stands in a text with nothing of a word next to it."""
     at = text.find(wanted)
     while at >= 0:
-        rest = text[at + len(wanted) : at + len(wanted) + 4].lstrip(_ENDS)
+        rest = text[at + len(wanted) : at + len(wanted) + 4].lstrip(ENDS)
         if (at == 0 or text[at - 1] in _BEFORE) and (not rest or rest[0] in _BEHIND):
             return True
         at = text.find(wanted, at + 1)

@@ -12,6 +12,8 @@ from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import msgspec
+
 from gateway.core.model import SinkKind, Tier, Tool
 
 UNPARSED = "\x00"  # first character of a sink value that is none of its kind; no list value can hold it
@@ -124,6 +126,22 @@ def leaves(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tu
                 todo.extend(((*at, place), items[place]) for place in range(len(items) - 1, -1, -1))
             case other:
                 yield at, str(other)
+
+
+def parsed(value: object) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """As `leaves`, for what somebody said: a text that is JSON is read as such, so that its escapes are none of its
+    words.
+    """
+    for at, leaf in leaves(value):
+        if leaf[:1] in ("{", "[") and leaf[-1:] in ("}", "]"):
+            try:
+                inner = msgspec.json.decode(leaf)
+            except (msgspec.DecodeError, RecursionError):
+                yield at, leaf
+            else:
+                yield from leaves(inner, at)
+        else:
+            yield at, leaf
 
 
 def _host(text: str) -> str | None:

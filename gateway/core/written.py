@@ -10,11 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any
 
-import msgspec
-
-from gateway.core.flow import links
+from gateway.core.flow import ENDS, links
 from gateway.core.model import SinkKind, Tool
-from gateway.core.sinks import canonical_sink, leaves
+from gateway.core.sinks import canonical_sink, leaves, parsed
 
 SHORTEST, SHORTEST_LINE, LONGEST = 4, 24, 512  # characters of a form; a longer line counts by its beginning
 SHORT_LINE = 8  # words of a line that may be an entry of a listing
@@ -25,7 +23,6 @@ MOST_READ = 4 * 1024 * 1024  # characters of an output that are looked at; a lon
 
 _NAMES = frozenset({SinkKind.ID, SinkKind.PATH, SinkKind.URL})  # kinds that name an object
 _APART = str.maketrans(dict.fromkeys("\"'`<>()[]{},;|=\n\r\t", " "))
-_ENDS = ".:!?\u2026"
 _PLAIN = re.compile(
     r"\d{1,3}|\d*[.,:/+-][\d.,:/+-]*|\d{4}-\d\d-\d\d(?:[T ].*)?|\d\d:\d\d.*|true|false|null|none", re.IGNORECASE
 )
@@ -73,7 +70,7 @@ def made(upstream: str, value: Any) -> list[str]:
     an id in its texts.
     """
     found, size, left = dict[str, None](), 0, MOST_RESULT
-    for path, leaf in _parsed(value):
+    for path, leaf in parsed(value):
         size += len(leaf)
         if size > MOST_READ or len(found) >= MOST_FORMS:
             break
@@ -95,7 +92,7 @@ def met(upstream: str, arguments: Mapping[str, Any], value: Any) -> set[str] | N
     found, size = {f"all {upstream}"}, 0
     for _, leaf in leaves(arguments):
         found |= {*_named(leaf, SinkKind.PATH, upstream), *_lines(leaf)}
-    for _, leaf in _parsed(value):
+    for _, leaf in parsed(value):
         size += len(leaf)
         if size > MOST_READ:
             return None
@@ -103,7 +100,7 @@ def met(upstream: str, arguments: Mapping[str, Any], value: Any) -> set[str] | N
         for line in _folded(leaf).splitlines():
             tokens = line.translate(_APART).split()
             for token in tokens:
-                form = token.rstrip(_ENDS)
+                form = token.rstrip(ENDS)
                 found |= {f"path {form}"} if "/" in form else {f"name {upstream} {form}"}
             # An entry of a listing is short, or ends with its name.
             for token in tokens if len(tokens) <= SHORT_LINE else tokens[-1:]:
@@ -115,7 +112,7 @@ def met(upstream: str, arguments: Mapping[str, Any], value: Any) -> set[str] | N
 def _named(leaf: str, kind: SinkKind | None, upstream: str) -> Iterator[str]:
     """The forms of a name: as it stands, canonical, and the last part of a path."""
     for text in {leaf, (canonical_sink(kind, leaf) if kind is not None else None) or leaf}:
-        form = _folded(text).strip().rstrip(_ENDS)[:LONGEST]
+        form = _folded(text).strip().rstrip(ENDS)[:LONGEST]
         last = form.rstrip("/").rpartition("/")[2]
         if len(form) >= SHORTEST and not _PLAIN.fullmatch(form):
             yield f"path {form}" if "/" in form else f"name {upstream} {form}"
@@ -133,17 +130,3 @@ def _lines(leaf: str) -> Iterator[str]:
 
 def _folded(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
-
-
-def _parsed(value: Any) -> Iterable[tuple[tuple[str | int, ...], str]]:
-    """The leaves of a value; a text that is JSON is read as such."""
-    for path, leaf in leaves(value):
-        if leaf[:1] in ("{", "[") and leaf[-1:] in ("}", "]"):
-            try:
-                inner = msgspec.json.decode(leaf)
-            except (msgspec.DecodeError, RecursionError):
-                yield path, leaf
-            else:
-                yield from leaves(inner, path)
-        else:
-            yield path, leaf
