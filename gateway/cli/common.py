@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,6 +31,16 @@ def state_dir(config: str | None) -> Path:
         fail(FINDINGS, f"configuration `{path}` can't be read: {problem.strerror}")
     except ValueError as problem:
         fail(FINDINGS, f"configuration `{path}` can't be read: {problem}")
+
+
+def moment_of(options: argparse.ArgumentParser, name: str, text: str) -> datetime:
+    """The time that the option `--NAME` gives; ends the command with exit code 2 where it gives none."""
+    from gateway.core.query import moment  # imported late: few ask for times
+
+    try:
+        return moment(text, datetime.now(UTC))
+    except ValueError as problem:
+        options.error(f"--{name}: {problem}")
 
 
 def print_json(items: Sequence[Mapping[str, Any]], next: str | None = None) -> None:

@@ -7,11 +7,10 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.cli.common import FINE, UNREACHABLE, USAGE, aligned, fail, parser, print_json, state_dir
+from gateway.cli.common import FINE, UNREACHABLE, USAGE, aligned, fail, moment_of, parser, print_json, state_dir
 
 if TYPE_CHECKING:
     from gateway.core.query import Query
@@ -76,17 +75,11 @@ def _query(options: argparse.ArgumentParser, given: argparse.Namespace) -> "Quer
     for name, value in filters.items():
         if wrong := objection(name, value):
             options.error(f"--{name}: {wrong}")
-    since, until = _moment(options, "since", given.since), _moment(options, "until", given.until)
+    since, until = (
+        moment_of(options, name, text) if (text := getattr(given, name)) is not None else None
+        for name in ("since", "until")
+    )
     return Query(filters, since, until, text=given.text, before=given.after, limit=given.limit)
-
-
-def _moment(options: argparse.ArgumentParser, name: str, text: str | None) -> datetime | None:
-    from gateway.core.query import moment
-
-    try:
-        return moment(text, datetime.now(UTC)) if text is not None else None
-    except ValueError as problem:
-        options.error(f"--{name}: {problem}")
 
 
 def seen_by(state: Path, config: str | None, seen_as: str) -> "Viewer":

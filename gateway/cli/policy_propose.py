@@ -2,10 +2,9 @@
 
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
-from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, USAGE, fail, parser, print_json, state_dir
+from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, fail, moment_of, parser, print_json, state_dir
 
 MOST = 100_000  # approvals that are looked at
 
@@ -20,20 +19,16 @@ def run(argv: Sequence[str]) -> int:
     given = options.parse_args(argv)
     if not 2 <= given.times <= 1000:
         options.error(f"--times: expected 2 to 1000, found `{given.times}`")
+    since = moment_of(options, "since", given.since)
     state = state_dir(given.config)
 
     from gateway.config import load_policy, load_settings  # imported late: wrong options need none of it
     from gateway.core.propose_rules import Proposals, advice_item, document
-    from gateway.core.query import moment
     from gateway.errors import ConfigurationError, StateError
     from gateway.place import config_file
     from gateway.reading import approvals_since, reading, viewer_in
     from gateway.replaying import rows
 
-    try:
-        since = moment(given.since, datetime.now(UTC))
-    except ValueError as problem:
-        fail(USAGE, f"--since: {problem}")
     try:
         policy = load_policy(load_settings(Path(given.config) if given.config else None, os.environ))
         if not viewer_in(config_file(given.config, os.environ), state).auditor:

@@ -1,13 +1,11 @@
 """`wardgate policy simulate`: what another policy would have decided on the calls of the record. It changes nothing."""
 
 import os
-from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, fail, parser, print_json, state_dir
+from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, fail, moment_of, parser, print_json, state_dir
 
 if TYPE_CHECKING:
     from gateway.core.simulate import Group, Report
@@ -23,7 +21,7 @@ def run(argv: Sequence[str]) -> int:
         "--since", metavar="TIME", help="calls since: RFC 3339, a date, or how long ago (`7d`); else all"
     )
     given = options.parse_args(argv)
-    since = moment_of(options, given.since)
+    since = moment_of(options, "since", given.since) if given.since is not None else None
     state = state_dir(given.config)
 
     from gateway.cli.log import seen_by  # imported late: wrong options need none of it
@@ -51,16 +49,6 @@ def run(argv: Sequence[str]) -> int:
     else:
         print("\n".join(_lines(report)))
     return FINE
-
-
-def moment_of(options: ArgumentParser, text: str | None) -> datetime | None:
-    """The time that `--since` names; ends the command with exit code 2 where it names none."""
-    from gateway.core.query import moment
-
-    try:
-        return moment(text, datetime.now(UTC)) if text is not None else None
-    except ValueError as problem:
-        options.error(f"--since: {problem}")
 
 
 def _lines(report: "Report") -> Iterator[str]:
