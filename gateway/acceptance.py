@@ -6,11 +6,12 @@ The record says which, the state folder keeps their texts. Nothing is watched or
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.agreed import POLICY, UPSTREAMS, Agreed, Mark
 from gateway.clock import SystemClock
@@ -35,8 +36,7 @@ _KEYS = ("accepted_by", "accepted_at", "accepted_how")
 _SAID = (*_KEYS, "upstreams", "upstreams_by")
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """What waits for a person: `POLICY` or `UPSTREAMS`, its digest, its texts, and how it differs, what loosens first.
 
     `policy` is what would count, of a policy.

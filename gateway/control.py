@@ -9,13 +9,13 @@ import socket
 import struct
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.abc
 import msgspec
+from msgspec import Struct
 
 from gateway.people import user_name
 from gateway.place import socket_address
@@ -30,8 +30,7 @@ Request = dict[str, Any]
 Handler = Callable[[Request, str], Awaitable[dict[str, Any]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
+class Attachment(Struct, frozen=True):
     """A shim's hello: who and where it is, and the descriptors that it handed over (none when it relays bytes)."""
 
     hello: Request

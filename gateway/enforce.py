@@ -66,7 +66,7 @@ class Enforcer:
             return await self._end.break_off(trail, Reason.INTERNAL, type(broken).__name__)
 
     async def turn_away(self, call: Call, reason: Reason) -> Refused:
-        """Refuse a call for which there is no room before its path begins; it is on the record all the same."""
+        """Refuse a call before its path begins, for which there is no room or upstream; it is recorded all the same."""
         trail = Trail(call, self._house.clock.monotonic, self._house.capture, unrecorded=True)
         return await self._end.break_off(trail, reason)
 
@@ -86,8 +86,7 @@ class Enforcer:
                 await self._end.alarm(trail, ())
                 if isinstance(trail.again, Asking):
                     return trail.again
-                if isinstance(trail.again, Stuck):
-                    stuck = trail.again
+                if isinstance(stuck := trail.again, Stuck):
                     return await self._end.refuse(
                         trail, Outcome.ERROR, stuck.reason, None, stuck.detail, stuck.requires
                     )

@@ -1,9 +1,10 @@
 """Gather all that a decision on a call needs, as it is now. It decides nothing and changes nothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from gateway.core.canon import count_nodes
 from gateway.core.decide import counted
@@ -38,7 +39,7 @@ def gather(house: House, call: Call, approval: Approval | None = None, found: Se
         sources=flow.sources,
         calls_10m=house.sessions.calls_10m(session, now),
         consequential=house.sessions.consequential(session),
-        raised=house.sessions.raised(session),
+        raised=house.sessions.raised(call, now),
         **_counted(house, call, tool, now, begun=begun),
         begun=begun,
         approval=approval,

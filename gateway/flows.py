@@ -7,43 +7,45 @@ forgotten proves nothing. It decides nothing.
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Set as AbstractSet
+from datetime import datetime
 from functools import partial
 from hashlib import blake2b
 from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
+from msgspec import Struct, field
 
 from gateway.core.flow import ARGUMENT, PROMPT, READ_ARGUMENT, TRUSTED, Origins, carries_proven, trace, weighs
 from gateway.core.model import Call, Kind, Record, SinkKind, Tier, Tool, Traced, Trust
 from gateway.core.policy import Policy
+from gateway.core.session import IDLE, Key, key_of
 from gateway.core.sinks import ValueList, leaves
 from gateway.core.written import made, met, unproven_links, written
 from gateway.ids import ENTRY, new_id
 from gateway.ports import Clock, Flow, Records
 from gateway.store import Store
-from gateway.store.flow import all_forms, all_tainted
+from gateway.store.flow import all_forms, all_tainted, last_seen
 
 REMEMBERED = 10_000  # sessions with their origins; the one that was quiet longest is forgotten first
 MOST_TAINTED = 200_000  # sessions of which it is known; beyond them one that isn't starts tainted
 MOST_FORMS = 300_000  # forms of what was written; beyond them no output is believed
+CROWDED = 0.8  # of them, from which on people are told
 MOST_KEPT = 64 * 1024 * 1024  # bytes, about, of the origins of all sessions
 MOST_PROMPTS = 1_000  # prompts of a session of which it is known that they are indexed
+MOST_ASKED = 1_000  # calls of which it is known whether they hold what a tainted session wrote
 MOST_SOURCES = 32  # tools of which a session tells that they tainted it
-IDLE = timedelta(hours=12)  # after which a session without a name of its own begins anew
 LARGE = 64 * 1024  # characters of an output from which on it is looked through beside the loop
 FORM = 8  # bytes of a form's digest
+
+FORGET = "`wardgate record forget --before DATE` forgets what is older; stop the gateway for it"
 
 T = TypeVar("T")
 log = logging.getLogger("wardgate.flow")
 
-Key = tuple[str, str, str]  # principal, client, and the session's trusted name; empty: all that those two do
 
-
-@dataclass(slots=True, eq=False)
-class _State:
+class _State(Struct, eq=False):
     """What is known of one session."""
 
     tainted: bool
@@ -77,13 +79,16 @@ class Flows:
         self._states: OrderedDict[Key, _State] = OrderedDict()
         self._tainted: OrderedDict[Key, tuple[bool, bool]] = OrderedDict()  # durable: tainted, private
         self._forms: set[int] = set()
+        self._asked: OrderedDict[tuple[str, int], tuple[int, bool]] = OrderedDict()
         self._crowded = self._full = False
         self._kept = 0
 
     async def load(self, store: Store) -> None:
         """Read what is durable."""
         for principal, client, session, tainted, private in await all_tainted(store, MOST_TAINTED + 1):
-            self._remember((principal, client, session), tainted, private)
+            last = None if session else await last_seen(store, principal, client)
+            if last is None or self._clock.now() - last <= IDLE:
+                self._remember((principal, client, session), tainted, private)
         self._mark(await all_forms(store, MOST_FORMS + 1))
 
     def look(self, call: Call, tool: Tool | None) -> Flow:
@@ -102,7 +107,7 @@ class Flows:
         state = self._state(self._key(call))
         if not state.tainted:
             self._add(state, _argued(call, tool))
-        if tool.tier is Tier.READ or not (state.tainted or self._met(call, tool, [])):
+        if tool.tier is Tier.READ or not (state.tainted or self._carries(call, tool)):
             return ()
         return self._marked(written(tool, call.arguments, self._unknown(state, tool, call.arguments)))
 
@@ -115,7 +120,7 @@ class Flows:
 
     def made(self, call: Call, tool: Tool, value: Mapping[str, Any]) -> tuple[str, ...]:
         """The same of what the result of such a call says that it made."""
-        if tool.tier is Tier.READ or not (self._state(self._key(call)).tainted or self._met(call, tool, [])):
+        if tool.tier is Tier.READ or not (self._state(self._key(call)).tainted or self._carries(call, tool)):
             return ()
         return self._marked(made(tool.ref.upstream, _said(value)))
 
@@ -131,7 +136,9 @@ class Flows:
         if not untrusted:
             said = _said(value)
             large = sum(len(leaf) for _, leaf in leaves(said)) > LARGE
-            untrusted = await _apart(self._met, call, tool, said) if large else self._met(call, tool, said)
+            untrusted = self._carries(call, tool) or (
+                await _apart(self._holds, tool, said) if large else self._holds(tool, said)
+            )
             failed = value.get("isError") is True or value.keys() == {"message", "data"}  # as the path tells failures
             proves = not untrusted and not failed and label.trust is Trust.TRUSTED
             if proves and (not state.tainted or carries_proven(tool, call.arguments, state.origins, self._lists)):
@@ -144,7 +151,7 @@ class Flows:
         Where it isn't `sure` that it speaks of this call, no label makes it trusted.
         """
         label = tool.labels.output
-        untrusted = not sure or label.trust is Trust.UNTRUSTED or self._met(call, tool, said)
+        untrusted = not sure or label.trust is Trust.UNTRUSTED or self._carries(call, tool) or self._holds(tool, said)
         key = self._key(call)
         await self._read(call, tool, key, untrusted, label.private, self._state(key))
 
@@ -176,6 +183,16 @@ class Flows:
         """From which origins something good is known in a session, by principal, client and session."""
         state = self._states.get(key_of(*key))
         return state.origins.words if state is not None else frozenset()
+
+    def status(self) -> dict[str, Any]:
+        """How much of what tainted sessions wrote is known, and how much can be; `told` says what to do about it, where
+        that is needed.
+        """
+        count, told = len(self._forms), ""
+        if count > MOST_FORMS * CROWDED:
+            beyond = "no output is believed any more" if self._full else "beyond that no output is believed"
+            told = f"what tainted sessions wrote takes {count:,} of {MOST_FORMS:,} forms: {beyond}. {FORGET}"
+        return {"forms": count, "most": MOST_FORMS, "told": told}
 
     def _key(self, call: Call) -> Key:
         return key_of(*self._place(call))
@@ -275,17 +292,31 @@ class Flows:
     def _mark(self, digests: Iterable[str]) -> None:
         if self._full:
             return
+        before = len(self._forms)
         self._forms.update(int(digest, 16) for digest in digests)
-        if len(self._forms) > MOST_FORMS:
-            self._full = True
-            log.error("tainted sessions wrote more than can be told apart: no output is believed any more")
+        self._full = len(self._forms) > MOST_FORMS
+        if before <= MOST_FORMS * CROWDED < len(self._forms) or self._full:
+            log.log(logging.ERROR if self._full else logging.WARNING, "%s", self.status()["told"])
 
-    def _met(self, call: Call, tool: Tool, said: Any) -> bool:
-        """Whether a call, or its output, met something that a tainted session wrote."""
-        if not self._forms or self._full:
-            return self._full
-        forms = met(tool.ref.upstream, call.arguments, said)
-        if forms is None:
+    def _carries(self, call: Call, tool: Tool) -> bool:
+        """Whether a call holds something that a tainted session wrote; looked for once, and again if more was written
+        since.
+        """
+        which, count = (call.id, hash(call.canonical)), len(self._forms)
+        before, found = self._asked.get(which, (0, False))
+        if count != before and not found:
+            found = self._meets(met(tool.ref.upstream, call.arguments, []))
+            self._asked[which] = (count, found)
+            if len(self._asked) > MOST_ASKED:
+                self._asked.popitem(last=False)
+        return found
+
+    def _holds(self, tool: Tool, said: Any) -> bool:
+        """Whether an output holds something that a tainted session wrote."""
+        return self._full or (bool(self._forms) and self._meets(met(tool.ref.upstream, {}, said)))
+
+    def _meets(self, forms: AbstractSet[str] | None) -> bool:
+        if forms is None or self._full:
             return True
         return any(int(self._digest(form, key), 16) in self._forms for form in forms for key in self._keys)
 
@@ -315,11 +346,6 @@ def _indexed(value: Any, origin: str = TRUSTED) -> Origins:
 async def _apart(work: Callable[..., T], *given: Any) -> T:
     """Work that takes its time, beside the loop."""
     return await anyio.to_thread.run_sync(partial(work, *given))
-
-
-def key_of(principal: str, client: str, session: str) -> Key:
-    """The session that a flow belongs to: one with a trusted name, else all that a principal and client do."""
-    return principal, client, session if session.startswith(f"{principal}/{client}/") else ""
 
 
 def _said(value: Mapping[str, Any]) -> list[Any]:

@@ -5,8 +5,9 @@ Plain `sqlite3`, read only. It outlives the gateway that writes: one that stops,
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from gateway.core.query import Query
 from gateway.errors import StateError

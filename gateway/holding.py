@@ -5,8 +5,9 @@ forwarded from here.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from gateway import ids
 from gateway.core import words

@@ -5,11 +5,11 @@ Sends nothing upstream: what it returns is how the call goes on, and `enforce` f
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
-from msgspec import structs
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.core import inquiry, posing
 from gateway.core.account import Trail
@@ -46,8 +46,7 @@ LONGEST = 8 * 1024  # characters of a progress notice
 TAIL = 512  # of them that are dropped where it was cut: a secret may have been cut with it
 
 
-@dataclass(frozen=True, slots=True)
-class Stuck:
+class Stuck(Struct, frozen=True):
     """The call can't go on: the upstream waits for what it doesn't get."""
 
     reason: Reason
@@ -253,7 +252,7 @@ class Inquiry:
         trail.heard.clear()
         trail.sighted += honeytokens(found)
         told = trail.question(self._house.clock.now(), question, decision, digest)
-        self._house.records.queue(structs.replace(told, findings=found) if found else told)
+        self._house.records.queue(replace(told, findings=found) if found else told)
 
     def _turned_down(self, asked: Asked, why: Stuck) -> Again | Stuck:
         """A legacy upstream is told no and goes on; a modern one has no way to hear it, so its call ends."""

@@ -7,12 +7,12 @@ recorded.
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import anyio
 import msgspec
+from msgspec.structs import replace
 
 from gateway import ids
 from gateway.clock import Sleeper

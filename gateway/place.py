@@ -59,3 +59,13 @@ def socket_address(state: Path, folder_fd: int | None = None) -> str:
     if folder_fd is None or not sys.platform.startswith("linux"):
         raise ValueError(f"the path of the state folder is too long for a socket: `{state}`")
     return f"/proc/self/fd/{folder_fd}/{CONTROL_NAME}"
+
+
+def rules_folder(environ: Mapping[str, str]) -> Path:
+    """Where the scanner's compiled rules are kept, there or not: `WARDGATE_CACHE`, else in the user's cache folder."""
+    named = environ.get("WARDGATE_CACHE")
+    if named:
+        return Path(named).expanduser()
+    from platformdirs import user_cache_path  # imported late, as above
+
+    return user_cache_path("wardgate") / "rules"

@@ -289,8 +289,8 @@ class Sessions(Protocol):
     def consequential(self, session: str) -> int:
         """Calls above tier read that were forwarded in the session."""
 
-    def raised(self, session: str) -> str:
-        """The signal for which the session's calls above tier read are asked about; empty for most sessions."""
+    def raised(self, call: Call, now: datetime) -> str:
+        """The signal for which a call's session is asked about above tier read; empty for most sessions."""
 
     def counted(self, call: Call, tool: Tool, limits: Limits, now: datetime) -> Counted:
         """What is counted of a call as it stands now."""

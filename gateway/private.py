@@ -65,3 +65,16 @@ def put(file: Path, content: bytes) -> None:
         opened.flush()
         os.fsync(opened.fileno())
     draft.replace(file)
+
+
+def make_private(path: Path) -> None:
+    """Make the state folder, if need be; raises `StateError` for one that isn't its owner's alone."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = path.stat()
+    except OSError as problem:
+        raise StateError(f"the state folder `{path}` can't be used: {problem.strerror}") from None
+    if found.st_uid != os.geteuid():
+        raise StateError(f"the state folder `{path}` belongs to another user (uid {found.st_uid})")
+    if found.st_mode & 0o077:
+        raise StateError(f"the state folder `{path}` is open to others (mode {found.st_mode & 0o777:o}); chmod 700 it")

@@ -3,7 +3,7 @@
 Where nobody says yes in time it leaves redacted. Nothing is forwarded from here, and no call is decided.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from gateway.core import release
 from gateway.core.account import Trail

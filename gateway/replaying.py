@@ -5,10 +5,10 @@ A running gateway goes on beside it: what it writes meanwhile is not seen.
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.core.model import Grant
 from gateway.core.policy import Policy

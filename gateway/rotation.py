@@ -5,11 +5,12 @@ transaction as that record: whatever moment it is cut off at, the next start fin
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import anyio.to_thread
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.approvals import Approvals
 from gateway.clock import Sleeper
@@ -27,8 +28,7 @@ from gateway.store.folder import DIGEST, MARKS, SIGNING, mark
 WHY = "the digest key was exchanged"  # on the record of a grant that ended for it
 
 
-@dataclass(frozen=True, slots=True)
-class Rotated:
+class Rotated(Struct, frozen=True):
     """What was done: which key now counts (a vkey, or a digest key's mark), how many approvals and grants it ended."""
 
     which: str

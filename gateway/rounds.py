@@ -7,10 +7,10 @@ that a client that comes back to a gateway that forgot is told so, and nothing i
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from msgspec import structs
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.clock import Sleeper
 from gateway.core.model import Call, Record
@@ -25,8 +25,7 @@ LOOK = 2.0  # seconds between two looks for rounds whose time is over
 log = logging.getLogger("wardgate.rounds")
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(Struct, frozen=True):
     """One round that waits: its outcome if nobody comes back, and until when."""
 
     kept: Round
@@ -95,6 +94,6 @@ class Rounds:
             if waiting.kept.asked is not None and waiting.kept.asked.parked:
                 await self._drop(waiting.kept.asked.parked)
             try:
-                await self._records.append(structs.replace(waiting.closing, at=now))
+                await self._records.append(replace(waiting.closing, at=now))
             except RecordError as problem:  # the sweep at the next start closes it
                 log.warning("the end of %s could not be recorded: %s", waiting.kept.call, problem)

@@ -11,7 +11,7 @@ SIGNING_NAME = "signing-key"
 OLD_KEYS_NAME = "old-keys"
 ID_NAME = "gateway-id"
 
-VERSION = 4
+VERSION = 5
 """`PRAGMA user_version`; a gateway refuses a store that is newer than it knows."""
 
 COPIES = ", ".join(COLUMNS)
@@ -131,6 +131,27 @@ _APPROVAL_SINCE_2 = (
     "DROP INDEX approval_told;\n"
 )
 
+_AS_WRITTEN_LAST = """\
+INSERT INTO written SELECT mark.value, record.id, record.at
+FROM record, json_each(iif(json_valid(CAST(body AS TEXT)), CAST(body AS TEXT), '{}'), '$.marks') AS mark
+WHERE tier NOT IN ('read', '') AND instr(body, CAST('"marks":' AS BLOB)) > 0
+AND mark.value IN (SELECT form FROM written) ORDER BY seq
+ON CONFLICT (form) DO UPDATE SET call = excluded.call, at = excluded.at WHERE excluded.at >= written.at;
+"""  # before, what was written again was as old as what was written first
+
+_RAISED_WITH_CLIENTS = """\
+UPDATE meta SET value = (
+    SELECT json_group_array(json_array(json_array(principal, client, named), detail)) FROM (
+        SELECT principal, client, iif(instr(session, principal || '/' || client || '/') = 1, session, '') AS named,
+        json_extract(CAST(body AS TEXT), '$.detail') AS detail, min(seq) AS first
+        FROM record WHERE kind = 'signal' AND session <> '' AND json_valid(CAST(body AS TEXT))
+        AND iif(json_valid(CAST(body AS TEXT)), json_extract(CAST(body AS TEXT), '$.extra.effect'), '') = 'raise'
+        GROUP BY principal, client, named
+        HAVING named <> '' OR max(at) > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-12 hours')
+        ORDER BY first
+    )
+) WHERE name = 'signals.raised'"""  # before, a session stood there by its name alone
+
 TABLES = f"""
 CREATE TABLE record (
     seq INTEGER PRIMARY KEY,
@@ -205,6 +226,7 @@ STEPS = {
     1: f"{_APPROVAL_SINCE_2}{_SINCE_2}INSERT INTO pruned VALUES (1, 0, x'', x'{hashlib.sha256().hexdigest()}')",  # noqa: S608 - ours
     2: _SINCE_3,
     3: _SINCE_4,
+    4: f"{_AS_WRITTEN_LAST}{_RAISED_WITH_CLIENTS}",
 }
 """From a version to the next one: what has to be done to a store that was made by it."""
 

@@ -7,12 +7,15 @@ known at once.
 import hashlib
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from msgspec import Struct, field
 
 from gateway.core.limits import MOST, Counted, scope
 from gateway.core.model import Call, Decision, Kind, Record, Spend, Tier, Tool, Verdict
 from gateway.core.policy import Limits, Policy
+from gateway.core.raised import RaisedSessions
+from gateway.core.session import key_of
 from gateway.store import Store
 from gateway.store.spent import Spent, latest_spent, spent_on
 
@@ -21,8 +24,7 @@ REPEATED = 128  # different calls of a session that are told apart
 TEN_MINUTES = timedelta(minutes=10)
 
 
-@dataclass(slots=True)
-class Window:
+class Window(Struct):
     """How often something happened within a sliding window, counted by whole seconds and never too few."""
 
     length: timedelta
@@ -50,8 +52,7 @@ class Window:
             self.total -= self.seconds.popleft()[1]
 
 
-@dataclass(slots=True)
-class _Session:
+class _Session(Struct):
     calls: Window = field(default_factory=lambda: Window(TEN_MINUTES))
     consequential: int = 0
     same: OrderedDict[bytes, list[int]] = field(default_factory=OrderedDict)  # a call -> how often sent, and refused
@@ -74,7 +75,7 @@ class Sessions:
         self.rates: Mapping[str, timedelta] = {}
         self._loops = False
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
-        self._raised: OrderedDict[str, str] = OrderedDict()
+        self.raising = RaisedSessions()
         self._used: OrderedDict[tuple[str, str], Window] = OrderedDict()
         self._spent: OrderedDict[tuple[str, str], Spent] = OrderedDict()
 
@@ -98,15 +99,9 @@ class Sessions:
         found = self._sessions.get(session)
         return found.consequential if found is not None else 0
 
-    def raised(self, session: str) -> str:
-        """The signal for which the session's calls above tier read are asked about; empty for most sessions."""
-        return self._raised.get(session, "")
-
-    def raise_tier(self, session: str, signal: str) -> None:
-        """From now on a session's calls above tier read are asked about; of `REMEMBERED` sessions at most."""
-        self._raised.setdefault(session, signal)
-        if len(self._raised) > REMEMBERED:
-            self._raised.popitem(last=False)
+    def raised(self, call: Call, now: datetime) -> str:
+        """The signal for which a call's session is asked about above tier read; empty for most sessions."""
+        return self.raising.called(key_of(call.principal.id, call.client.name, call.context.session), now)
 
     def counted(self, call: Call, tool: Tool, limits: Limits, now: datetime) -> Counted:
         """What is counted of a call as it stands now: see the fields of `Facts`."""

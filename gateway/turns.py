@@ -6,12 +6,12 @@ what one principal or client says reaches no session of another.
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
 import anyio.to_thread
-from msgspec import structs
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.capture import name_digest
@@ -38,13 +38,11 @@ UNTYPED = ("not-interactive", "not-typed")  # why a prompt is as little to be be
 Key = tuple[str, str, str]  # principal, client, session
 
 
-@dataclass(slots=True, eq=False)
-class _Session(Session):
+class _Session(Session, eq=False):
     writing: anyio.Lock = field(default_factory=anyio.Lock)  # held while a new prompt is recorded
 
 
-@dataclass(slots=True, eq=False)
-class _Use:
+class _Use(Struct, eq=False):
     """A tool-use id: announced for a turn of a session, or (without one) used before anything announced it."""
 
     at: float
@@ -209,7 +207,7 @@ class Turns:
             about["unscreened"] = True
         turn = Turn(named.id, digest, not told["why_not"])
         extra = {name: value for name, value in about.items() if value or name == "proves"}
-        await self._records.append(structs.replace(named, prompt=digest, turn=turn.id, findings=findings, extra=extra))
+        await self._records.append(replace(named, prompt=digest, turn=turn.id, findings=findings, extra=extra))
         return turn
 
     def _announce(self, key: Key, session: _Session, event: HookEvent) -> _Use:
@@ -246,7 +244,7 @@ class Turns:
         arguments, findings = await self._input(event, len(asked))
         if arguments is None:
             omitted["arguments"] = cut.get("tool_input", len(asked))
-        record = structs.replace(
+        record = replace(
             named,
             tool=event.tool,
             tool_use=event.tool_use,

@@ -3,15 +3,23 @@
 Knows no part of the gateway: parts have their fakes beside their tests.
 """
 
+import logging
 import os
 import sys
+import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from blockbuster import blockbuster_ctx
+from blockbuster import BlockBuster
+from hypothesis import HealthCheck, settings
 
 FOLDERS = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR")
+
+# A law holds or doesn't, however busy the machine is.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def private(folder: Path) -> Path:
@@ -26,10 +34,17 @@ def settle(home: Path, cache: Path) -> dict[str, str]:
     return {"HOME": str(private(home)), "WARDGATE_CACHE": str(private(cache)), **folders}
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Three for two processors: tests wait for processes of their own a quarter of their time."""
+    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) * 3 // 2
+
+
 @pytest.fixture(scope="session")
 def rules_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the scanner's rules are compiled to, once for all tests of a session."""
-    return private(tmp_path_factory.mktemp("wardgate-cache", numbered=True) / "rules")
+    """Where the scanner's rules are compiled to, once for all tests of a session and all processes that share it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return private(shared / "wardgate-cache" / "rules")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -72,7 +87,31 @@ def wardgate_command() -> str:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_blocks(request: pytest.FixtureRequest) -> Iterator[None]:
+def _logs_as_before() -> Iterator[None]:
+    """What a command that runs in the test's own process makes of the process's logs ends with the test."""
+    root, ours = logging.getLogger(), logging.getLogger("wardgate")
+    handlers, levels = [*root.handlers], (root.level, ours.level)
+    raising, told = logging.raiseExceptions, warnings.showwarning
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
+    yield
+    for logger, level in zip((root, ours), levels, strict=True):
+        logger.setLevel(level)
+    root.handlers[:], logging.raiseExceptions, warnings.showwarning = handlers, raising, told
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
+
+
+@pytest.fixture(scope="session")
+def _blockbuster() -> BlockBuster:
+    """What finds blocking calls, made once."""
+    made = BlockBuster("gateway")
+    for function in made.functions.values():
+        function.can_block_in("pytest_timeout.py", {"timeout_sigalrm", "timeout_timer"})  # else a hang isn't shown
+        function.can_block_in("coverage/collector.py", {"lock_data"})  # `make cover` with threads
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _nothing_blocks(request: pytest.FixtureRequest, _blockbuster: BlockBuster) -> Iterator[None]:
     """A blocking call of the gateway in the event loop fails the test, unless it says `may_block` and why."""
     marker = request.node.get_closest_marker("may_block")
     if marker is not None:
@@ -80,7 +119,6 @@ def _nothing_blocks(request: pytest.FixtureRequest) -> Iterator[None]:
             pytest.fail("`may_block` needs a reason")
         yield
         return
-    with blockbuster_ctx(scanned_modules=["gateway"]) as blockbuster:
-        for function in blockbuster.functions.values():  # else what a test that hangs was doing is not shown
-            function.can_block_in("pytest_timeout.py", {"timeout_sigalrm", "timeout_timer"})
-        yield
+    _blockbuster.activate()
+    yield
+    _blockbuster.deactivate()

@@ -5,11 +5,11 @@ Many kinds of calls, so that what decides again on a record has all of them to g
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
+from msgspec.structs import replace
 
 from gateway.approvals import Approvals
 from gateway.core.approval import Chosen, Voter

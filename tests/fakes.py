@@ -1,12 +1,12 @@
 """Small fakes and real values that several tests share. Nothing here decides anything."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
 from msgspec import structs
+from msgspec.structs import replace
 
 from gateway.approvals import Approvals
 from gateway.core.approval import draft

@@ -1,12 +1,13 @@
 """A house of fakes around the path of a call: each notes what it was asked to do, in one ordered list of effects."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
 from msgspec.json import decode, encode
+from msgspec.structs import replace
 
 from gateway.core.canon import canonical, digest, keyed_digest
 from gateway.core.capture import Capture
@@ -357,7 +358,7 @@ class FakeSessions:
     denied: list[str] = field(default_factory=list)
     given_back: list[Spend] = field(default_factory=list)
 
-    def raised(self, session: str) -> str:
+    def raised(self, call: Call, now: datetime) -> str:
         return self.raising
 
     def calls_10m(self, session: str, now: datetime) -> int:

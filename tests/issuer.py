@@ -141,7 +141,7 @@ class Issuer:
 
 
 @asynccontextmanager
-async def issuing(ttl: int = 600, redirect: str = "http://127.0.0.1/callback") -> AsyncIterator[Issuer]:
+async def issuing() -> AsyncIterator[Issuer]:
     """An authorization server, from when it listens until the block ends."""
     for path in (NODE, MODULES / "oidc-provider"):
         if not path.exists():
@@ -151,9 +151,13 @@ async def issuing(ttl: int = 600, redirect: str = "http://127.0.0.1/callback") -
     person = {"client_id": TESTER, "token_endpoint_auth_method": "none", "application_type": "native"}
     clients = [
         {**machine, "redirect_uris": [], "response_types": []},
-        {**person, "grant_types": ["authorization_code", "refresh_token"], "redirect_uris": [redirect]},
+        {
+            **person,
+            "grant_types": ["authorization_code", "refresh_token"],
+            "redirect_uris": ["http://127.0.0.1/callback"],
+        },
     ]
-    given = {"modules": str(MODULES), "jwks": {"keys": [key.jwk]}, "clients": clients, "ttl": ttl}
+    given = {"modules": str(MODULES), "jwks": {"keys": [key.jwk]}, "clients": clients}
     process = await anyio.open_process([str(NODE), str(SCRIPT)], stderr=subprocess.DEVNULL)
     try:
         assert process.stdin is not None

@@ -7,6 +7,7 @@ from threading import Thread
 from typing import Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -21,10 +22,15 @@ class Receiver:
         self.requests: list[tuple[str, int, dict[str, str]]] = []  # path, status, headers
         self.logs: list[Any] = []
         self.spans: list[Any] = []
+        self.metrics: list[dict[str, Any]] = []  # by name, of each sending
+        self.unmeasured: Answer | None = None  # what every sending of metrics is answered with; None: it is taken
         self.resources: list[dict[str, str]] = []
         self.url = ""
 
     def heard(self, path: str, headers: dict[str, str], body: bytes) -> Answer:
+        if path.endswith("/v1/metrics") and self.unmeasured is not None:
+            self.requests.append((path, self.unmeasured[0], headers))
+            return self.unmeasured
         answer = self.answers.pop(0) if self.answers else TAKEN
         self.requests.append((path, answer[0], headers))
         if answer[0] != 200:
@@ -36,6 +42,11 @@ class Receiver:
         elif path.endswith("/v1/traces"):
             for spans in ExportTraceServiceRequest.FromString(body).resource_spans:
                 self.spans += [span for scope in spans.scope_spans for span in scope.spans]
+        elif path.endswith("/v1/metrics"):
+            for metrics in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+                self.resources.append(plain(metrics.resource.attributes))
+                told = [metric for scope in metrics.scope_metrics for metric in scope.metrics]
+                self.metrics.append({metric.name: metric for metric in told})
         return answer
 
 

@@ -1,6 +1,7 @@
 """Accepted definitions are kept by what is in them, and nothing else is given back."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,17 @@ def test_a_file_is_exchanged_whole_whatever_stood_in_the_way(tmp_path: Path) -> 
     assert file.read_bytes() == b"two"
     assert not (tmp_path / "elsewhere").exists()
     assert [each.name for each in tmp_path.iterdir()] == ["tools.lock"]
+
+
+@pytest.mark.parametrize("data", [b"{", b"\xff", b"[" * 200_000], ids=["cut", "no text", "deep"])
+def test_what_is_no_json_is_as_good_as_none_whatever_its_name(data: bytes, tmp_path: Path) -> None:
+    kept = Accepted(tmp_path)
+    kept.keep([data])
+    assert kept.get(hashlib.sha256(data).hexdigest()) is None
+
+
+def test_what_is_no_file_is_as_good_as_none_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    kept = Accepted(tmp_path)
+    kept.folder.mkdir()
+    os.mkfifo(kept.folder / digest(ONE))
+    assert kept.get(digest(ONE)) is None

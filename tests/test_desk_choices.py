@@ -4,13 +4,14 @@ an answer leads to for the calls that wait.
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from gateway.approvals import Approvals
 from gateway.approvals.standing import MOST_ALIKE

@@ -1,6 +1,7 @@
 """The docs can't lie about the code: what they list is what there is."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,16 @@ def test_links_of_the_documents_lead_somewhere() -> None:
     for document in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_every_document_is_in_the_index_and_on_the_site() -> None:
+    there = {path.name for path in (ROOT / "docs").glob("*.md")}
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    assert there - set(re.findall(r"\]\(([^)/#]+\.md)\)", index)) == {"index.md"}
+    pages = tomllib.loads((ROOT / "docs" / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"]
+    shown = [page for part in pages for names in part.values() for page in names]
+    assert len(shown) == len(set(shown))
+    assert set(shown) == there | {"README.md", "CHANGELOG.md", "decisions/README.md"}
 
 
 def test_the_samples_of_the_readme_are_a_configuration_that_works(tmp_path: Path) -> None:

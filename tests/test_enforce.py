@@ -3,10 +3,10 @@ fails.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.account import Trail
 from gateway.core.canon import canonical, keyed_digest

@@ -1,9 +1,9 @@
 """Flow along the path of a call: what is proven passes, what leaves is noted first, and what can't be noted stays."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.model import (
     Again,

@@ -1,5 +1,6 @@
 """What the flow of sessions keeps in memory, and what is never lost because of that."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,12 @@ import anyio
 import pytest
 
 from gateway import flows as room
-from gateway.core.model import OutputLabel, Trust
+from gateway.core.model import Kind, OutputLabel, Trust
+from gateway.core.written import met
 from gateway.errors import RecordError
+from gateway.records import Records
+from gateway.store.flow import forgotten
+from tests.fakes import a_record
 from tests.test_flows import (
     ANN,
     CLOSED,
@@ -199,6 +204,27 @@ async def test_what_changes_while_another_change_is_written_is_durable_too(
         assert house.tainted()
 
 
+async def test_a_session_without_a_name_ends_after_idle_hours_over_a_restart_too(house: House) -> None:
+    await house.read("hello")
+    await house.read("hello", session=NAMED)
+    for hours, tainted in ((12, True), (1, False)):
+        house.clock.advance(hours * 3600)
+        later = House(house.store, house.clock)
+        await later.flows.load(house.store)
+        assert (later.tainted(), later.tainted(session=NAMED)) == (tainted, True)
+
+
+async def test_calls_in_it_keep_it_from_ending(house: House) -> None:
+    await house.read("hello")
+    house.clock.advance(11 * 3600)
+    about = a_record(8, principal=USER, client=CLOSED, at=house.clock.now())
+    await Records(house.store, house.clock).append(about)
+    house.clock.advance(11 * 3600)
+    later = House(house.store, house.clock)
+    await later.flows.load(house.store)
+    assert later.tainted()
+
+
 async def test_what_was_written_before_the_key_was_changed_is_met(house: House) -> None:
     await house.read("hello")
     await house.write(path="/notes/plan.txt")
@@ -231,3 +257,72 @@ async def test_a_prompt_that_was_forgotten_proves_again_once_its_client_hands_it
     house.flows.prompted((USER, CLOSED, "s_1"), "a short word before")
     house.flows.prompted((USER, CLOSED, "s_1"), f"write to {ANN}")
     assert house.origins(to=ANN) == [{"prompt"}]
+
+
+async def test_what_a_call_holds_is_looked_for_once_and_again_only_if_more_was_written_since(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.read("hello")
+    await house.write(path="/notes/plan.txt")
+    looked: list[object] = []
+
+    def looking(upstream: str, arguments: object, said: object) -> set[str] | None:
+        looked.append(arguments or said)
+        return met(upstream, arguments, said)  # type: ignore[arg-type]  # as they came
+
+    monkeypatch.setattr(room, "met", looking)
+    arguments = {"path": "/notes/copy-of-it.txt"}
+    copy, done = call_of(session=NAMED, **arguments), tool(STORE.effect, Trust.NEUTRAL, "store")
+    assert house.flows.sends(copy, done) == ()
+    assert house.flows.made(copy, done, text("done")) == ()
+    await house.flows.delivered(copy, done, text("done"))
+    assert looked == [arguments, [None, "done", None, None, None, None]]
+    await house.write(path="/notes/copy-of-it.txt")
+    assert house.flows.made(copy, done, text('{"id": "note-00417"}'))
+    assert looked[2:] == [arguments]
+
+
+async def test_it_is_known_of_so_many_calls_what_they_hold(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "MOST_ASKED", 3)
+    await house.read("hello")
+    await house.write(path="/notes/plan.txt")
+    for number in range(9):
+        house.flows.sends(call_of(session=NAMED, path=f"/notes/{number}.txt"), STORE)
+    assert len(house.flows._asked) == 3
+
+
+async def test_people_are_told_before_what_was_written_is_more_than_can_be_told_apart(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(room, "MOST_FORMS", 50)
+    await house.read("hello")
+    while len(house.flows._forms) <= 40:
+        assert house.flows.status() == {"forms": len(house.flows._forms), "most": 50, "told": ""}
+        assert caplog.records == []
+        await house.write(path=f"/notes/plan-{len(house.flows._forms)}.txt")
+    assert "of 50 forms: beyond that no" in house.flows.status()["told"] == caplog.records[0].message
+    while len(house.flows._forms) <= 50:
+        assert len(caplog.records) == 1
+        await house.write(path=f"/notes/plan-{len(house.flows._forms)}.txt")
+    assert "no output is believed any more" in house.flows.status()["told"] == caplog.records[1].message
+    await house.write(path="/notes/more.txt")
+    assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
+
+
+async def test_what_a_person_had_forgotten_is_believed_after_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "MOST_FORMS", 5)
+    async with opened(tmp_path / "state") as house:
+        await house.read("hello")
+        for number in range(4):
+            await house.write(path=f"/notes/plan-{number}.txt")
+    async with opened(tmp_path / "state") as house:
+        await house.read("something else", FOUND, session=f"{NAMED}1")
+        assert house.tainted(session=f"{NAMED}1")  # it is more than can be told apart
+        about = forgotten(8, house.clock.now() + timedelta(hours=1))
+        await Records(house.store, house.clock).append(a_record(8, Kind.FLOW, session="", extra=about))
+    async with opened(tmp_path / "state") as house:
+        await house.read("whatever", FOUND, session=f"{NAMED}2", path="/notes/plan-1.txt")
+        assert not house.tainted(session=f"{NAMED}2")
+        assert house.tainted(session=f"{NAMED}1")

@@ -200,7 +200,7 @@ class Unguarded(Enforcer):
 class Offered:
     """What the face sees of the catalogue of the house of fakes, and one thing of every other kind."""
 
-    revision = 1
+    revision, recalled, awaited = 1, frozenset[str](), frozenset[str]()
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -212,8 +212,14 @@ class Offered:
         }
         model.catalogue.tools |= {tool.exposed_as: tool for things in self._offers.values() for tool in things}
 
-    def offers(self, kind: str, only: str) -> Sequence[Tool]:
+    def awaits(self, exposed: str, only: str = "") -> str | None:
+        return None
+
+    def offers(self, kind: str, only: str, client: str) -> Sequence[Tool]:
         return self._offers[kind]
+
+    def expected(self, exposed: str, method: str = "tools/call", only: str = "") -> Tool | None:
+        return None
 
     def find(self, exposed: str, method: str = "tools/call", only: str = "") -> Tool | None:
         return self._model.catalogue.find(exposed)

@@ -1,10 +1,10 @@
 """How a call is held: what its card shows of its effect, what a person changed in it, and that nothing got worse."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.approval import Chosen, Voter
 from gateway.core.canon import canonical, keyed_digest

@@ -1,11 +1,11 @@
 """What upstreams ask in the middle of a call: who is asked, what is sent upstream and recorded, on every way."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.account import HEARD, Trail
 from gateway.core.inquiry import MESSAGE_LIMIT

@@ -1,12 +1,12 @@
 """The hold ladder against clients of every kind, scripted: what each is told, and that no answer of nobody counts."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from gateway.approvals import Approvals
 from gateway.approvals.ladder import ROUNDS

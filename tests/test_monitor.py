@@ -11,6 +11,9 @@ import pytest
 from msgspec import structs
 
 from gateway.core.model import Effect, Kind, Labels, Record, SinkKind
+from gateway.core.raised import RaisedSessions
+from gateway.core.remembered import raised_text
+from gateway.core.session import IDLE
 from gateway.core.signals import Response, Signal
 from gateway.errors import BusyError, RecordError
 from gateway.monitor import KEEP_EVERY, RAISED_NAME, REMEMBERED, Monitor
@@ -174,12 +177,10 @@ async def signals_on(state: Path) -> list[Record]:
 async def test_a_new_recipient_is_on_the_record_with_its_sentence_and_what_policy_says(
     tmp_path: Path, response: Response
 ) -> None:
-    raised: list[tuple[str, str]] = []
     with anyio.fail_after(DEADLINE):
         async with open_store(tmp_path / "state", AT_ONCE) as store:
             await a_past(records := Records(store, FakeClock()))
             async with watching(store, {Signal.NEW_SINK: response}) as monitor:
-                monitor.on_raise.append(lambda session, signal: raised.append((session, signal)))
                 await monitor.reached(60)
                 assert monitor.sessions()[0]["signals"] == {}
                 await records.append(sent("eve@evil.example", 0))
@@ -191,7 +192,6 @@ async def test_a_new_recipient_is_on_the_record_with_its_sentence_and_what_polic
     assert (signal.detail, signal.session, signal.principal) == ("new-sink", "s1", "os:alice")
     assert (item["signals"], item["told"][0]["explanation"]) == ({"new-sink": 1}, sentence)
     assert item["raised"] == ("new-sink" if response is Response.RAISE else "")
-    assert raised == ([("s1", "new-sink")] if response is Response.RAISE else [])
 
 
 async def test_what_was_learnt_is_known_after_a_restart_though_its_records_are_out_of_reach(
@@ -264,34 +264,76 @@ async def test_a_raised_session_is_one_after_a_restart_and_before_any_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.monitor.RAISED", 2)
-    raised: list[tuple[str, str]] = []
+    who, names = ("os:alice", "claude-code"), [f"os:alice/claude-code/s{number}" for number in range(3)]
+    again = RaisedSessions()
     with anyio.fail_after(DEADLINE):
         async with open_store(tmp_path / "state", AT_ONCE) as store:
             await a_past(records := Records(store, FakeClock()))
             async with watching(store, {Signal.NEW_SINK: Response.RAISE}) as monitor:
                 for number in range(3):
-                    await records.append(sent(f"e{number}@evil.example", 0, f"s{number}"))
+                    await records.append(sent(f"e{number}@evil.example", 0, names[number]))
                 await monitor.reached(66)
                 while "s2" not in await get_meta(store, RAISED_NAME):
                     await anyio.lowlevel.checkpoint()
-            again = Monitor(store, FakeClock(), key=KEY)
-            again.on_raise.append(lambda session, signal: raised.append((session, signal)))
+            await Monitor(store, FakeClock(), key=KEY, raised=again).recall()
+    assert [again.by((*who, name)) for name in names] == ["", "new-sink", "new-sink"]
+
+
+async def test_a_session_without_a_name_that_was_idle_is_no_longer_raised_and_stays_so_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    kept, clock, key = RaisedSessions(), FakeClock(), ("os:alice", "claude-code", "")
+    about = a_record(1, Kind.SIGNAL, detail="new-sink", extra={"effect": "raise"}, session="s_1")
+    with anyio.fail_after(DEADLINE):
+        async with open_store(tmp_path / "state", AT_ONCE) as store:
+            records, monitor = Records(store, clock), Monitor(store, clock, raised=kept)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(monitor.run)
+                await records.append(about)
+                await monitor.reached(1)
+                assert kept.called(key, clock.now()) == monitor.sessions()[0]["raised"] == "new-sink"
+                clock.advance(IDLE.total_seconds() + 60)
+                assert kept.called(key, clock.now()) == monitor.sessions()[0]["raised"] == ""
+                await records.append(a_record(2, Kind.OUTCOME))
+                while await get_meta(store, RAISED_NAME) != "[]":
+                    await anyio.lowlevel.checkpoint()
+                tasks.cancel_scope.cancel()
+            later = RaisedSessions()
+            again = Monitor(store, clock, raised=later)
             await again.recall()
-    assert raised == [("s1", "new-sink"), ("s2", "new-sink")]
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(again.run)
+                await again.reached(2)
+                tasks.cancel_scope.cancel()
+    assert later.by(key) == ""
+
+
+@pytest.mark.parametrize(("hours", "raised"), [(11, "new-sink"), (13, "")])
+async def test_a_start_raises_no_session_without_a_name_that_was_idle_since(
+    tmp_path: Path, hours: int, raised: str
+) -> None:
+    clock, key, later = FakeClock(), ("os:alice", "claude-code", ""), RaisedSessions()
+    with anyio.fail_after(DEADLINE):
+        async with open_store(tmp_path / "state", AT_ONCE) as store:
+            records, text = Records(store, clock), raised_text([(key, "new-sink")])
+            await records.append(a_record(1, at=clock.now()))
+            await records.append(a_record(2, at=clock.now(), client="desk"))
+            await store.append((), (set_meta(RAISED_NAME, text),))
+            clock.advance(hours * 3600)
+            await records.append(a_record(3, at=clock.now(), client="desk"))
+            await Monitor(store, clock, raised=later).recall()
+    assert later.by(key) == raised
 
 
 async def test_a_session_that_was_raised_just_before_a_crash_is_found_on_the_record(tmp_path: Path) -> None:
-    raised: list[tuple[str, str]] = []
     with anyio.fail_after(DEADLINE):
         async with open_store(tmp_path / "state", AT_ONCE) as store:
             records = Records(store, FakeClock())
             await records.append(a_record(1, Kind.SIGNAL, detail="new-tool", extra={"effect": "raise"}))
             await records.append(a_record(2, Kind.SIGNAL, detail="new-sink", extra={"effect": "raise"}))
             async with watched(store) as (monitor, _):
-                monitor.on_raise.append(lambda session, signal: raised.append((session, signal)))
                 await monitor.reached(2)
                 assert monitor.sessions()[0]["raised"] == "new-tool"
-    assert raised == [("s1", "new-tool")]
 
 
 @pytest.mark.parametrize("text", ["", "[", "{}", '{"mark":"x","seq":1,"identities":[],"last":{}}'])

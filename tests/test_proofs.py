@@ -1,13 +1,14 @@
 """Proofs: which keys are enrolled by whom, and what a signature is good for: once, soon, and for what it says."""
 
 import json
-from dataclasses import replace
+from copy import copy
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from gateway.approvals.asked import LASTS, MOST
 from gateway.approvals.keyring import MOST_KEYS
@@ -213,9 +214,9 @@ async def test_a_passkey_that_nobody_enrolled_signs_nobody_in(tmp_path: Path) ->
 async def test_a_copy_of_a_passkey_is_found_by_its_counter(tmp_path: Path) -> None:
     async with an_office(tmp_path) as office:
         key = await office.passkey()
-        copy = replace(key)
+        twin = copy(key)
         await office.proofs.sign_in(key.get(await office.proofs.sign_in_options(ORIGIN)), ORIGIN)
-        await refused("unsigned", office.proofs.sign_in(copy.get(await office.proofs.sign_in_options(ORIGIN)), ORIGIN))
+        await refused("unsigned", office.proofs.sign_in(twin.get(await office.proofs.sign_in_options(ORIGIN)), ORIGIN))
 
 
 async def test_a_passkey_that_does_not_count_signs_again_and_again(tmp_path: Path) -> None:
@@ -228,8 +229,8 @@ async def test_a_passkey_that_does_not_count_signs_again_and_again(tmp_path: Pat
 async def test_two_answers_with_one_counter_count_once(tmp_path: Path) -> None:
     async with an_office(tmp_path) as office:
         key = await office.passkey()
-        copy = replace(key)
-        answers = [each.get(await office.proofs.sign_in_options(ORIGIN)) for each in (key, copy)]
+        twin = copy(key)
+        answers = [each.get(await office.proofs.sign_in_options(ORIGIN)) for each in (key, twin)]
         heard: list[str] = []
 
         async def sign_in(answer: dict[str, Any]) -> None:

@@ -3,9 +3,10 @@
 import shutil
 import sqlite3
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import anyio.to_thread
 import pytest
 
 from gateway import schema
@@ -14,10 +15,12 @@ from gateway.core.canon import canonical
 from gateway.core.merkle import Tree, leaf_hash
 from gateway.core.model import Finding, Kind
 from gateway.core.record import columns, encode, seal, stamp
+from gateway.core.remembered import read_raised
 from gateway.errors import RecordError, StateError
+from gateway.monitor import RAISED_NAME
 from gateway.records import Records
 from gateway.schema import STEPS, STORE_NAME, VERSION
-from gateway.store import leaks, open_store, people, rows
+from gateway.store import flow, leaks, open_store, people, rows
 from gateway.store.folder import DIGEST, hold
 from gateway.verifying import verify_folder
 from tests.fakes import NOON, FakeClock, a_call, a_record, a_tool
@@ -205,6 +208,57 @@ async def test_a_store_of_version_2_is_brought_forward_and_follows_leaks_from_th
     assert shape(older / STORE_NAME) == shape(tmp_path / "fresh" / STORE_NAME)
     copy = older / f"{STORE_NAME}.v2.bak"
     assert (version(older / STORE_NAME), version(copy), shape(copy)) == (VERSION, 2, before)
+
+
+@pytest.fixture
+async def of_version_4(tmp_path: Path) -> Path:
+    """A state folder as version 4 left it: two forms that were written again, and sessions that were raised."""
+    state, now = tmp_path / "state", datetime.now(UTC)
+    forms, spoken = ("00" * 8, "11" * 8), {"extra": {"effect": "raise"}, "detail": "new-step"}
+    async with open_store(state, AT_ONCE) as store:
+        records = Records(store, FakeClock())
+        await records.append(a_record(1, Kind.INTENT, marks=forms))
+        await records.append(a_record(2, Kind.OUTCOME, at=NOON + timedelta(days=3), marks=forms[1:]))
+        await records.append(a_record(3, Kind.OUTCOME, at=NOON + timedelta(days=1), marks=forms[1:]))
+        for number, (session, at) in enumerate(
+            (
+                ("os:alice/claude-code/work", NOON),
+                ("s1", NOON),  # a connection of a client that names no session, long ago
+                ("os:alice/claude-code/work", now),
+                ("c_0000000001", now),
+            ),
+            4,
+        ):
+            await records.append(a_record(number, Kind.SIGNAL, session=session, at=at, **spoken))
+        await records.append(a_record(9, Kind.SIGNAL, session="os:alice/claude-code/quiet", extra={"effect": "note"}))
+        kept = '{"os:alice/claude-code/work":"new-step","s1":"new-step","c_0000000001":"new-step"}'
+        await store.append((), (rows.set_meta(RAISED_NAME, kept),))
+    with closing(sqlite3.connect(state / STORE_NAME)) as db, db:
+        db.execute("UPDATE written SET call = 'd_0000000001', at = ?", (stamp(NOON + timedelta(seconds=1)),))
+        db.execute("PRAGMA user_version = 4")
+    return state
+
+
+async def test_what_was_written_again_before_version_5_is_as_old_as_the_record_says(of_version_4: Path) -> None:
+    async with open_store(of_version_4, AT_ONCE) as store:
+        assert await flow.count_forms(store, NOON + timedelta(days=3)) == (2, 1)
+    await whole(of_version_4)
+
+
+async def test_sessions_that_were_raised_before_version_5_stay_so(of_version_4: Path) -> None:
+    async with open_store(of_version_4, AT_ONCE) as store:
+        raised = dict(read_raised(await rows.get_meta(store, RAISED_NAME)))
+    who = ("os:alice", "claude-code")
+    assert raised == {(*who, "os:alice/claude-code/work"): "new-step", (*who, ""): "new-step"}
+
+
+async def test_what_was_edited_before_version_5_is_not_mended_by_it(of_version_4: Path) -> None:
+    with closing(sqlite3.connect(of_version_4 / STORE_NAME)) as db, db:
+        db.execute("DELETE FROM written WHERE form = ?", ("11" * 8,))
+        db.execute("UPDATE record SET body = ? WHERE seq IN (3, 7)", (b'{"marks":',))
+    async with open_store(of_version_4, AT_ONCE) as store:
+        assert await flow.all_forms(store, 9) == ["00" * 8]
+    assert not (await anyio.to_thread.run_sync(verify_folder, of_version_4)).ok
 
 
 async def test_an_approval_of_before_is_brought_forward_with_what_was_asked_for(old: Path) -> None:

@@ -1,8 +1,7 @@
 """Names as they may be written down: the very same where nothing is in them, a digest where a secret is."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.capture import name_digest
 from gateway.core.model import Call

@@ -4,13 +4,13 @@ import json
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.core.canon import canonical
 from gateway.core.grading import GENERIC

@@ -1,17 +1,31 @@
 """Sliding windows and counters in memory: never too few, and bounded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway import sessions
 from gateway.core.limits import IDLE, Counted, scope
-from gateway.core.model import Call, Context, Decide, Decision, Kind, Place, Principal, Reason, Spend, Tier, Verdict
+from gateway.core.model import (
+    Call,
+    Client,
+    Context,
+    Decide,
+    Decision,
+    Kind,
+    Place,
+    Principal,
+    Reason,
+    Spend,
+    Tier,
+    Verdict,
+)
 from gateway.core.policy import Budget, Limits, Loop, Rate
+from gateway.core.session import key_of
 from gateway.sessions import Sessions, Window
 from gateway.store import Store
 from gateway.store.spent import spend
@@ -218,9 +232,12 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counts == [Counted()] * 3 + [Counted({"mail.rated": 1}, {"mail.daily": 1})] * 2
 
 
-def test_a_session_is_raised_by_the_first_signal_that_said_so_and_so_many_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.sessions.REMEMBERED", 2)
+def test_a_raised_session_without_a_name_is_raised_over_every_connection_of_its_client() -> None:
     seen = Sessions()
-    for session, signal in (("s1", "new-sink"), ("s1", "new-tool"), ("s2", "new-tool"), ("s3", "new-tool")):
-        seen.raise_tier(session, signal)
-    assert [seen.raised(f"s{number}") for number in range(4)] == ["", "", "new-tool", "new-tool"]
+    call = a_call()
+    raised = key_of(call.principal.id, call.client.name, "s_1")
+    seen.raising.add(raised, "new-sink", NOON, NOON)
+    named = f"{call.principal.id}/{call.client.name}/work"
+    sessions = [replace(call, context=replace(call.context, session=name)) for name in ("s_1", "s_2", named)]
+    other = replace(call, client=Client("other"))
+    assert [seen.raised(each, NOON) for each in (*sessions, other)] == ["new-sink", "new-sink", "", ""]

@@ -1,13 +1,13 @@
 """Settling an approval, whatever the door: what was signed is what is given, by whom, once, and by nobody who asked."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from gateway.approvals import Approvals
 from gateway.approvals.proofs import Proofs

@@ -1,11 +1,12 @@
 """Turns: prompts on the record, calls tied to them by tool-use id, what was delivered before, and all of it bounded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from gateway import turns as room
 from gateway.core.canon import canonical, keyed_digest

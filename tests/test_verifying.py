@@ -174,7 +174,7 @@ async def test_an_approval_that_is_not_what_its_record_says_is_found(tmp_path: P
         assert not found.ok
         assert f"is {word}" in found.detail
         shutil.rmtree(copy)
-    for name in (*verifying._SAID, *verifying._SAID_BESIDE):
+    for name in (*verifying.tables._SAID, *verifying.tables._SAID_BESIDE):
         copy = edited(state, lambda db, name=name: db.execute(f"UPDATE approval SET {name} = 'other'"))
         found = await anyio.to_thread.run_sync(verify_folder, copy)
         assert (found.ok, f"`{name}`" in found.detail) == (False, True)
@@ -266,7 +266,7 @@ def test_any_single_change_to_the_rows_of_the_file_is_found(kept: tuple[Path, st
 
 def test_an_approval_is_looked_for_by_an_index(kept: tuple[Path, str, str]) -> None:
     with closing(sqlite3.connect(kept[0] / STORE_NAME)) as db:
-        plan = [step for *_, step in db.execute(f"EXPLAIN QUERY PLAN {verifying.APPROVALS}")]
+        plan = [step for *_, step in db.execute(f"EXPLAIN QUERY PLAN {verifying.tables.APPROVALS}")]
     assert [step for step in plan if step.startswith("SCAN")] == ["SCAN approval"]
     assert len([step for step in plan if "record_approval" in step]) == 2, plan
 

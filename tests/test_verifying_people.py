@@ -4,18 +4,21 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.approval import Chosen, Voter
 from gateway.core.model import ApprovalState, Choice, Decision, Labels, Proof, SinkKind
+from gateway.core.record import columns, encode
 from gateway.schema import STORE_NAME
+from gateway.store import people
+from gateway.store.port import Entry
 from gateway.verifying import verify_folder
-from tests.fakes import DEADLINE, FakeCaller, a_call, a_tool, a_wait, an_ask
+from tests.fakes import DEADLINE, FakeCaller, a_call, a_record, a_tool, a_wait, an_ask
 from tests.signing import Office, an_office
 
 BOB, ASK = Voter("os:bob", Proof.LOCAL), an_ask(Proof.LOCAL)
@@ -41,7 +44,12 @@ def kept(tmp_path: Path) -> Path:
                 for number, scope in enumerate((Choice.ARGUMENTS, Choice.PATTERN)):
                     row = await asks(office, number)
                     await desk.settle(row, Chosen(scope, until=office.clock.now() + timedelta(hours=2)), BOB)
-                await desk.revoke((await desk.standings.grants())[0].id, "os:bob")
+                grants = await desk.standings.grants()
+                await desk.revoke(grants[0].id, "os:bob")
+                for number in (6, 7):
+                    about = a_record(number, authorised={"grant": grants[1].id}, arguments={"grant": "g_none"})
+                    use = people.use_grant(grants[1].id, office.clock.now())
+                    assert await office.store.append((Entry(encode(about), columns(about)),), (use,))
                 await desk.settle(await asks(office, 3), Chosen(Choice.BAR), BOB)
                 for upstream in ("mail", "chat"):
                     await desk.freeze(upstream, "", "os:bob", "")
@@ -70,6 +78,10 @@ def test_what_nobody_touched_is_whole(kept: Path) -> None:
     assert found.ok, found.detail
 
 
+FORGED = (
+    """ballots = '[{"approve":true,"at":"2026-11-22T12:00:00.000000Z","by":"os:eve","evidence":{},"note":"","""
+    """"proof":"local"}]'"""
+)
 CARD = "card = CAST(replace(CAST(card AS TEXT), '{}', '{}') AS BLOB)"
 BODY = "body = CAST(replace(CAST(body AS TEXT), '{}', '{}') AS BLOB)"
 
@@ -83,6 +95,9 @@ BODY = "body = CAST(replace(CAST(body AS TEXT), '{}', '{}') AS BLOB)"
         ("UPDATE granted SET ended = 'revoked by os:eve'", "is not ended as the record says"),
         ("UPDATE granted SET uses = uses + 1", "is not what was given"),
         ("UPDATE granted SET used = -99", "is not what was given"),
+        ("UPDATE granted SET used = used - 1 WHERE used > 0", "is not what was given"),
+        (f"UPDATE approval SET {FORGED} WHERE state = 'waiting'", "are not those given"),
+        ("UPDATE approval SET ballots = '[]' WHERE state = 'waiting'", "are not those given"),
         ("UPDATE granted SET used = uses + 1", "is not what was given"),
         ("UPDATE granted SET expires_at = '2099-01-01T00:00:00.000000Z'", "is not what was given"),
         (f"UPDATE granted SET {BODY.format('write_file', 'send_money')}", "is not what was given"),
@@ -105,12 +120,6 @@ BODY = "body = CAST(replace(CAST(body AS TEXT), '{}', '{}') AS BLOB)"
 def test_a_table_that_was_edited_behind_the_back_is_found(edit: str, detail: str, kept: Path) -> None:
     found = verify_folder(edited(kept, edit))
     assert (found.ok, detail in found.detail) == (False, True), found.detail
-
-
-FORGED = (
-    """ballots = '[{"approve":true,"at":"2026-11-22T12:00:00.000000Z","by":"os:eve","evidence":{},"note":"","""
-    """"proof":"local"}]'"""
-)
 
 
 @pytest.mark.parametrize(

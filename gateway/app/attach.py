@@ -4,13 +4,13 @@ import logging
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.abc
+from msgspec.structs import replace
 
 from gateway import __version__
 from gateway.app.build import Gateway

@@ -4,13 +4,13 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
+from msgspec import Struct
 
 from gateway.acceptance import Acceptance
 from gateway.app.changes import pass_changes_on, pass_updates_on
@@ -22,17 +22,21 @@ from gateway.app.planting import follow_tokens, know_keys, know_targets, plant
 from gateway.app.reload import Reload
 from gateway.app.sieve import Sieve
 from gateway.app.signalling import monitor_of
+from gateway.app.starting import Starting
 from gateway.app.tell import notices_of
 from gateway.app.watching import watch
 from gateway.approvals import Approvals
+from gateway.approvals.expiry import Expiry
 from gateway.approvals.proofs import Proofs
 from gateway.checkpoints import Checkpoints
+from gateway.clients import connected_files
 from gateway.clock import SystemClock
 from gateway.config import Settings, Upstream, load_lock, policy_of, policy_texts
 from gateway.core.capture import Capture
+from gateway.core.measures import Counts
 from gateway.core.model import Kind, Principal, Reason, Record, Verdict
 from gateway.enforce import Enforcer
-from gateway.errors import GatewayError, RecordError
+from gateway.errors import RecordError
 from gateway.flows import Flows
 from gateway.ids import CALL, ENTRY, new_id
 from gateway.indexing import Indexing
@@ -60,16 +64,14 @@ from gateway.tokens import Tokens
 from gateway.turns import Turns
 from gateway.upstreams import Upstreams
 from gateway.upstreams.spec import Learn, spec_of
+from gateway.usage import Usage
 
 log = logging.getLogger("wardgate")
 
 STOP_DEADLINE = 5.0  # seconds that recording the stop may take
-READY_AT_LATEST = 2.0  # seconds until lists and calls are answered, whatever the upstreams do
-COMPILED_AT_LATEST = 40.0  # the same, where the scanner has to compile its rules first
 
 
-@dataclass
-class Gateway:
+class Gateway(Struct, eq=False):
     """One running gateway: its rooms, for those who serve it."""
 
     settings: Settings
@@ -97,6 +99,8 @@ class Gateway:
     tokens: Tokens
     locking: Locking
     reload: Reload
+    scanner: Kingfisher
+    counts: Counts
 
     def stdio_peer(self, named: str, user: str, session: str = "", connection: str = "") -> Peer:
         """The peer on a pair of pipes: the user whose process it is, and the client that was registered by that
@@ -145,13 +149,15 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
         await plant(settings.gateway.state, gateway.screener)
         await gateway.approvals.recover()
         await locking.load()
+        locking.prefill(gateway.upstreams.catalogue)
         async with anyio.create_task_group() as beside:
             beside.start_soon(early.load)
             beside.start_soon(gateway.monitor.run)
             beside.start_soon(gateway.notices.run)
+            beside.start_soon(Expiry(gateway.approvals, clock).run)
             beside.start_soon(gateway.rounds.run)
             beside.start_soon(gateway.keeping.run)
-            beside.start_soon(Reviews(store, clock, gateway.in_force, gateway.notices.tell_review).run)
+            beside.start_soon(Reviews(store, clock, gateway.in_force, gateway.notices.tell_owner).run)
             beside.start_soon(gateway.leaks.run)
             beside.start_soon(follow_tokens, gateway.tokens, clock)
             beside.start_soon(know_targets, settings, gateway.screener)
@@ -163,6 +169,8 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
                 busy=lambda: gateway.face.calls_in_flight,
             )
             beside.start_soon(index.run)
+            usage = Usage(settings.gateway.state, clock, lambda: gateway.face.calls_in_flight)
+            beside.start_soon(usage.run)
             beside.start_soon(locking.follow, gateway.upstreams.catalogue)
             beside.start_soon(gateway.reload.run)
             beside.start_soon(watch, settings, gateway.reload)
@@ -207,7 +215,7 @@ def _build(
     turns.on_prompt, turns.on_begin, turns.on_client_tool = flows.prompted, flows.begun, flows.read_elsewhere
     sessions = Sessions(store)
     sessions.follow(in_force())
-    learn, offer = _learner(screener, leaks), Offer(settings, in_force, locking)
+    learn, offer = _learner(screener, leaks), Offer(settings, in_force, lambda: clock.now().date(), locking)
     sieve = Sieve(screener, records, clock, partial(_owner_of, settings))
     upstreams = Upstreams(
         [
@@ -243,6 +251,7 @@ def _build(
         ),
         Capture(key, settings.recording.most),
     )
+    starting = Starting(upstreams, clock.monotonic, engine)
     face = Face(
         Enforcer(house, Inquiry(house, limits.question, limits.rounds)),
         partial(offer.shown, catalogue),
@@ -250,7 +259,7 @@ def _build(
         _face_settings(settings, key),
         clock,
         partial(new_id, CALL),
-        _settled_or_late(upstreams, clock, engine),
+        starting.ready,
         partial(offer.about, catalogue),
         partial(offer.hidden, catalogue),
     )
@@ -259,10 +268,14 @@ def _build(
     labels = Labels(settings, in_force, acceptance, house, reload.writing)
     in_force.on_change(sessions.follow)
     in_force.on_change(lambda policy: catalogue.reclassify())
-    face.on_left = upstreams.left
+    in_force.on_change(lambda policy: catalogue.refresh())
+    face.on_left, face.listable, face.heard = upstreams.left, starting.listable, upstreams.heard
     face.named = Names(screener, clock, key).of
     screener.crowd = lambda: face.calls_in_flight
     monitor = monitor_of(settings, in_force, store, clock, records.queue, key, sessions)
+    counts = Counts(settings.upstreams)
+    if any(client.metrics for client in settings.clients.values()):  # else nobody reads them
+        monitor.on_record.append(lambda record: counts.count(record, clock.now()))
     notices = notices_of(settings, clock, records.queue, approvals)
     monitor.on_signal.append(notices.hear_signal)
     leaks.on_stage.append(notices.tell_leak)
@@ -279,6 +292,8 @@ def _build(
         tokens,
         locking,
         reload,
+        engine,
+        counts,
     )
 
 
@@ -348,8 +363,10 @@ def _learner(screener: Screener, leaks: Leaks) -> Learn:
 
 
 def _protected(settings: Settings) -> Sequence[Path]:
-    """What no call may reach: the configuration, the policies and their lock, the state, and the compiled rules."""
-    own = [settings.file, settings.gateway.policies, settings.gateway.state]
+    """What no call may reach: the configuration, the policies and their lock, the state, the files of clients that were
+    connected, and the compiled rules.
+    """
+    own = [settings.file, settings.gateway.policies, settings.gateway.state, *connected_files(settings.gateway.state)]
     cache = cache_folder()
     return own if cache is None else [*own, cache]
 
@@ -358,24 +375,3 @@ def _bases(upstream: Upstream) -> Sequence[Path]:
     """The folders to which an upstream may take a relative path: where it runs, and the ones that it was given."""
     given = [Path(argument).expanduser() for argument in upstream.args if argument.startswith(("/", "~", "."))]
     return [upstream.cwd or Path.cwd(), *(path for path in given if path.is_dir())]
-
-
-def _settled_or_late(upstreams: Upstreams, clock: SystemClock, engine: Kingfisher) -> Callable[[], Any]:
-    """Wait for the upstreams' first start, at most until 2 s after the gateway's own; or after the scanner's, which
-    compiles its rules where nobody did so before: nothing is offered unscreened.
-    """
-    latest = clock.monotonic() + READY_AT_LATEST
-    done = False
-
-    async def ready() -> None:
-        nonlocal done, latest
-        if not done:
-            if not engine.loaded:
-                with anyio.move_on_after(COMPILED_AT_LATEST), suppress(GatewayError):
-                    await engine.ready()
-                    latest = max(latest, clock.monotonic() + READY_AT_LATEST)
-            with anyio.move_on_after(latest - clock.monotonic()):
-                await upstreams.settled()
-            done = True
-
-    return ready

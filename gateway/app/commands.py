@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from gateway import __version__
 from gateway.acceptance import BY_DIGEST
 from gateway.app.build import Gateway
 from gateway.app.consent import LockCommands, accept_policy
@@ -14,17 +13,17 @@ from gateway.app.door import Door
 from gateway.app.keys import KeyCommands
 from gateway.app.ledger import LeakCommands
 from gateway.app.news import News
+from gateway.app.owners import OwnerCommands
 from gateway.app.planting import plant
 from gateway.app.seat import Seat
+from gateway.app.status import StatusCommands
 from gateway.control import Handler, Refusal, Request
 from gateway.core.approval import Voter, item
 from gateway.core.card import card
-from gateway.core.coverage import badge, coverage, part_item
 from gateway.core.grants import SCOPES, freeze_item, grant_item, offered
 from gateway.core.hooks import read_event
 from gateway.core.model import Choice
 from gateway.errors import ApprovalError, CallerError, GatewayError, RecordError
-from gateway.upstreams.catalogue import KINDS
 
 USAGE, UNREACHABLE = 2, 3
 NAME_LIMIT = 128  # characters of a client's name
@@ -38,6 +37,7 @@ class Commands:
         self._keys, self._leaks = KeyCommands(gateway, self._door), LeakCommands(gateway, self._door)
         self._news = News(gateway.clock)
         gateway.approvals.on_change.append(self._news.note)
+        gateway.reload.on_held.append(self._news.hold)
 
     def handlers(self) -> Mapping[str, Handler]:
         """Every operation that a command may ask for."""
@@ -60,9 +60,10 @@ class Commands:
             "origins": self.origins,
             "revoke": self.revoke,
             "sessions": self.sessions,
-            "status": self.status,
             "thaw": self.thaw,
             **LockCommands(self._gateway).handlers(),
+            **OwnerCommands(self._gateway).handlers(),
+            **StatusCommands(self._gateway).handlers(),
             **{name: _answering(handler) for name, handler in self._keys.handlers().items()},
             **{name: _answering(handler) for name, handler in self._leaks.handlers().items()},
         }
@@ -79,7 +80,9 @@ class Commands:
             return {"items": [item(row)], "card": card(row), "view": msgspec.to_builtins(await self._door.card(row))}
 
     async def news(self, request: Request, user: str) -> dict[str, Any]:
-        """What happened to approvals behind `number` of `epoch`; waits for the next event where there is none yet."""
+        """What happened to approvals, and was held, behind `number` of `epoch`; waits for the next event where there is
+        none yet.
+        """
         number = request.get("number")
         return await self._news.after(str(request.get("epoch", "")), number if isinstance(number, int) else -1)
 
@@ -185,22 +188,6 @@ class Commands:
         known = sorted(self._gateway.flows.holds((principal, client, name)))
         return {"items": [{"session": name, "principal": principal, "client": client, "origins": known}]}
 
-    async def status(self, request: Request, user: str) -> dict[str, Any]:
-        """Version, the state of each upstream and how far it is screened, the secrets that are too weak to be searched
-        for (`left_out`), and the `policy` that counts, with what is held of it.
-        """
-        states = self._gateway.upstreams.states()
-        rows = [
-            {"upstream": name, "state": state, "detail": detail, **self._screened(name)}
-            for name, (state, detail) in states.items()
-        ]
-        return {
-            "version": __version__,
-            "left_out": dict(self._gateway.screener.left_out),
-            "policy": self._gateway.reload.status(),
-            "items": rows,
-        }
-
     async def accept_policy(self, request: Request, user: str) -> dict[str, Any]:
         """What is held and has this `digest`; with `look` it is shown, else it counts from now on. Proof `local`."""
         reload, word = self._gateway.reload, str(request.get("digest", ""))
@@ -209,11 +196,6 @@ class Commands:
                 return {"items": [row for row in reload.status()["held"] if row["digest"].startswith(word)]}
             held = await accept_policy(self._gateway, word, self._voter(user), BY_DIGEST)
             return {"items": [{"what": held.what, "digest": held.digest, "restart": held.policy is None}]}
-
-    def _screened(self, upstream: str) -> dict[str, Any]:
-        catalogue = self._gateway.upstreams.catalogue
-        parts = coverage(tool for kind in KINDS for tool in catalogue.offered(kind, upstream))
-        return {"screened": badge(parts), "coverage": [part_item(part) for part in parts]}
 
     async def _vote(self, request: Request, user: str, *, denies: bool) -> dict[str, Any]:
         if (request["choice"] in (Choice.DENY.value, Choice.BAR.value)) is not denies:

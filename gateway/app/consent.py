@@ -19,12 +19,13 @@ from gateway.config.trust import MAX_BYTES
 from gateway.control import Handler, Refusal, Request
 from gateway.core import lock as locks
 from gateway.core.approval import Voter
-from gateway.core.card import visible
+from gateway.core.inventory import state_of
 from gateway.core.lock import INSTRUCTIONS, KINDS, RUNTIME, Difference, Lock, Locked, State
 from gateway.core.model import Kind, Proof, Record, Tool
 from gateway.core.problems import nearest
 from gateway.core.proposal import propose
 from gateway.core.record import stamp
+from gateway.core.visible import visible
 from gateway.core.wording import look_alikes, remarks
 from gateway.errors import ApprovalError, ConfigurationError, RecordError
 from gateway.ids import ENTRY, new_id
@@ -55,9 +56,10 @@ class LockCommands:
 
     async def lock(self, request: Request, user: str) -> dict[str, Any]:
         """What is not as it was accepted (`items`), which upstreams could not be asked (`unasked`), and the `digest` of
-        the file that would be written.
+        the file that would be written. `patience`: seconds that upstreams get for their start.
         """
-        with anyio.move_on_after(PATIENCE):
+        patience = request.get("patience", PATIENCE)
+        with anyio.move_on_after(patience if isinstance(patience, int | float) else PATIENCE):
             await self._gateway.upstreams.settled()
         async with self._gateway.locking.writing:
             await self._read(_user(user))
@@ -129,12 +131,16 @@ class LockCommands:
             await self._settle(found[0], voter, "console")
 
     async def tools(self, request: Request, user: str) -> dict[str, Any]:
-        """Every tool with its effect and how it stands to the lock; of unlabelled ones the effect that is proposed."""
-        with anyio.move_on_after(PATIENCE):
-            await self._gateway.upstreams.settled()
+        """Every tool with its effect and how it stands to the lock; of unlabelled ones the effect that is proposed.
+        With `wait` false nobody waits for upstreams that start.
+        """
+        if request.get("wait", True) is not False:
+            with anyio.move_on_after(PATIENCE):
+                await self._gateway.upstreams.settled()
         catalogue = self._gateway.upstreams.catalogue
         offered = [tool for name in catalogue.upstreams for tool in catalogue.shelved(name, "tools")]
-        return {"items": [self._tool(tool) for tool in offered], "unasked": self._unasked()}
+        items = [self._tool(tool) for tool in offered]
+        return {"items": items, "unasked": self._unasked(), "upstreams": list(catalogue.upstreams)}
 
     def _compare(self) -> tuple[list[Difference], Lock]:
         """What is not as it was accepted, and the lock in which all of it is."""
@@ -265,17 +271,16 @@ class LockCommands:
         }
 
     def _tool(self, tool: Tool) -> dict[str, Any]:
-        lock = self._gateway.locking.lock
-        locked = (lock or {}).get(tool.ref.upstream, Locked()).tools.get(tool.ref.name)
-        state = "unlocked" if lock is None else "new" if locked is None else "changed" if locked != tool.digest else ""
+        lock, name = self._gateway.locking.lock, tool.ref.name
+        locked = lock.get(tool.ref.upstream, Locked()).tools if lock is not None else None
         return {
             "upstream": tool.ref.upstream,
-            "tool": tool.ref.name,
+            "tool": name,
             "exposed_as": tool.exposed_as,
             **self._labels(tool),
             "owner": tool.owner.business if tool.owner is not None else "",
             "acts_as": tool.acts_as,
-            "state": state or ("held" if tool.held else "accepted"),
+            "state": state_of(locked, name, tool.digest, tool.held),
             "held": tool.held,
             "digest": tool.digest,
         }

@@ -1,7 +1,6 @@
 """The console's view of one gateway: implements `console/ports.Gate` with the door, the record and the rooms."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from difflib import unified_diff
 from functools import partial
@@ -10,6 +9,7 @@ from typing import Any, TypeVar, assert_never
 import anyio
 import anyio.to_thread
 import msgspec
+from msgspec.structs import replace
 
 from gateway.acceptance import IN_CONSOLE
 from gateway.app import tallies
@@ -35,9 +35,9 @@ from gateway.console.ports import (
 )
 from gateway.control import Refusal
 from gateway.core.approval import Voter, person
-from gateway.core.card import visible
 from gateway.core.coverage import badge, coverage
 from gateway.core.figures import figures, questions
+from gateway.core.inventory import Use
 from gateway.core.leaks import Leak, LeakState
 from gateway.core.lock import RUNTIME
 from gateway.core.model import Approval, Choice, Freeze, Grant, Tier, Tool
@@ -45,11 +45,13 @@ from gateway.core.policy import PolicyFile
 from gateway.core.query import Query
 from gateway.core.spare import proposals
 from gateway.core.view import Card
+from gateway.core.visible import visible
 from gateway.errors import ApprovalError, StateError
 from gateway.people import AUDITOR
 from gateway.reading import Row, Story, Viewer, approvals_since, find_call, newest, reading, story
 from gateway.store import rows
 from gateway.upstreams.catalogue import KINDS
+from gateway.usage import look_up
 
 MOST_ROWS = 5_000  # questions that figures are made of
 PATIENCE = 10.0  # seconds that one question to the record may take
@@ -107,6 +109,10 @@ class ConsoleGate:
         """End a grant."""
         return await self._door.revoke(prefix, voter)
 
+    def held_policies(self) -> Sequence[str]:
+        """The digests of the policies, or of upstreams.toml, that wait for a person."""
+        return [held.digest for held in self._gateway.reload.held.values()]
+
     def freezes(self) -> Sequence[Freeze]:
         """All that is held now."""
         return self._door.freezes()
@@ -145,7 +151,10 @@ class ConsoleGate:
 
     async def upstreams(self) -> Sequence[UpstreamRow]:
         """All upstreams with their tools."""
-        uses, changed = await self._read(lambda db: (tallies.uses(db), tallies.changed(db)))
+        folder, now = self._gateway.settings.gateway.state, self._gateway.clock.now()
+        offered = self._gateway.upstreams.catalogue.offered("tools")
+        refs = [(tool.ref.upstream, tool.ref.name) for tool in offered]
+        uses = (await self._read(lambda db: look_up(db, folder, now, refs))).tally
         held = {freeze.upstream: freeze for freeze in self.freezes() if not freeze.tool and not freeze.session}
         found = []
         for name, (state, detail) in self._gateway.upstreams.states().items():
@@ -162,7 +171,9 @@ class ConsoleGate:
                     acts_as=f"{entry.acts_as.kind} {entry.acts_as.identity}" if entry.acts_as else "",
                     frozen=freeze.by if freeze else "",
                     tools=tuple(
-                        self._tool(tool, uses.get((name, tool.ref.name)), changed.get(tool.exposed_as, ""))
+                        self._tool(
+                            tool, uses.use(name, tool.ref.name, now.date()), uses.changed.get(tool.exposed_as, "")
+                        )
                         for tool in catalogue.offered("tools", name)
                     ),
                     screened=badge(parts),
@@ -313,7 +324,7 @@ class ConsoleGate:
             difference=tuple(visible(line) for line in item["difference"]),
         )
 
-    def _tool(self, tool: Tool, use: tallies.Use | None, changed_at: str) -> ToolRow:
+    def _tool(self, tool: Tool, use: Use, changed_at: str) -> ToolRow:
         former = self._definitions.former(tool)
         return ToolRow(
             name=visible(tool.ref.name),
@@ -323,8 +334,8 @@ class ConsoleGate:
             labelled=str(tool.labels.at or ""),
             digest=tool.digest[:12],
             description=visible(str(tool.definition.get("description", ""))[:ABOUT]),
-            calls=use.calls if use else 0,
-            last_used=use.last if use else "",
+            calls=use.calls,
+            last_used=use.last,
             changed_at=changed_at,
             difference=_difference(former, tool) if former is not None else (),
             held=visible(tool.held),

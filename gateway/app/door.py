@@ -4,19 +4,19 @@ It reads what came from outside and hands it on; who answers is said by the door
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import anyio.to_thread
+from msgspec.structs import replace
 
 from gateway.app.build import Gateway
 from gateway.approvals.history import history_of
 from gateway.core.approval import Chosen, Voter, permitted
-from gateway.core.card import visible
 from gateway.core.grants import SCOPES, covers_row, give
 from gateway.core.model import Approval, ApprovalState, Choice, Effect, Freeze, Grant, Proof
 from gateway.core.view import Card, view
+from gateway.core.visible import visible
 from gateway.core.wording import look_alikes, remarks
 from gateway.errors import ApprovalError
 from gateway.store import rows

@@ -7,13 +7,13 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
+from msgspec.structs import replace
 
 from gateway.accepted import Accepted
 from gateway.config import Settings, Upstream, load_lock, lock_file
@@ -24,11 +24,21 @@ from gateway.core.lock import KINDS, Difference, Lock, Locked, Runtime
 from gateway.core.model import Tool
 from gateway.private import put
 from gateway.upstreams.catalogue import Catalogue
-from gateway.upstreams.definitions import Listing, pinned
+from gateway.upstreams.definitions import Listing, pinned, recall
 
 log = logging.getLogger("wardgate")
 
 STAND_IN = "Wardgate holds this tool until its user has accepted what it is now: `wardgate lock` shows it."
+
+
+class _Seen(NamedTuple):
+    """What of a lock was seen here: by digest, by upstream as it would be listed, and by upstream, kind, name and
+    digest.
+    """
+
+    known: Mapping[str, Any] = {}
+    recalled: Mapping[str, Listing] = {}
+    definitions: Mapping[tuple[str, str, str, str], Mapping[str, Any]] = {}
 
 
 class Locking:
@@ -39,14 +49,36 @@ class Locking:
         self.accepted = Accepted(settings.gateway.state)
         self._runtimes = {name: runtime_of(upstream) for name, upstream in settings.upstreams.items()}
         self.known: dict[str, Any] = {}  # accepted definitions by their digest, as far as they were seen here
+        self._seen = _Seen()
         self.catalogue: Catalogue | None = None
         self._told: frozenset[str] = frozenset()
         self.writing = anyio.Lock()
 
     async def load(self) -> None:
         """Read the definitions that were accepted and seen here."""
-        digests = [each for locked in (self.lock or {}).values() for kind in KINDS for each in locked.of(kind).values()]
-        self.known.update(await anyio.to_thread.run_sync(self.accepted.all_of, digests))
+        lock = self.lock
+        seen = await anyio.to_thread.run_sync(self._read, lock)
+        self.known.update(seen.known)
+        if self.lock is lock:  # else another one counts by now, and brought its own
+            self._seen = seen
+
+    def _read(self, lock: Lock | None) -> _Seen:
+        known = self.accepted.all_of(_digests(lock))
+        recalled = {name: _recalled(locked, known) for name, locked in (lock or {}).items()}
+        found = ((name, kind, one) for name, listing in recalled.items() for kind in KINDS for one in listing.of(kind))
+        return _Seen(known, recalled, {(name, kind, one.name, one.digest): one.value for name, kind, one in found})
+
+    def prefill(self, catalogue: Catalogue) -> None:
+        """Let clients see what was accepted of each upstream until it is heard of: where the same is run as then, and
+        all of it was seen here.
+        """
+        for name, upstream in self._settings.upstreams.items():
+            locked, listing = (self.lock or {}).get(name), self._seen.recalled.get(name)
+            if locked is None or listing is None or self.runtime(name, locked.runtime.version) != locked.runtime:
+                continue
+            complete = all(len(listing.of(kind)) == len(locked.of(kind)) for kind in KINDS)
+            if complete and (listing.instructions or not locked.instructions or not upstream.instructions):
+                catalogue.recall(name, listing if upstream.instructions else replace(listing, instructions=""))
 
     def runtime(self, upstream: str, version: str) -> Runtime:
         """What is run of an upstream, whose server gives that version."""
@@ -70,7 +102,8 @@ class Locking:
         locked = self.lock.get(tool.ref.upstream, Locked()).of(kind).get(tool.ref.name, "")
         if locked == tool.digest:
             return tool
-        return replace(tool, definition=self.known.get(locked) or _stand_in(kind, tool))
+        was = self._seen.definitions.get((tool.ref.upstream, kind, tool.ref.name, locked))
+        return replace(tool, definition=was or _stand_in(kind, tool))
 
     def live(self, catalogue: Catalogue) -> Lock:
         """What is offered now, of every upstream that has been heard of; kinds that could not be listed are as
@@ -96,9 +129,9 @@ class Locking:
         text = locks.render(lock)
         contents = contents_of(catalogue, {one.now for one in accepted})
         await anyio.to_thread.run_sync(self.accepted.keep, contents)
+        seen = await anyio.to_thread.run_sync(self._read, lock)
         await anyio.to_thread.run_sync(_write, lock_file(self._settings), text.encode())
-        self._take(lock)
-        await self.load()
+        self._take(lock, seen)
 
     async def reload(self) -> bool:
         """Read the file again, let it count, and say whether it says something else than before; raises
@@ -107,12 +140,12 @@ class Locking:
         found = await anyio.to_thread.run_sync(load_lock, self._settings)
         if found == self.lock:
             return False
-        self._take(found)
-        await self.load()
+        self._take(found, await anyio.to_thread.run_sync(self._read, found))
         return True
 
-    def _take(self, lock: Lock | None) -> None:
-        self.lock = lock
+    def _take(self, lock: Lock | None, seen: _Seen) -> None:
+        self.known.update(seen.known)
+        self.lock, self._seen = lock, seen
         if self.catalogue is not None:
             self.catalogue.reclassify()
 
@@ -133,10 +166,7 @@ class Locking:
             self._tell(catalogue)
 
     async def _keep_seen(self, catalogue: Catalogue) -> None:
-        accepted = {
-            each for locked in (self.lock or {}).values() for kind in KINDS for each in locked.of(kind).values()
-        }
-        unseen = accepted - self.known.keys()
+        unseen = frozenset(_digests(self.lock)) - self.known.keys()
         if contents := contents_of(catalogue, unseen):
             try:
                 await anyio.to_thread.run_sync(self.accepted.keep, contents)
@@ -154,6 +184,12 @@ class Locking:
         for line in sorted(told - self._told):
             log.warning("%s; `wardgate lock` shows the difference", line)
         self._told = frozenset(told)
+
+
+def _digests(lock: Lock | None) -> Sequence[str]:
+    """Everything that was accepted."""
+    told = [locked.instructions for locked in (lock or {}).values() if locked.instructions]
+    return told + [each for locked in (lock or {}).values() for kind in KINDS for each in locked.of(kind).values()]
 
 
 def contents_of(catalogue: Catalogue, digests: Iterable[str]) -> Sequence[bytes]:
@@ -177,6 +213,30 @@ def runtime_of(upstream: Upstream) -> Runtime:
     path = upstream.env.get("PATH") or (os.environ.get("PATH") if "PATH" in upstream.inherit_env else None)
     found = shutil.which(upstream.command, path=path or os.defpath)
     return Runtime(found or upstream.command, package_of(upstream.command, upstream.args))
+
+
+def _recalled(locked: Locked, known: Mapping[str, Any]) -> Listing:
+    """What of an upstream's lock was seen here, and is what it says: whatever lies in the folder is looked at anew."""
+    tools, prompts, templates = (
+        sorted(
+            (
+                found
+                for name, each in locked.of(kind).items()
+                if (found := recall(kind, name, each, known.get(each))) is not None
+            ),
+            key=lambda one: one.name,
+        )
+        for kind in KINDS
+    )
+    told = known.get(locked.instructions)
+    return Listing(
+        tools=tuple(tools),
+        templates=tuple(templates),
+        prompts=tuple(prompts),
+        instructions=told if isinstance(told, str) else "",
+        failed=frozenset({"resources"}),
+        version=locked.runtime.version,
+    )
 
 
 def _write(file: Path, content: bytes) -> None:

@@ -1,14 +1,17 @@
-"""What happens to approvals, for those who watch them over the control socket: each asks for what is new, and waits.
+"""What waits for a person, for those who watch it over the control socket: each asks for what is new, and waits.
 
 A short memory and no more: whoever missed some of it is told so, and lists what waits.
 """
 
 import secrets
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import anyio
 
+from gateway.acceptance import Held
+from gateway.app.reload import held_item
 from gateway.core.approval import item
 from gateway.core.model import Approval, ApprovalState
 from gateway.core.record import stamp
@@ -19,7 +22,9 @@ PATIENCE = 20.0  # seconds that a watcher waits at most for the next one
 
 
 class News:
-    """The events of one gateway's approvals, numbered from 1; `epoch` tells this gateway from the one before it."""
+    """The events of one gateway's approvals, and policies that it holds, numbered from 1; `epoch` tells this gateway
+    from the one before it.
+    """
 
     def __init__(self, clock: Clock, patience: float = PATIENCE) -> None:
         self._clock, self._patience = clock, patience
@@ -29,10 +34,15 @@ class News:
 
     def note(self, row: Approval) -> None:
         """A row was opened, got one more vote, or was settled: a hook of the desk."""
-        waits = row.state is ApprovalState.WAITING
-        event = {"event": "opened" if waits else "settled", "at": stamp(self._clock.now()), "item": item(row)}
+        self._tell("opened" if row.state is ApprovalState.WAITING else "settled", item(row))
+
+    def hold(self, held: Held) -> None:
+        """A policy, or upstreams.toml, waits for a person: a hook of the reload."""
+        self._tell("held", held_item(held))
+
+    def _tell(self, event: str, about: Mapping[str, Any]) -> None:
         self._number += 1
-        self._events.append((self._number, event))
+        self._events.append((self._number, {"event": event, "at": stamp(self._clock.now()), "item": about}))
         self._come.set()
         self._come = anyio.Event()
 

@@ -4,10 +4,14 @@ It forwards nothing and waits for nobody.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import Any
+
+from msgspec.structs import replace
 
 from gateway.app.locking import Locking
 from gateway.config import Settings
+from gateway.core.attended import attended
 from gateway.core.inquiry import declarable
 from gateway.core.model import ELICIT, Surface, Tool, ToolRef
 from gateway.core.policy import Policy
@@ -19,13 +23,21 @@ TITLE = (
     "refused, or waits for a person: do what it says."
 )
 
+ATTENDED = "anthropic/requiresUserInteraction"  # in Claude Code no rule or mode lets a call of such a tool pass unseen
+
 
 class Offer:
     """What one configuration and policy make of what upstreams list, which was screened before it got here."""
 
-    def __init__(self, settings: Settings, policy: Callable[[], Policy], locking: Locking | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        policy: Callable[[], Policy],
+        today: Callable[[], date],
+        locking: Locking | None = None,
+    ) -> None:
         """`policy` tells the one that counts now, `locking` what nobody has accepted as it is."""
-        self._settings, self._in_force, self._locking = settings, policy, locking
+        self._settings, self._in_force, self._today, self._locking = settings, policy, today, locking
 
     @property
     def _policy(self) -> Policy:
@@ -54,17 +66,19 @@ class Offer:
 
         return declarable(capabilities, self._settings.upstreams[upstream].elicit, admits)
 
-    def shown(self, catalogue: Catalogue, kind: str, only: str) -> Sequence[Tool]:
+    def shown(self, catalogue: Catalogue, kind: str, only: str, client: str) -> Sequence[Tool]:
         """What a list of one kind holds: everything but what a rule blocks for everybody and always. What is held is
-        shown as it was accepted.
+        shown as it was accepted, and of each tool whether a person is asked about it.
         """
-        offered = catalogue.offered(kind, only)
-        shown = [tool for tool in offered if not self._policy.hides(tool.ref, tool.surface)]
-        return shown if self._locking is None else [self._locking.shown(kind, tool) for tool in shown]
+        policy, today = self._policy, self._today()
+        shown = [tool for tool in catalogue.shown(kind, only) if not policy.hides(tool.ref, tool.surface)]
+        if self._locking is not None:
+            shown = [self._locking.shown(kind, tool) for tool in shown]
+        return [_marked(tool) if kind == "tools" and attended(policy, tool, client, today) else tool for tool in shown]
 
     def hidden(self, catalogue: Catalogue, only: str) -> int:
         """How many tools that leaves out."""
-        return sum(self._policy.hides(tool.ref) for tool in catalogue.offered("tools", only))
+        return sum(self._policy.hides(tool.ref) for tool in catalogue.shown("tools", only))
 
     def about(self, catalogue: Catalogue, only: str) -> str:
         """The instructions that clients get: what stands here, what is hidden, and the words of believed upstreams."""
@@ -78,3 +92,9 @@ class Offer:
             if name in names and self._settings.upstreams[name].instructions:
                 said.append(f"Instructions of the server `{name}`:\n{text}")
         return "\n\n".join(said)
+
+
+def _marked(tool: Tool) -> Tool:
+    """The tool as one that a person is asked about."""
+    meta = tool.definition.get("_meta")
+    return replace(tool, definition={**tool.definition, "_meta": {**(meta or {}), ATTENDED: True}})

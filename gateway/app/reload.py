@@ -6,11 +6,11 @@ No call is decided here.
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 import anyio.to_thread
+from msgspec import Struct, field
 
 from gateway.acceptance import BY_DIGEST, Acceptance, Held, held_policy
 from gateway.agreed import POLICY, UPSTREAMS
@@ -33,8 +33,7 @@ LONGEST = 500  # characters of one
 log = logging.getLogger("wardgate")
 
 
-@dataclass(frozen=True, slots=True)
-class _Files:
+class _Files(Struct, frozen=True):
     """What stands on the disk at one moment, and why the policies, or upstreams.toml, can't be read."""
 
     policies: Mapping[str, str] = field(default_factory=dict)
@@ -130,14 +129,10 @@ class Reload:
     def status(self) -> dict[str, Any]:
         """What counts, what is held and what is wrong, for `status` and `doctor`."""
         policy = self._in_force()
-        rows = [
-            {"what": held.what, "digest": held.digest, "differences": list(told(held)), "do": held.command}
-            for held in self.held.values()
-        ]
         return {
             "revision": policy.revision,
             **policy.accepted,
-            "held": rows,
+            "held": [held_item(held) for held in self.held.values()],
             "refused": "; ".join(self.refused.values()),
             "restart": self.restart,
         }
@@ -242,6 +237,11 @@ class Reload:
             await self._acceptance.tell(self._in_force(), {**about, "differences": shown, "count": len(lines)})
         except GatewayError as problem:
             log.warning("a policy that does not count could not be recorded: %s", problem)
+
+
+def held_item(held: Held) -> dict[str, Any]:
+    """Something that is held, as commands are told of it."""
+    return {"what": held.what, "digest": held.digest, "differences": list(told(held)), "do": held.command}
 
 
 def told(held: Held) -> tuple[str, ...]:

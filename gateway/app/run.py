@@ -7,17 +7,20 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
-from dataclasses import dataclass, field, replace
 from functools import partial
 
 import anyio
 import msgspec
 from anyio.abc import TaskGroup
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway import __version__
 from gateway.app.attach import Attachments
 from gateway.app.build import Gateway, open_gateway
 from gateway.app.commands import Commands
+from gateway.app.logs import log_as
+from gateway.app.passed import passed
 from gateway.app.seat import Seat
 from gateway.app.terminal import ask_at_terminal, at_terminal
 from gateway.config import Settings
@@ -38,28 +41,11 @@ CLOSING = 2.0  # seconds that connections get to close once nothing runs on them
 
 
 def prepare_process() -> None:
-    """Our own log goes to stderr; libraries stay silent, because they log what they could not parse.
-
-    Python may recurse as deep as an upstream's message may be.
+    """Our own log goes to stderr, as text until the settings say otherwise. Python may recurse as deep as an upstream's
+    message may be.
     """
     sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s"
-    )
-    logging.getLogger("wardgate").setLevel(logging.INFO)
-    for name in (
-        "mcp",
-        "client",
-        "httpx",
-        "httpx2",
-        "httpcore",
-        "uvicorn",
-        "asyncio",
-        "anyio",
-        "sse_starlette",
-        "apprise",
-    ):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    log_as("text")
 
 
 async def standalone(settings: Settings, client: str, early: EarlyEngine) -> None:
@@ -100,7 +86,7 @@ async def serve(settings: Settings, early: EarlyEngine, *, on_demand: bool) -> N
                 await doors.start(control.run, tasks)
                 from gateway.app.web import Web  # imported late: only `serve` speaks HTTP
 
-                web = Web(gateway, listener, seat)
+                web = Web(gateway, listener, seat, lambda: attachments.count)
                 doors.start_soon(web.run)
                 await _announce(gateway, listener)
                 await until_over(attachments, gateway.face, on_demand, told)
@@ -136,8 +122,14 @@ async def _open(stack: AsyncExitStack, settings: Settings, early: EarlyEngine, o
 
 @contextmanager
 def listen(settings: Settings, on_demand: bool) -> Iterator[socket.socket]:
-    """Bind the address of `listen`; on demand a free port where that one is taken."""
+    """Bind the address of `listen`, or take the socket of it that systemd passed; on demand a free port where that one
+    is taken.
+    """
     host, port = settings.gateway.host, settings.gateway.port
+    if (given := passed(os.environ, host, port)) is not None:
+        with given:
+            yield given
+        return
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -166,8 +158,7 @@ async def _announce(gateway: Gateway, listener: socket.socket) -> None:
     log.info("wardgate %s listens on %s", __version__, about["url"])
 
 
-@dataclass
-class Told:
+class Told(Struct, eq=False):
     """What signals told the gateway: to stop, and not to wait for what runs."""
 
     stop: anyio.Event = field(default_factory=anyio.Event)

@@ -6,10 +6,10 @@ Definitions, instructions, and why one failed. What can't be screened is not off
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 import anyio.lowlevel
+from msgspec.structs import replace
 
 from gateway.clock import SystemClock
 from gateway.core import posing

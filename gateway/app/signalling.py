@@ -46,10 +46,9 @@ def monitor_of(
     sessions: Sessions,
 ) -> Monitor:
     """A monitor that raises sessions in `sessions`; it follows nothing until it runs."""
-    monitor = Monitor(store, clock, report, key)
+    monitor = Monitor(store, clock, report, key, sessions.raising)
     inventories = {name: client.upstreams for name, client in settings.clients.items()}
     monitor.labels = AtHand(in_force)
     monitor.said = lambda upstream: in_force().responses(upstream)
     monitor.inventory = lambda client: inventories.get(client, ())
-    monitor.on_raise.append(sessions.raise_tier)
     return monitor

@@ -1,13 +1,10 @@
-"""What the newest records tell: calls by hour and by tool, and where a leak was seen. Read only, for the console.
+"""What the newest records tell: calls by hour, and where a leak was seen. Read only, for the console.
 
 Runs in a thread: plain `sqlite3`. What is older than the newest `WINDOW` records is not looked at.
 """
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
-
-import msgspec
 
 from gateway import ledger
 from gateway.console.ports import Counts
@@ -20,13 +17,6 @@ MOST_FOUND = 2_000  # records with findings
 MOST_LEAKS = 5_000
 MOST_CALLS = 20  # that saw a leak
 MOST_SAID = 100  # records of one leak
-
-
-class Use(NamedTuple):
-    """How often a tool was called, and when last."""
-
-    calls: int
-    last: str
 
 
 def calls_by_hour(db: sqlite3.Connection, hours: Sequence[str]) -> tuple[Counts, Counts]:
@@ -43,15 +33,6 @@ def calls_by_hour(db: sqlite3.Connection, hours: Sequence[str]) -> tuple[Counts,
             for found, name in ((tiers, tier or "none"), (verdicts, verdict or "none")):
                 found.setdefault(name, [0] * len(hours))[places[hour]] += count
     return _counts(hours, tiers), _counts(hours, verdicts)
-
-
-def uses(db: sqlite3.Connection) -> Mapping[tuple[str, str], Use]:
-    """By upstream and tool: how often it was called, and when last."""
-    question = (
-        "SELECT upstream, tool, count(*), max(at) FROM record WHERE seq > ? AND kind = 'outcome' AND tool <> ''"
-        " GROUP BY 1, 2"
-    )
-    return {(upstream, tool): Use(count, last) for upstream, tool, count, last in db.execute(question, (_from(db),))}
 
 
 def leaks(db: sqlite3.Connection) -> list[Leak]:
@@ -89,20 +70,6 @@ def saw(db: sqlite3.Connection, leak: Leak, principal: str) -> tuple[Row, ...]:
 def said_of(db: sqlite3.Connection, leak: Leak) -> tuple[Row, ...]:
     """What was said and told of a leak, in order; of many the newest."""
     return tuple(row_of(*found) for found in bodies_of(db, leak.id)[-MOST_SAID:])
-
-
-def changed(db: sqlite3.Connection) -> Mapping[str, str]:
-    """Tools by the name under which they are exposed, whose definition became another one, and when last."""
-    question = (
-        "SELECT at, body FROM record WHERE kind = 'catalogue' AND kind NOT IN ('intent', 'outcome') AND seq > ?"
-        " ORDER BY seq"
-    )
-    found: dict[str, str] = {}
-    for at, body in db.execute(question, (_from(db),)):
-        parts = msgspec.json.decode(body).get("extra", {}).get("tools", {})
-        for name in parts.get("changed", {}):
-            found[name] = at
-    return found
 
 
 def _counts(hours: Sequence[str], by: Mapping[str, Sequence[int]]) -> Counts:

@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from gateway.acceptance import Held
 from gateway.app.reload import Reload, told
-from gateway.core.card import visible
+from gateway.core.visible import visible
 from gateway.errors import ApprovalError, GatewayError
 from gateway.people import user_name
 

@@ -4,7 +4,7 @@ Decides nothing. Imported by `serve`, and by a standalone gateway once its conso
 """
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,13 @@ from anyio.abc import TaskStatus
 from starlette.types import Receive, Scope, Send
 
 from gateway.app.build import Gateway
+from gateway.app.health import Doors, Health
 from gateway.app.seat import Seat
 from gateway.config import Auth
 from gateway.server.auth import NO_TOKEN, Admission, Denied
-from gateway.server.http import Door, DoorSettings, names_of, session_manager
+from gateway.server.http import Door, DoorSettings, session_manager
 from gateway.server.listener import uvicorn_config
+from gateway.server.names import names_of
 
 if TYPE_CHECKING:
     from gateway.server.jwts import Jwts
@@ -40,7 +42,8 @@ class _Quiet(uvicorn.Server):
 class Web:
     """The HTTP side of a gateway."""
 
-    def __init__(self, gateway: Gateway, listener: socket.socket, seat: Seat) -> None:
+    def __init__(self, gateway: Gateway, listener: socket.socket, seat: Seat, pipes: Callable[[], int]) -> None:
+        """`pipes` tells how many clients are connected on pipes."""
         settings = gateway.settings
         limits, auth = settings.limits, settings.auth
         names = names_of(settings.gateway.host, listener.getsockname()[1], auth.audience if auth is not None else "")
@@ -48,11 +51,14 @@ class Web:
         most = limits.connections + max(SPARE, limits.calls_per_client + limits.queue)
         admission = Admission(gateway.tokens, settings.clients, _jwts(auth))
         self._manager = session_manager(gateway.face.server, names, limits.line, limits.connections)
+        watchers = frozenset(name for name, client in settings.clients.items() if client.metrics)
+        doors = Doors(lambda: self._door.open, pipes, lambda: self._door.draining)
         self._door = Door(
             self._manager.handle_request,
             admission.admit,
-            DoorSettings(names, frozenset(settings.upstreams), auth, limits.line, most),
+            DoorSettings(names, frozenset(settings.upstreams), auth, limits.line, most, watchers=watchers),
             seat,
+            Health(gateway, doors),
         )
         self._server = _Quiet(uvicorn_config(self._door, most))
         self._listener, self._seat = listener, seat

@@ -1,10 +1,11 @@
 """What people are asked to sign: kept in memory for a few minutes, and good for one answer. It verifies nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct, field
 
 from gateway.clock import Sleeper
 from gateway.core.approval import Terms
@@ -24,8 +25,7 @@ class Purpose(Enum):
     SIGN_IN = "sign-in"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """One thing to sign: a document (of rows, or of a new key), or nothing but a challenge."""
 
     at: datetime

@@ -6,11 +6,12 @@ It forwards nothing and waits for nobody; each settlement and its record are one
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import anyio
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway import ids
 from gateway.approvals.standing import Standings
@@ -26,6 +27,7 @@ from gateway.errors import ApprovalError, BusyError
 from gateway.store import Change, Entry, Store, people, rows
 
 LIST_LIMIT = 1_000
+OPEN = (ApprovalState.WAITING, ApprovalState.APPROVED)
 _NO_LIMIT = 1 << 60  # an edit asks nobody anew
 
 _SAYINGS = {
@@ -48,8 +50,7 @@ _SAYINGS = {
 Reconsider = Callable[[Approval, Mapping[str, Any]], Awaitable[Approval]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Consequence:
+class _Consequence(Struct, frozen=True):
     """What is written down together with an answer."""
 
     grants: tuple[Grant, ...] = ()
@@ -86,13 +87,13 @@ class Desk:
     async def recover(self) -> int:
         """At start: expire what is due (returns how many), and leave the rest for the same calls to come back to."""
         await self.standings.load()
-        expired = await self._expire_due()
+        expired = await self.expire_due()
         await self._store.append((), (rows.tell_all(),))
         return expired
 
     async def list(self, state: ApprovalState | None = None) -> list[Approval]:
         """The newest rows in one state (None: any), oldest first; what is due is expired before."""
-        await self._expire_due()
+        await self.expire_due()
         return await rows.list_approvals(self._store, state, limit=LIST_LIMIT)
 
     async def show(self, prefix: str) -> Approval:
@@ -251,7 +252,7 @@ class Desk:
     async def expire(self, approval: Approval) -> None:
         """End a row that can't be used any more: expired if its time is over, else withdrawn. A settled one stays."""
         row = await self._look(approval.id)
-        if row.state in (ApprovalState.WAITING, ApprovalState.APPROVED):
+        if row.state in OPEN:
             due = self._clock.now() >= row.expires_at
             await self._end(row, Event.EXPIRE if due else Event.WITHDRAW)
 
@@ -271,12 +272,12 @@ class Desk:
 
     async def _fresh(self, row: Approval) -> Approval:
         """The row, expired if its time is over and it is still open."""
-        is_open = row.state in (ApprovalState.WAITING, ApprovalState.APPROVED)
-        if not is_open or self._clock.now() < row.expires_at:
+        if row.state not in OPEN or self._clock.now() < row.expires_at:
             return row
         return await self._end(row, Event.EXPIRE)
 
-    async def _expire_due(self) -> int:
+    async def expire_due(self) -> int:
+        """Expire all open rows whose time is over; returns how many."""
         due = await rows.due_approvals(self._store, self._clock.now())
         for row in due:
             await self._end(row, Event.EXPIRE)

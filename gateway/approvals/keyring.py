@@ -4,11 +4,11 @@ Each change and its record are one transaction. It asks nobody, and settles noth
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 import anyio.to_thread
+from msgspec import Struct
 
 from gateway import ids
 from gateway.approvals.asked import Asked
@@ -27,8 +27,7 @@ MOST_KEYS = 32  # of one approver
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(Struct, frozen=True):
     """A signature that fits: by which key, of what, and whether a person was there."""
 
     key: ApproverKey

@@ -6,11 +6,12 @@ It puts questions and waits; what an answer is worth is for `core/approval.py`, 
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import anyio
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway import ids
 from gateway.approvals.desk import Desk
@@ -36,8 +37,7 @@ _PATIENCE = "patience"
 log = logging.getLogger("wardgate.approvals")
 
 
-@dataclass(slots=True)
-class _Watch:
+class _Watch(Struct):
     """One call that waits at a row."""
 
     settled: anyio.Event = field(default_factory=anyio.Event)

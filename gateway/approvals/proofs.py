@@ -6,10 +6,11 @@ What is signed is made here, and counts once. Nothing is settled from here.
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from gateway.approvals.asked import Asked, Purpose, Waiting
 from gateway.approvals.keyring import Keyring, Signed, off

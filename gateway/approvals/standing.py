@@ -4,7 +4,8 @@ It decides nothing: `core/grants.py` says what a grant covers, `core/decide.py` 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gateway import ids
 from gateway.clock import Sleeper

@@ -9,9 +9,10 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from gateway.cli.common import FINDINGS, FINE, fail, parser, print_json
+from gateway.cli.confirm import typed
 from gateway.cli.conversing import Answer, Request, converse
 from gateway.cli.lock import print_items
-from gateway.cli.talk import Unreachable
+from gateway.cli.talk import Unreachable, with_near
 
 ALL = 10_000  # lines of a difference
 
@@ -32,7 +33,7 @@ def run(argv: Sequence[str]) -> int:
             return accept_policy(given, digest)
         return _accept(given, name, digest)
     except Unreachable as problem:
-        fail(problem.code, str(problem))
+        fail(problem.code, with_near(problem, "accept name", name, given.config))
 
 
 def _parted(text: str) -> tuple[str, str]:
@@ -56,7 +57,9 @@ def _accept(given: Namespace, name: str, digest: str) -> int:
             print_json(items)
         return None
 
-    settled = converse(given.config, {"op": "accept", "name": name, "digest": digest, "look": True}, then)
+    settled = converse(
+        given.config, {"op": "accept", "name": name, "digest": digest, "look": True}, then, quiet=given.json
+    )
     if settled is None:
         if not given.json:
             print("nothing was accepted: `wardgate accept NAME@DIGEST` does, with the digest that stands here")
@@ -71,5 +74,4 @@ def _accept(given: Namespace, name: str, digest: str) -> int:
 def _agreed(name: str) -> bool:
     if not sys.stdin.isatty():
         return False
-    print(f"Accept `{name}`, exactly as shown? [y/N] ", end="", flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return typed(f"Accept `{name}`, exactly as shown?")

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.cli.common import aligned, parser, print_json
-from gateway.cli.talk import Unreachable, ask
+from gateway.cli.common import aligned, fail, parser, print_json
+from gateway.cli.talk import Unreachable, ask, with_near
 
 STATES = ("waiting", "approved", "denied", "expired", "used", "withdrawn")
 
@@ -29,8 +29,7 @@ def run(argv: Sequence[str]) -> int:
         else:
             answer = ask(given.config, "approvals", state=given.state)
     except Unreachable as problem:
-        print(f"wardgate: {problem}", file=sys.stderr)
-        return problem.code
+        fail(problem.code, with_near(problem, "approve id", given.id or "", given.config))
     if given.json:
         more = {"view": answer["view"]} if given.action == "show" else {}
         print_json([{**item, **more} for item in answer["items"]])
@@ -55,9 +54,10 @@ def print_card(answer: Mapping[str, Any]) -> None:
 
 def table(items: Sequence[Mapping[str, Any]]) -> str:
     """The approvals as aligned lines, oldest first."""
-    from gateway.core.card import visible
+    from gateway.core.visible import visible
 
     rows = [
-        (row["id"], row["state"], f"{row['upstream']}/{row['tool']}", row["tier"], row["expires_at"]) for row in items
+        (row["id"], row["state"], f"{row['upstream']}/{row['tool']}", row["tier"], f"until {row['expires_at'][:19]}Z")
+        for row in items
     ]
     return aligned([[visible(str(cell)) for cell in row] for row in rows]) or "nothing waits for a person"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.common import FINDINGS, FINE, aligned, parser, print_json
+from gateway.cli.common import FINDINGS, FINE, aligned, fail, parser, print_json
 from gateway.cli.sign import endorsed
 from gateway.cli.talk import Unreachable, ask
 
@@ -38,8 +38,11 @@ def run(argv: Sequence[str]) -> int:
             case _:
                 return _list(given)
     except Unreachable as problem:
-        print(f"wardgate: {problem}", file=sys.stderr)
-        return problem.code
+        if given.action == "add" and problem.code == FINDINGS:
+            from gateway.cli.completion import near
+
+            fail(problem.code, f"{problem}{near('approver name', given.name, given.config)}")
+        fail(problem.code, str(problem))
 
 
 def _usage(options: ArgumentParser, given: Namespace) -> None:

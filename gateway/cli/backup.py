@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, fail, parser, print_json, state_dir
+from gateway.cli.progress import progress
 
 KEYS = "it holds the keys: whoever has it can sign checkpoints as this gateway, and find values by trying them"
 
@@ -23,7 +24,8 @@ def run(argv: Sequence[str]) -> int:
 
     target = Path(os.path.abspath(Path(given.folder).expanduser()))  # noqa: PTH100 - links are not to be followed
     try:
-        found, keys = back_up(state, target, keys=given.keys)
+        with progress("copying the record, and verifying the copy", given.json):
+            found, keys = back_up(state, target, keys=given.keys)
     except StateError as problem:
         fail(UNREACHABLE if isinstance(problem, UnreadableError) else FINDINGS, str(problem))
     except OSError as problem:

@@ -1,40 +1,30 @@
 """`wardgate check`: every problem of upstreams.toml and the policies, offline. Starts nothing and changes nothing."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gateway.cli.common import parser, print_json
+from gateway.cli.common import flowing, parser, print_json
+from gateway.cli.progress import progress
 from gateway.config import check
-from gateway.core.problems import Problem, Severity
+from gateway.core.problems import Severity, item
 
 
 def run(argv: Sequence[str]) -> int:
     """Print every problem; exit codes 0 none but warnings, 1 an error, 2 usage."""
     given = parser("check", __doc__).parse_args(argv)
     config = Path(given.config) if given.config else None
-    problems = check(config, os.environ, datetime.now(UTC).date(), unlocked=True)
+    with progress("reading the configuration", given.json):
+        problems = check(config, os.environ, datetime.now(UTC).date(), unlocked=True)
     errors = sum(problem.severity is Severity.ERROR for problem in problems)
     if given.json:
-        print_json([row(problem) for problem in problems])
+        print_json([item(problem) for problem in problems])
     else:
         for problem in problems:
-            print(f"{problem.severity.value}: {problem}")
+            print(flowing(f"{problem.severity.value}: {problem}"))
         print(summary(errors, len(problems) - errors))
     return 1 if errors else 0
-
-
-def row(problem: Problem) -> Mapping[str, str]:
-    """A problem in the shape of `--json`."""
-    table = f"[{problem.table}] " if problem.table else ""
-    return {
-        "what": f"{table}{problem.key}".strip() or "file",
-        "where": problem.where,
-        "found": problem.found,
-        "do": f"did you mean `{problem.nearest}`? {problem.message}" if problem.nearest else problem.message,
-        "severity": problem.severity.value,
-    }
 
 
 def summary(errors: int, warnings: int) -> str:

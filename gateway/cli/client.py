@@ -4,10 +4,10 @@ import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from gateway.cli.common import aligned, parser, print_json
+from gateway.cli.options import hint
 from gateway.cli.talk import Unreachable, find_state
 from gateway.place import config_file
 
@@ -46,9 +46,7 @@ def run(argv: Sequence[str]) -> int:
             case "add":
                 return _add(tokens, given, lasts)
             case "revoke":
-                found = tokens.revoke(given.name)
-                print(f"revoked `{given.name}`" if found else f"client `{given.name}` has no token", file=sys.stderr)
-                return 0 if found else 1
+                return _revoke(tokens, given)
             case _:
                 return _list(tokens, given.json)
     except StateError as problem:
@@ -76,16 +74,27 @@ def _add(tokens: "Tokens", given: "Namespace", lasts: timedelta | None) -> int:
 
     registered = tomllib.loads(config_file(given.config, os.environ).read_text(encoding="utf-8")).get("clients", {})
     if given.name not in registered:
-        near = get_close_matches(given.name, registered, n=1)
-        hint = f"; did you mean `{near[0]}`?" if near else ""
+        near = hint(given.name, registered) or "."
         print(
-            f"note: [clients.{given.name}] is not in upstreams.toml{hint} Until it is, policies see it as `unknown`.",
+            f"note: [clients.{given.name}] is not in upstreams.toml{near} Until it is, policies see it as `unknown`.",
             file=sys.stderr,
         )
     if given.json:
         print_json([{"name": given.name, "token": token, "expires_at": stamp(until)}])
     else:
         print(token)
+    return 0
+
+
+def _revoke(tokens: "Tokens", given: "Namespace") -> int:
+    names = [kept.name for kept in tokens.all()]
+    if not tokens.revoke(given.name):
+        print(f"wardgate: client `{given.name}` has no token{hint(given.name, names)}", file=sys.stderr)
+        return 1
+    if given.json:
+        print_json([{"name": given.name, "state": "revoked"}])
+    else:
+        print(f"revoked `{given.name}`", file=sys.stderr)
     return 0
 
 

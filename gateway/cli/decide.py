@@ -11,7 +11,7 @@ from gateway.cli.answers import arguments_of, minutes, refusal
 from gateway.cli.approvals import print_card
 from gateway.cli.common import fail, parser, print_json
 from gateway.cli.sign import add_options, signed
-from gateway.cli.talk import Unreachable, ask
+from gateway.cli.talk import Unreachable, ask, with_near
 
 READING = 0.7  # seconds that a person takes at least; what was typed before the card stood there is no answer
 SKIP = "skip"
@@ -44,8 +44,7 @@ def vote(argv: Sequence[str], *, approve: bool) -> int:
             fields["signed"] = signed(given.config, fields, item, given.key)
         settled = ask(given.config, word, **fields, reason=given.reason, arguments_digest=item["arguments_digest"])
     except Unreachable as problem:
-        print(f"wardgate: {problem}", file=sys.stderr)
-        return problem.code
+        fail(problem.code, with_near(problem, "approve id", given.id, given.config))
     if given.json:
         print_json(settled["items"])
     else:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, fail, parser, print_json, state_dir
+from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, columns, fail, parser, print_json, state_dir
 from gateway.core.told import Telling
 
-WIDTH, LABEL = 100, 12  # columns of the screen, and of the labels on its left
+WIDTH, LABEL = 100, 12  # columns of the screen at most, and of the labels on its left
 
 
 def run(argv: Sequence[str]) -> int:
@@ -42,7 +42,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _look(state: Path, config: str | None, id: str, seen_as: str) -> Telling:
     """What is told of the one id that begins so; ends the command where it isn't one, or isn't this viewer's to see."""
-    from gateway.core.card import visible  # imported late, as above
+    from gateway.core.visible import visible  # imported late, as above
     from gateway.place import config_file
     from gateway.reading import reading, viewer_in
     from gateway.telling import find, tell
@@ -55,7 +55,10 @@ def _look(state: Path, config: str | None, id: str, seen_as: str) -> Telling:
             fail(FINDINGS, f"`{shown}` is the beginning of several ids: give more of it")
         told = tell(db, found[0], viewer, datetime.now(UTC)) if found else None
         if told is None:
-            fail(FINDINGS, f"unknown id `{shown}`")
+            from gateway.cli.completion import near
+
+            hint = near("explain id", id, config) if viewer.auditor else ""  # whoever isn't hears of no other id
+            fail(FINDINGS, f"unknown id `{shown}`{hint}")
         return told
 
 
@@ -65,8 +68,9 @@ def screen(told: Telling) -> list[str]:
 
     from gateway.core.explain import headline, sections
 
-    lines = wrap(headline(told), WIDTH, subsequent_indent=" " * (LABEL + 4))  # where no label can be feigned
+    width = min(WIDTH, columns() or WIDTH)
+    lines = wrap(headline(told), width, subsequent_indent=" " * (LABEL + 4))  # where no label can be feigned
     for label, texts in sections(told):
-        broken = [part for text in texts for part in wrap(text, WIDTH - LABEL - 2, subsequent_indent="  ")]
+        broken = [part for text in texts for part in wrap(text, width - LABEL - 2, subsequent_indent="  ")]
         lines += [f"  {label if not at else '':<{LABEL}}{part}" for at, part in enumerate(broken)]
     return lines

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, fail, parser, print_json, state_dir
+from gateway.cli.progress import progress
 
 if TYPE_CHECKING:
     from gateway.exporting import Export, Outlet
@@ -57,7 +58,7 @@ def _options() -> argparse.ArgumentParser:
     )
     options.add_argument("--limit", type=int, metavar="N", help=f"with --json: items at most ({PAGE})")
     options.add_argument("--output", metavar="FILE", help="where to write (standard output)")
-    options.add_argument("--to", metavar="URL", help="the OTLP/HTTP receiver, without /v1/logs and /v1/traces")
+    options.add_argument("--to", metavar="URL", help="the OTLP/HTTP receiver, without /v1/logs and such")
     options.add_argument("--follow", action="store_true", help="go on with what comes, until it is told to stop")
     options.add_argument("--bookmark", metavar="FILE", help="keep here how far it came, and go on from there")
     options.add_argument("--content", action="store_true", help="with what the record keeps of arguments and results")
@@ -155,7 +156,8 @@ def _export(state: Path, given: argparse.Namespace) -> int:
     from gateway.exporting import Export, Undelivered, Window
 
     window = Window(given.after, given.since, given.until)
-    with Stop.at_signals() as stop, ExitStack() as opened:
+    shown = progress("exporting the record", quiet=given.follow or not (given.output or given.to))
+    with Stop.at_signals() as stop, shown, ExitStack() as opened:
         export = Export(state, window, stop, _say, skip_pruned=given.skip_pruned)
         try:
             whole = _hand_over(state, given, export, stop, opened)

@@ -1,4 +1,4 @@
-"""What happens to approvals, as a gateway tells it: each opened and settled once, whatever gateway comes and goes.
+"""What waits for a person, as a gateway tells it: each told once, whatever gateway comes and goes.
 
 Light: a socket that can be waited on, and no more.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.cli.talk import Unreachable, ask, call, find_state, take
 
-Event = Mapping[str, Any]  # event: opened | settled, at (RFC 3339), item
+Event = Mapping[str, Any]  # event: opened | settled | held, at (RFC 3339), item
 
 
 class Feed:
@@ -22,6 +22,7 @@ class Feed:
         self._config, self._state = config, find_state(config)
         self._epoch, self._number = "", -1
         self.rows: dict[str, Mapping[str, Any]] = {}
+        self._held: set[str] = set()  # digests of policies that waited when it was asked for all of them, or since
 
     def listen(self) -> socket.socket | None:
         """A link that can be read once there is news; None while no gateway answers."""
@@ -47,6 +48,10 @@ class Feed:
     def _note(self, event: Event) -> bool:
         """Keep what waits; whether an event tells anything new."""
         item = event["item"]
+        if event["event"] == "held":
+            known = item["digest"] in self._held
+            self._held.add(item["digest"])
+            return not known
         known = item["id"] in self.rows
         if event["event"] == "opened":
             self.rows[item["id"]] = item
@@ -62,4 +67,7 @@ class Feed:
             with suppress(Unreachable):  # it was let go of meanwhile
                 item = ask(self._config, "approval", id=id)["items"][0]
                 events.append({"event": "settled", "at": "", "item": item})
-        return [*events, *({"event": "opened", "at": item["created_at"], "item": item} for item in waiting.values())]
+        held = ask(self._config, "accept-policy", look=True, digest="")["items"]
+        self._held.intersection_update(item["digest"] for item in held)
+        events += ({"event": "opened", "at": item["created_at"], "item": item} for item in waiting.values())
+        return [*events, *({"event": "held", "at": "", "item": item} for item in held)]

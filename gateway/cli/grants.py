@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.cli.common import FINE, aligned, fail, parser, print_json
-from gateway.cli.talk import Unreachable, ask
+from gateway.cli.talk import Unreachable, ask, with_near
 
 
 def run(argv: Sequence[str]) -> int:
@@ -23,7 +23,7 @@ def run(argv: Sequence[str]) -> int:
         else:
             items = [row for row in ask(given.config, "grants")["items"] if given.all or not ended(row)]
     except Unreachable as problem:
-        fail(problem.code, str(problem))
+        fail(problem.code, with_near(problem, "grants id", given.id or "", given.config))
     if given.json:
         print_json(items)
     elif given.action == "revoke":
@@ -44,7 +44,7 @@ def ended(row: Mapping[str, Any]) -> str:
 
 def table(items: Sequence[Mapping[str, Any]]) -> str:
     """The grants as aligned lines, the newest first."""
-    from gateway.core.card import visible
+    from gateway.core.visible import visible
 
     rows = [
         (

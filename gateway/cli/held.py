@@ -67,7 +67,7 @@ def _alone(given: Namespace, digest: str) -> int:
 
 
 def _show(digest: str, differences: Sequence[str]) -> None:
-    from gateway.core.card import visible
+    from gateway.core.visible import visible
 
     print(f"policy@{digest}")
     for line in differences or ("it is not known how it differs from what was accepted last",):

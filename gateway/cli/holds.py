@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from gateway.cli.common import FINDINGS, UNREACHABLE, USAGE, aligned, fail, parser
+from gateway.cli.options import hint
 from gateway.cli.talk import ask, find_state
 
 if TYPE_CHECKING:
@@ -119,15 +120,12 @@ def scope_of(given: Namespace, names: Names) -> Scope:
 
 
 def _unknown(word: str, names: Sequence[str]) -> NoReturn:
-    from difflib import get_close_matches  # imported late: only a wrong name needs it
-
-    near = get_close_matches(word, names, n=1)
-    fail(FINDINGS, f"unknown upstream or session `{word}`{f'; did you mean `{near[0]}`?' if near else ''}")
+    fail(FINDINGS, f"unknown upstream or session `{word}`{hint(word, names)}")
 
 
 def what(item: Item) -> str:
     """What a freeze holds, in words."""
-    from gateway.core.card import visible
+    from gateway.core.visible import visible
 
     if item["tool"]:
         return f"{item['upstream']}/{visible(item['tool'])} in session {visible(item['session'])}"
@@ -138,7 +136,7 @@ def what(item: Item) -> str:
 
 def table(items: Sequence[Item]) -> str:
     """What is held, a line each."""
-    from gateway.core.card import visible
+    from gateway.core.visible import visible
 
     rows = [(what(row), f"by {row['by']}", f"since {row['at'][:19]}Z", visible(row["note"])) for row in items]
     return aligned(rows) or "nothing is held"

@@ -7,10 +7,10 @@ It is printed once, on standard output; no value is kept.
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, aligned, fail, parser, print_json, state_dir
+from gateway.cli.options import hint
 from gateway.cli.talk import Unreachable, ask
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def _known(given: "Namespace") -> None:
     file = config_file(given.config, os.environ)
     upstreams = tomllib.loads(file.read_text(encoding="utf-8")).get("upstreams", {})
     if given.upstream not in upstreams:
-        near = get_close_matches(given.upstream, upstreams, n=1)
-        fail(FINDINGS, f"unknown upstream `{given.upstream}`{f'; did you mean `{near[0]}`?' if near else ''}")
+        fail(FINDINGS, f"unknown upstream `{given.upstream}`{hint(given.upstream, upstreams)}")
 
 
 def _list(given: "Namespace", state: "Path") -> int:

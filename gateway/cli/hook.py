@@ -21,6 +21,7 @@ Hands one hook event (JSON on standard input) to the running gateway; docs/hooks
 
   --client NAME   the name under which upstreams.toml registers the client (claude-code); it needs trust = ["prompt"]
   --config PATH   upstreams.toml or its folder (else WARDGATE_CONFIG, else the platform's folder)
+  --json          taken as everywhere; standard output stays empty
 
 Exit codes: 0 taken, 1 anything else, told in one line on standard error."""
 
@@ -45,7 +46,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         client, config = _options(argv)
     except ValueError as problem:
-        return _fail(f"{problem}\n{HELP}")
+        return _fail(f"{problem}; `wardgate hook --help` tells more")
     if client is None:
         print(HELP)
         return 0
@@ -93,8 +94,12 @@ def _options(argv: Sequence[str]) -> tuple[str | None, str | None]:
         raise ValueError(f"unknown kind of hook `{kind}`: expected {', '.join(KINDS)}")
     while words:
         name, equals, value = words.pop(0).partition("=")
-        if name not in ("--client", "--config") or not (equals or words):
+        if name == "--json":
+            continue
+        if name not in ("--client", "--config"):
             raise ValueError(f"unknown option `{name}`")
+        if not (equals or words):
+            raise ValueError(f"{name} needs a value")
         options[name] = value if equals else words.pop(0)
     return options["--client"], options.get("--config")
 

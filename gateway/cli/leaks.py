@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, aligned, fail, parser, print_json, state_dir
+from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, aligned, fail, flowing, parser, print_json, state_dir
 
 if TYPE_CHECKING:
     from gateway.core.leaks import Leak
@@ -76,12 +76,12 @@ def _check(options: ArgumentParser, given: Namespace) -> None:
 
 def _say(given: Namespace, op: str, **about: object) -> int:
     """Have the running gateway write down what becomes of a leak."""
-    from gateway.cli.talk import Unreachable, ask
+    from gateway.cli.talk import Unreachable, ask, with_near
 
     try:
         items = ask(given.config, op, id=given.id, **about)["items"]
     except Unreachable as problem:
-        fail(problem.code, str(problem))
+        fail(problem.code, with_near(problem, "leaks id", given.id, given.config))
     if given.json:
         print_json(items)
     else:
@@ -101,12 +101,15 @@ def _read(given: Namespace) -> int:
     except StateError as problem:
         fail(UNREACHABLE, str(problem))
     if given.action == "show" and len(found) != 1:
-        fail(FINDINGS, f"`{given.id}` begins several leaks" if found else f"unknown leak `{given.id}`")
+        from gateway.cli.completion import near
+
+        unknown = f"unknown leak `{given.id}`{near('leaks id', given.id, given.config)}"
+        fail(FINDINGS, f"`{given.id}` begins several leaks" if found else unknown)
     last = found[-1].id if given.action == "list" and len(found) == given.limit else None
     if given.json:
         print_json([leak_item(leak, now) for leak in found], last)
     elif given.action == "show":
-        print(story(found[0], now))
+        print("\n".join(map(flowing, story(found[0], now).splitlines())))
     else:
         print(table(found, now))
         if last is not None:
@@ -132,8 +135,8 @@ def _found(given: Namespace) -> "list[Leak]":
 
 def table(leaks: "Sequence[Leak]", now: datetime) -> str:
     """The leaks as aligned lines: what is to be done first comes first."""
-    from gateway.core.card import visible
     from gateway.core.leaks import often
+    from gateway.core.visible import visible
 
     rows = [
         (
@@ -161,8 +164,8 @@ def _age(leak: "Leak", now: datetime) -> str:
 
 def story(leak: "Leak", now: datetime) -> str:
     """One leak in words, with the steps of its kind while there is something to do."""
-    from gateway.core.card import visible
     from gateway.core.leaks import lines
+    from gateway.core.visible import visible
 
     said = [f"{leak.id}", *(f"  {name + ':':<11} {visible(text)}" for name, text in lines(leak, now))]
     if leak.counts(now):

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.cli.common import FINDINGS, FINE, USAGE, fail, parser, print_json
+from gateway.cli.common import FINDINGS, FINE, USAGE, fail, flowing, parser, print_json
+from gateway.cli.confirm import typed
 from gateway.cli.conversing import Answer, Request, converse
 from gateway.cli.talk import Unreachable
 
@@ -39,7 +40,7 @@ class _Locking:
 
     def run(self) -> int:
         try:
-            written = converse(self._given.config, {"op": "lock"}, self._consider)
+            written = converse(self._given.config, {"op": "lock"}, self._consider, quiet=self._given.json)
         except Unreachable as problem:
             fail(problem.code, str(problem))
         if written is not None:
@@ -85,21 +86,20 @@ class _Locking:
             if first:
                 return True
             fail(USAGE, "nobody can be asked here: `--yes` accepts it without asking, `--check` only compares")
-        print(f"Accept {_counted(items)}, exactly as shown? [y/N] ", end="", flush=True)
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        return typed(f"Accept {_counted(items)}, exactly as shown?")
 
 
 def print_items(items: Sequence[Mapping[str, Any]], most: int) -> None:
     """Print differences for a person: what, as what it would count and why, remarks, and the lines that differ."""
-    from gateway.core.card import visible
+    from gateway.core.visible import visible
 
     for item in items:
         noun = NOUNS.get(item["kind"], item["kind"])
         print(f"{MARKS[item['state']]} {item['state']} {noun} `{visible(item['exposed_as'])}` of {item['upstream']}")
         if item["state"] != "gone" and "effect" in item:
-            print(f"    {_effect(item)}")
+            print(flowing(f"    {_effect(item)}"))
         for remark in item["remarks"]:
-            print(f"    ! {visible(remark)}")
+            print(flowing(f"    ! {visible(remark)}"))
         lines = (
             item["difference"] if item["state"] == "changed" or most > MOST_LINES or item["kind"] == "runtime" else ()
         )

@@ -1,16 +1,27 @@
 """`wardgate log`: the record, newest first."""
 
 import argparse
-import json
 import os
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.cli.common import FINE, UNREACHABLE, USAGE, aligned, fail, moment_of, parser, print_json, state_dir
+from msgspec.structs import replace
+
+from gateway.cli.common import (
+    FINE,
+    UNREACHABLE,
+    USAGE,
+    aligned,
+    fail,
+    json_line,
+    moment_of,
+    parser,
+    print_json,
+    state_dir,
+)
 
 if TYPE_CHECKING:
     from gateway.core.query import Query
@@ -106,8 +117,16 @@ def _page(state: Path, query: "Query", given: argparse.Namespace) -> int:
         more = str(rows[-1].seq) if len(rows) == query.limit and rows[-1].seq > 1 else None
         print_json([log_item(row) for row in rows], more)
     else:
-        print(_lines(rows) or "nothing is on the record that fits")
+        print(_lines(rows) or f"nothing is on the record that fits{_near(query, given.config)}")
     return FINE
+
+
+def _near(query: "Query", config: str | None) -> str:
+    """The nearest right name of the first filter whose value is none that is known."""
+    from gateway.cli.completion import ANYWHERE, near  # imported late: only where nothing was found
+
+    told = (near(name, word, config) for name, word in query.filters.items() if name in ANYWHERE)
+    return next(filter(None, told), "")
 
 
 def _follow(state: Path, query: "Query", given: argparse.Namespace) -> int:
@@ -118,7 +137,7 @@ def _follow(state: Path, query: "Query", given: argparse.Namespace) -> int:
     wait = threading.Event()  # never set: it is there to be interrupted
     try:
         for rows in follow(state, query, lambda: wait.wait(POLL)):
-            lines = [json.dumps(log_item(row), ensure_ascii=False) for row in rows]
+            lines = [json_line(log_item(row)) for row in rows]
             text = "\n".join(lines) if given.json else _lines(rows)
             if text:
                 print(text, flush=True)
@@ -130,7 +149,7 @@ def _follow(state: Path, query: "Query", given: argparse.Namespace) -> int:
 
 
 def _lines(rows: "Sequence[Row]") -> str:
-    from gateway.core.card import visible
+    from gateway.core.visible import visible
 
     lines = []
     for seq, record in rows:

@@ -3,7 +3,6 @@
 The token is kept in the state folder or the keyring and shown to nobody; a running gateway finds it there.
 """
 
-import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, parser, print_json
-from gateway.core.card import visible
+from gateway.cli.options import hint
+from gateway.core.visible import visible
 
 if TYPE_CHECKING:
     from gateway.config import Upstream
@@ -55,16 +55,15 @@ def _find(upstreams: "Mapping[str, Upstream]", name: str) -> "Upstream":
     from gateway.errors import ConfigurationError
 
     if name not in upstreams:
-        from difflib import get_close_matches  # imported late: only a wrong name needs it
-
-        near = get_close_matches(name, upstreams, n=1)
-        raise ConfigurationError(f"unknown upstream `{name}`" + (f"; did you mean `{near[0]}`?" if near else ""))
+        raise ConfigurationError(f"unknown upstream `{name}`{hint(name, upstreams)}")
     if upstreams[name].oauth is None:
         raise ConfigurationError(f"upstream `{name}` needs no login: it has no `oauth` in upstreams.toml")
     return upstreams[name]
 
 
 def _sign_in(upstream: "Upstream", state: Path, no_browser: bool, port: int, keyring: bool | None) -> str:
+    import logging  # imported late, as the rest: `--help` needs none of it
+
     import anyio
 
     from gateway.upstreams.oauth import sign_in

@@ -84,7 +84,7 @@ def _days(count: int) -> str:
 
 
 def _cells(tally: Tally) -> tuple[str, ...]:
-    from gateway.core.card import visible
+    from gateway.core.visible import visible
 
     counts = (tally.asked, tally.approved, tally.denied, tally.expired, tally.edited)
     took = "-" if tally.median_seconds is None else f"{tally.median_seconds:.1f} s"

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli.common import FINDINGS, FINE, fail, parser, print_json
+from gateway.cli.common import FINDINGS, FINE, columns, fail, parser, print_json
+from gateway.cli.options import hint
 
 if TYPE_CHECKING:
     from gateway.config import Settings
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from gateway.core.suppose import Supposed
 
 SURFACES = ("tool", "resource", "prompt", "method")
-WIDTH, LABEL = 100, 12  # columns of the screen, and of the labels on its left
+WIDTH, LABEL = 100, 12  # columns of the screen at most, and of the labels on its left
 
 
 def run(argv: Sequence[str]) -> int:
@@ -180,24 +181,21 @@ def _spent(options: ArgumentParser, text: str, policy: "Policy") -> tuple[str, i
 
 
 def _known(options: ArgumentParser, what: str, name: str, names: "Mapping[str, Any] | Sequence[str]") -> None:
-    from gateway.core.problems import nearest
-
     if name not in names:
-        near = nearest(name, names)
-        options.error(f"unknown {what} `{name}`{f'; did you mean `{near}`?' if near else ''}")
+        options.error(f"unknown {what} `{name}`{hint(name, names)}")
 
 
 def _screen(sections: Any) -> list[str]:
     from textwrap import wrap
 
-    lines = []
+    lines, width = [], min(WIDTH, columns() or WIDTH)
     for label, texts in sections:
-        broken = [part for text in texts for part in wrap(_shown(text), WIDTH - LABEL - 2, subsequent_indent="  ")]
+        broken = [part for text in texts for part in wrap(_shown(text), width - LABEL - 2, subsequent_indent="  ")]
         lines += [f"  {label if not at else '':<{LABEL}}{part}" for at, part in enumerate(broken)]
     return lines
 
 
 def _shown(text: str) -> str:
-    from gateway.core.card import visible
+    from gateway.core.visible import visible
 
     return visible(text)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, fail, moment_of, parser, print_json, state_dir
+from gateway.cli.progress import progress
 
 MOST = 100_000  # approvals that are looked at
 
@@ -34,7 +35,7 @@ def run(argv: Sequence[str]) -> int:
         if not viewer_in(config_file(given.config, os.environ), state).auditor:
             fail(FINDINGS, "only auditors are told what follows from everybody's calls")
         made = Proposals(policy, given.times)
-        with reading(state) as db:
+        with reading(state) as db, progress("reading the record", given.json):
             for row in rows(db, since):
                 if row.record.at >= since:
                     made.take(row.record)

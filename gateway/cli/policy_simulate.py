@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, fail, moment_of, parser, print_json, state_dir
+from gateway.cli.progress import progress
 
 if TYPE_CHECKING:
     from gateway.core.simulate import Group, Report
@@ -38,7 +39,7 @@ def run(argv: Sequence[str]) -> int:
             fail(FINDINGS, f"--policy: there is no folder `{given.policy}`")
         policy = load_policy_at(Path(given.policy).absolute(), settings) if given.policy else load_policy(settings)
         viewer = seen_by(state, given.config, "")
-        with reading(state) as db:
+        with reading(state) as db, progress("deciding again on the calls of the record", given.json):
             report = simulate(db, policy, since, viewer.restriction, digest_keys(state) if viewer.auditor else ())
     except ConfigurationError as problem:
         fail(FINDINGS, str(problem))
@@ -52,8 +53,8 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _lines(report: "Report") -> Iterator[str]:
-    from gateway.core.card import visible
     from gateway.core.simulate import untold_words
+    from gateway.core.visible import visible
 
     if not report.calls:
         yield "no call is on the record since then"

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.cli.common import FINDINGS, FINE, fail, parser, print_json
+from gateway.cli.progress import progress
 from gateway.config import load_policy, load_policy_at, load_settings, policy_tests
 from gateway.core.problems import Problem, Severity
 from gateway.core.trials import Outcome, play, read_trials
@@ -26,10 +27,11 @@ def run(argv: Sequence[str]) -> int:
         fail(FINDINGS, str(broken))
     outcomes: list[Outcome] = []
     problems: list[Problem] = []
-    for name, text, wrong in policy_tests(settings, other):
-        trials, more = ((), ()) if wrong else read_trials(name, text, policy, settings.known(), today)
-        problems += [*wrong, *more]
-        outcomes += [play(trial, policy) for trial in trials]
+    with progress("playing the tests", given.json):
+        for name, text, wrong in policy_tests(settings, other):
+            trials, more = ((), ()) if wrong else read_trials(name, text, policy, settings.known(), today)
+            problems += [*wrong, *more]
+            outcomes += [play(trial, policy) for trial in trials]
     failed = [outcome for outcome in outcomes if outcome.failures]
     errors = [problem for problem in problems if problem.severity is Severity.ERROR]
     if given.json:
@@ -72,6 +74,6 @@ def _summary(played: int, failed: int, errors: int) -> str:
 
 
 def _shown(text: str) -> str:
-    from gateway.core.card import visible  # imported late: only what fails is printed
+    from gateway.core.visible import visible  # imported late: only what fails is printed
 
     return visible(text)

@@ -37,8 +37,10 @@ def _bundle(state: Path, config: str | None, prefix: str, *, again: bool = False
     with reading(state) as db:
         found = find_call(db, prefix)
         if len(found) != 1:
+            from gateway.cli.completion import near  # imported late: only a wrong id needs it
+
             several = f"`{prefix}` is the beginning of several ids: give more of it"
-            fail(FINDINGS, several if found else f"unknown id `{prefix}`")
+            fail(FINDINGS, several if found else f"unknown id `{prefix}`{near('explain id', prefix, config)}")
         try:
             return bundle(db, found[0])
         except Uncovered:

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, fail, parser, print_json
-from gateway.cli.talk import Unreachable, ask
+from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, fail, flowing, parser, print_json
+from gateway.cli.progress import progress
+from gateway.cli.talk import Unreachable, ask, with_near
 
 if TYPE_CHECKING:
     from gateway.config import Settings
@@ -38,11 +39,12 @@ def run(argv: Sequence[str]) -> int:
         assumed, accepted = _assumed(settings, given, now), _accepted(settings)
     except ConfigurationError as broken:
         fail(FINDINGS, str(broken))
-    found = [_reach(policy, settings, accepted, assumed) for policy in policies]
+    with progress("looking at what each tool lets pass", given.json):
+        found = [_reach(policy, settings, accepted, assumed) for policy in policies]
     if given.json:
         print_json(list(_items(found, given)))
     else:
-        print("\n".join(_lines(found, assumed)))
+        print("\n".join(map(flowing, _lines(found, assumed))))
     return FINDINGS if given.max is not None and found[-1].number > given.max else FINE
 
 
@@ -74,7 +76,7 @@ def _assumed(settings: "Settings", given: Namespace, now: datetime) -> "Assumed"
     try:
         whose = ask(given.config, "origins", session=given.session)["items"][0]
     except Unreachable as problem:
-        fail(problem.code, str(problem))
+        fail(problem.code, with_near(problem, "session", given.session, given.config))
     mine = tuple(grant for grant in grants if grant.principal == whose["principal"])
     return Assumed((whose["client"],), now, mine, frozenset(whose["origins"]), given.session)
 
@@ -119,8 +121,8 @@ def _items(found: Sequence["Reach"], given: Namespace) -> Iterator[Mapping[str, 
 
 
 def _lines(found: Sequence["Reach"], assumed: "Assumed") -> Iterator[str]:
-    from gateway.core.card import visible
     from gateway.core.openings import Change, lines
+    from gateway.core.visible import visible
 
     last = found[-1]
     before = f"{found[0].number} -> " if len(found) > 1 else ""

@@ -1,4 +1,6 @@
-"""`wardgate record find|rotate`: look for a value of which only a digest is kept; exchange a key."""
+"""`wardgate record find|rotate|forget`: look for a value of which only a digest is kept; exchange a key; forget what
+tainted sessions wrote.
+"""
 
 import os
 import sys
@@ -7,7 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, USAGE, fail, parser, print_json, state_dir
+from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, USAGE, fail, moment_of, parser, print_json, state_dir
+from gateway.cli.confirm import typed
+from gateway.cli.progress import progress
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -18,12 +22,14 @@ if TYPE_CHECKING:
 LONGEST = 1 << 24  # bytes of a value
 FIND = """Look for a value of which the record keeps keyed digests only: whole arguments, their single values where a
 label says record "digest", whole results, prompts, secrets that were found. Reads the whole record, page by page."""
+FORGET = """Forget what tainted sessions wrote last before some time: outputs that hold it are believed again, as far as
+labels say so. The record tells of it. No gateway may run."""
 ROTATE = "Exchange the key of digests, or the one that signs checkpoints. No gateway may run; the old key is kept."
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run one of the two; exit code 2 for another word."""
-    actions = {"find": _find, "rotate": _rotate}
+    """Run one of the three; exit code 2 for another word."""
+    actions = {"find": _find, "rotate": _rotate, "forget": _forget}
     if argv and argv[0] in actions:
         return actions[argv[0]](argv[1:])
     options = parser("record", __doc__)
@@ -78,7 +84,7 @@ def _looked_up(given: "Namespace", state: Path, value: str) -> "tuple[Page, int 
         fail(USAGE, f"--since: {problem}")
     query = Query({"tool": given.tool} if given.tool else {}, since, before=given.after, limit=given.limit)
     try:
-        with reading(state) as db:
+        with reading(state) as db, progress("looking through the record", given.json):
             if not viewer_in(config_file(given.config, os.environ), state).auditor:
                 fail(FINDINGS, "only auditors look for values: they may stand in anybody's records")
             return find(db, digests(value, digest_keys(state)), query), lost_up_to(db)
@@ -104,7 +110,7 @@ def _read(name: str) -> str:
 
 def _print(page: "Page") -> None:
     from gateway.cli.common import aligned
-    from gateway.core.card import visible
+    from gateway.core.visible import visible
 
     cells = [
         [
@@ -140,12 +146,11 @@ def _rotate(argv: Sequence[str]) -> int:
     import anyio  # imported late: wrong options need none of it
 
     from gateway.errors import GatewayError, LockedError, StateError
-    from gateway.schema import STORE_NAME
 
-    if not (state / STORE_NAME).is_file():
-        fail(UNREACHABLE, f"there is no record in `{state}`: no gateway has run with this state folder")
+    _there(state)
     try:
-        done = anyio.run(_rotated, state, given.which, given.lost)
+        with progress("exchanging the key", given.json):
+            done = anyio.run(_rotated, state, given.which, given.lost)
     except LockedError as problem:
         fail(UNREACHABLE, f"{problem}: stop it first, what it holds in memory is bound by the key")
     except GatewayError as problem:
@@ -171,3 +176,68 @@ async def _rotated(state: Path, which: str, lost: bool) -> "Rotated":
 
     async with open_store(state, lost=(DIGEST, SIGNING) if lost else ()) as store:
         return await rotate(store, SystemClock(), which, f"os:{user_name(os.getuid())}", lost=lost)
+
+
+def _forget(argv: Sequence[str]) -> int:
+    """Have forms forgotten; exit codes 0, 1 nobody agreed, 2 wrong options, 3 a gateway runs or there is no record."""
+    options = parser("record forget", FORGET)
+    options.add_argument("--before", metavar="TIME", required=True, help="a time, a date, or how long ago (`90d`)")
+    options.add_argument("--yes", action="store_true", help="don't ask at the terminal")
+    given = options.parse_args(argv)
+    before, state = moment_of(options, "before", given.before), state_dir(given.config)
+
+    import anyio  # imported late: wrong options need none of it
+
+    from gateway.errors import GatewayError, LockedError
+
+    _there(state)
+    try:
+        forms, older, done = anyio.run(_forgotten, state, before, given.yes)
+    except LockedError as problem:
+        fail(UNREACHABLE, f"{problem}: stop it first, it has in memory what is to be forgotten")
+    except GatewayError as problem:
+        fail(UNREACHABLE, str(problem))
+    if given.json:
+        print_json([{"forms": forms, "older": older, "forgotten": older if done else 0}])
+    elif done:
+        print(f"{older:,} of {forms:,} forms of what tainted sessions wrote are forgotten")
+    elif older:
+        print(f"nothing is forgotten: `--yes` would have {older:,} of {forms:,} forms forgotten")
+    else:
+        print(f"nothing is forgotten: none of {forms:,} forms was written last before {before:%Y-%m-%d %H:%M} UTC")
+    return FINE if done or not older else FINDINGS
+
+
+async def _forgotten(state: Path, before: datetime, agreed: bool) -> tuple[int, int, bool]:
+    """How many forms there are, how many are older, and whether these are forgotten: if somebody says so here."""
+    from gateway.clock import SystemClock
+    from gateway.core.model import Kind, Record
+    from gateway.ids import ENTRY, new_id
+    from gateway.people import user_name
+    from gateway.records import Records
+    from gateway.store import flow, open_store
+
+    clock = SystemClock()
+    before = min(before, clock.now())  # so that nothing that is written later counts as forgotten
+    async with open_store(state) as store:
+        forms, older = await flow.count_forms(store, before)
+        if not older or not (agreed or _agrees(older, forms)):
+            return forms, older, False
+        by = f"os:{user_name(os.getuid())}"
+        about = flow.forgotten(older, before)
+        await Records(store, clock).append(Record(Kind.FLOW, new_id(ENTRY), clock.now(), principal=by, extra=about))
+        return forms, older, True
+
+
+def _agrees(older: int, forms: int) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    return typed(f"Believe again what tainted sessions wrote in {older:,} of {forms:,} forms?")
+
+
+def _there(state: Path) -> None:
+    """End the command where there is no record."""
+    from gateway.schema import STORE_NAME
+
+    if not (state / STORE_NAME).is_file():
+        fail(UNREACHABLE, f"there is no record in `{state}`: no gateway has run with this state folder")

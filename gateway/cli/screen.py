@@ -4,9 +4,11 @@ It sends nothing: a deed is done by who reads the keys, and what came of it is t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway.cli.answers import GRANTS, KEYS, USUAL, View, duration, minutes, picked, refusal
 
@@ -36,16 +38,14 @@ class Step(Enum):
     NOTE = "why"
 
 
-@dataclass(frozen=True, slots=True)
-class Deed:
+class Deed(Struct, frozen=True):
     """Something to be done: `op` of the gateway with its fields, or one of open, edit and quit."""
 
     op: str
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
+class Asking(Struct, frozen=True):
     """A choice that still needs something typed."""
 
     choice: str
@@ -57,8 +57,7 @@ NOTHING = Deed("")
 QUIT = Deed("quit")
 
 
-@dataclass
-class Screen:
+class Screen(Struct):
     """The state of the screen. `message` is the last line of what happened."""
 
     rows: list[Mapping[str, Any]] = field(default_factory=list)

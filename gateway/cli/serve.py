@@ -4,6 +4,7 @@ The scanner loads in a thread from the first moment on, beside the imports of ev
 """
 
 import gc
+import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -52,26 +53,39 @@ def _run(config: str | None, work: "Callable[[Settings, EarlyEngine], Awaitable[
     early = EarlyEngine()
     gc.disable()  # what is imported stays: looking through it for garbage costs a tenth of the start
     import anyio
-    from pydantic import BaseModel
 
-    BaseModel.model_config["defer_build"] = True  # the SDK has some hundred validators; few of them are ever used
+    from gateway.sdk import import_lightly
 
+    import_lightly()
+    from gateway.app.logs import log_as
     from gateway.app.run import prepare_process
     from gateway.config import load_settings
 
     prepare_process()
     os.umask(0o077)
+    say = _say
     try:
         settings = load_settings(Path(config) if config else None, os.environ)
+        if settings.gateway.log == "json":
+            log_as("json")
+            say = _log
         gc.freeze()
         gc.enable()
         anyio.run(work, settings, early, backend_options={"use_uvloop": sys.platform != "win32"})
     except ConfigurationError as problem:
-        print(f"wardgate: {problem}", file=sys.stderr)
+        say(problem)
         return INVALID
     except (StateError, RecordError) as problem:
-        print(f"wardgate: {problem}", file=sys.stderr)
+        say(problem)
         return UNREACHABLE
     except KeyboardInterrupt:
         return 0
     return 0
+
+
+def _say(problem: Exception) -> None:
+    print(f"wardgate: {problem}", file=sys.stderr)
+
+
+def _log(problem: Exception) -> None:
+    logging.getLogger("wardgate").critical("%s", problem)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.common import FINE, UNREACHABLE, fail, parser, print_json, state_dir
+from gateway.cli.common import FINE, UNREACHABLE, columns, fail, folded, parser, print_json, state_dir
 from gateway.cli.log import seen_by
 from gateway.cli.talk import Unreachable, ask
 
@@ -28,7 +28,7 @@ def run(argv: Sequence[str]) -> int:
     if given.json:
         print_json(items)
     else:
-        print("\n".join(line for item in items for line in _lines(item)) or "no session yet")
+        print("\n".join(_lines(items, columns())) or "no session yet")
     return FINE
 
 
@@ -56,16 +56,28 @@ def _recorded(state: Path, principal: str, limit: int, silence: str) -> list[dic
         fail(UNREACHABLE, f"{silence}; {problem}")
 
 
-def _lines(item: dict[str, Any]) -> Iterator[str]:
-    """A session, and below it what stands out in it."""
-    from gateway.core.card import visible
+def _lines(items: Sequence[dict[str, Any]], width: int | None) -> Iterator[str]:
+    """Each session, and below it what stands out in it."""
+    for item, head in zip(items, folded([_cells(item) for item in items], width), strict=True):
+        yield from head
+        for note in _notes(item):
+            yield from (line for lines in folded([(f"    {note}",)], width) for line in lines)
+
+
+def _cells(item: dict[str, Any]) -> tuple[str, ...]:
+    from gateway.core.visible import visible
 
     counts = ", ".join(f"{count} {name}" for name, count in sorted(item["outcomes"].items()))
     least = "" if item.get("whole", True) else "at least "
-    who = f"{item['session']}  {item['principal']}  {item['client']}"
-    calls = f"{item['calls']} calls" + (f" ({counts})" if counts else "")
-    yield visible(f"{who}  {least}{calls}  last {item['last_at']}")
+    calls = f"{least}{item['calls']} calls" + (f" ({counts})" if counts else "")
+    cells = (item["session"], item["principal"], item["client"], calls, f"last {item['last_at']}")
+    return tuple(map(visible, cells))
+
+
+def _notes(item: dict[str, Any]) -> Iterator[str]:
+    from gateway.core.visible import visible
+
     if item.get("raised"):
-        yield f"    raised by {item['raised']}: every call above tier read is asked about"
+        yield f"raised by {item['raised']}: every call above tier read is asked about"
     for told in item.get("told", ())[-SENTENCES:]:
-        yield visible(f"    {told['signal']}: {told['explanation'] or 'wardgate explain ' + told['call']}")
+        yield visible(f"{told['signal']}: {told['explanation'] or 'wardgate explain ' + told['call']}")

@@ -119,7 +119,13 @@ class Shim:
             lines = (self.state / "gateway.log").read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             return ""
-        return lines[-1] if lines else ""
+        from gateway.core.visible import visible  # imported late: only a gateway that doesn't start needs it
+
+        last = lines[-1] if lines else ""
+        try:
+            return visible(str(json.loads(last)["message"]))  # it logs as JSON
+        except (ValueError, TypeError, KeyError):
+            return visible(last)
 
     def _hello(self) -> bytes:
         message = {

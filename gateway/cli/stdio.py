@@ -14,7 +14,10 @@ Connects this process's standard input and output to the gateway, starting it wh
   --config PATH   upstreams.toml or its folder (else WARDGATE_CONFIG, else the platform's folder)
   --client NAME   the name under which upstreams.toml registers this client
   --standalone    run the whole gateway in this process (containers, tests)
-  --relay         copy bytes instead of passing descriptors"""
+  --relay         copy bytes instead of passing descriptors
+  --json          taken as everywhere; standard output is the client's, and nothing else is written there"""
+
+FLAGS, VALUES = ("--standalone", "--relay", "--json"), ("--config", "--client")
 
 
 def run(argv: Sequence[str]) -> int:
@@ -27,13 +30,12 @@ def run(argv: Sequence[str]) -> int:
         if word in ("--help", "-h"):
             print(HELP)
             return 0
-        if word in ("--standalone", "--relay"):
+        if word in FLAGS:
             options[word] = "yes"
-        elif name in ("--config", "--client") and (equals or words):
+        elif name in VALUES and (equals or words):
             options[name] = value if equals else words.pop(0)
         else:
-            print(f"unknown option `{word}`\n{HELP}", file=sys.stderr)
-            return 2
+            return _wrong(name)
     if "--standalone" in options:
         from gateway.cli.serve import standalone  # imported late: it loads the whole gateway
 
@@ -41,3 +43,13 @@ def run(argv: Sequence[str]) -> int:
     from gateway.cli.shim import Shim
 
     return Shim(options.get("--config"), options.get("--client"), "--relay" in options).run()
+
+
+def _wrong(name: str) -> int:
+    """Tell of a word that can't be used."""
+    from gateway.cli.options import hint, shown  # imported late: only a wrong word needs it
+
+    near = hint(name, (*FLAGS, *VALUES)) or "; `wardgate stdio --help` tells the options"
+    wrong = f"{name} needs a value" if name in VALUES else f"unknown option `{shown(name)}`{near}"
+    print(f"wardgate stdio: {wrong}", file=sys.stderr)
+    return 2

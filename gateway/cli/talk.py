@@ -10,6 +10,7 @@ from gateway.place import config_file, socket_address, state_folder
 
 ANSWER_DEADLINE = 30.0
 UNREACHABLE = 3
+UNKNOWN = ("unknown ", "nothing of that name ")  # how the gateway says that it knows no such thing
 
 
 class Unreachable(Exception):  # noqa: N818 - it is what a command tells its user
@@ -25,8 +26,11 @@ def find_state(config: str | None) -> Path:
     path = config_file(config, os.environ)
     try:
         return state_folder(path)
-    except (OSError, ValueError) as problem:
-        raise Unreachable(f"configuration can't be read: {problem}", 1) from None
+    except OSError as problem:
+        more = "; `wardgate init` writes one" if isinstance(problem, FileNotFoundError) else ""
+        raise Unreachable(f"configuration `{path}` can't be read: {problem.strerror}{more}", 1) from None
+    except ValueError as problem:
+        raise Unreachable(f"configuration `{path}` can't be read: {problem}", 1) from None
 
 
 def ask(config: str | None, op: str, **fields: Any) -> dict[str, Any]:
@@ -41,20 +45,30 @@ def ask(config: str | None, op: str, **fields: Any) -> dict[str, Any]:
     return answer
 
 
-def exchange(state: Path, line: bytes) -> dict[str, Any]:
+def with_near(problem: Unreachable, value: str, word: str, config: str | None) -> str:
+    """What the gateway objects to; where it knows no such name, with the nearest that exists (`completion.near`)."""
+    known = problem.code == UNREACHABLE or not str(problem).startswith(UNKNOWN) or "did you mean" in str(problem)
+    if known:
+        return str(problem)
+    from gateway.cli.completion import near  # imported late: only a wrong name needs it
+
+    return f"{problem}{near(value, word, config)}"
+
+
+def exchange(state: Path, line: bytes, deadline: float = ANSWER_DEADLINE) -> dict[str, Any]:
     """Send one line to the gateway of a state folder and return its answer; `OSError` or `ValueError` without one."""
-    with call(state, line) as link:
+    with call(state, line, deadline) as link:
         return take(link)
 
 
-def call(state: Path, line: bytes) -> socket.socket:
+def call(state: Path, line: bytes, deadline: float = ANSWER_DEADLINE) -> socket.socket:
     """Send one line to the gateway of a state folder; its answer can be waited for with `select`. `OSError` where none
     answers.
     """
     folder = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
     link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        link.settimeout(ANSWER_DEADLINE)
+        link.settimeout(deadline)
         link.connect(socket_address(state, folder))
         link.sendall(line)
     except BaseException:

@@ -27,7 +27,7 @@ from gateway.cli.card import draw, grid
 from gateway.cli.feed import Feed
 from gateway.cli.screen import DOWN, ENTER, ERASE, ESCAPE, UP, Deed, Mode, Screen, prompt
 from gateway.cli.talk import Unreachable, ask
-from gateway.core.card import visible
+from gateway.core.visible import visible
 
 TICK = 1.0  # seconds between two looks at the time that is left
 RETRY = 0.5  # seconds between two tries while no gateway answers
@@ -114,8 +114,11 @@ class Watch:
         assert self._link is not None
         events, self._link = self._feed.hear(self._link), None
         self._screen.list(list(self._feed.rows.values()))
+        for event in events or ():
+            if event["event"] == "held":
+                self._screen.message = f"held: {event['item']['what']} waits for a person: {event['item']['do']}"
         view = self._screen.view
-        if events and view is not None and any(event["item"]["id"] == view["id"] for event in events):
+        if events and view is not None and any(event["item"].get("id") == view["id"] for event in events):
             self._renew()
 
     def _renew(self) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, fail, parser, print_json, state_dir
+from gateway.cli.progress import progress
 
 
 def run(argv: Sequence[str]) -> int:
@@ -22,10 +23,13 @@ def run(argv: Sequence[str]) -> int:
 
     try:
         against = Path(given.against).read_text(encoding="utf-8") if given.against else ""
-        found = verify_folder(state, against, given.key)
+        with progress("verifying the record", given.json):
+            found = verify_folder(state, against, given.key)
     except StateError as problem:
         fail(UNREACHABLE, str(problem))
-    except (OSError, ValueError) as problem:
+    except OSError as problem:
+        fail(FINDINGS, f"`{given.against}` can't be read: {problem.strerror}")
+    except ValueError as problem:
         fail(FINDINGS, f"the checkpoints can't be used: {problem}")
     if given.json:
         told = {"ok": found.ok, "size": found.size, "root": found.root}

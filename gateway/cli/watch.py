@@ -3,14 +3,13 @@
 It outlives a restart of the gateway. Ctrl-C ends it with exit code 0.
 """
 
-import json
 import os
 import select
 import sys
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.cli.common import fail
+from gateway.cli.common import at_terminal, fail, json_line
 from gateway.cli.feed import Event, Feed
 from gateway.cli.talk import Unreachable
 
@@ -24,7 +23,7 @@ def watch(config: str | None, as_json: bool) -> int:
     except Unreachable as problem:
         fail(problem.code, str(problem))
     try:
-        if sys.stdin.isatty() and sys.stdout.isatty() and not as_json:
+        if sys.stdin.isatty() and at_terminal(sys.stdout) and not as_json:
             from gateway.cli.terminal import show  # imported late: it draws with rich
 
             return show(feed, config)
@@ -53,15 +52,17 @@ def lines(feed: Feed, as_json: bool) -> int:
             continue
         away = False
         for event in events:
-            print(json.dumps({"schema": 1, **event}, ensure_ascii=False) if as_json else line(event), flush=True)
+            print(json_line({"schema": 1, **event}) if as_json else line(event), flush=True)
 
 
 def line(event: Event) -> str:
     """One event as a line for people."""
-    from gateway.core.card import visible
+    from gateway.core.visible import visible
 
     item: Mapping[str, Any] = event["item"]
     at = (event["at"] or "now")[:19].replace("T", " ")
+    if event["event"] == "held":
+        return visible(f"{at}  held     {item['what']}  {len(item['differences'])} differences  {item['do']}")
     what = f"{item['id']}  {item['upstream']}/{item['tool']}"
     if event["event"] == "opened":
         who = f"{item['principal']} with {item['client']}, session {item['session']}"

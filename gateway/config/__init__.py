@@ -6,9 +6,10 @@ resolved, but where `check` looks how strong the values of variables and files a
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from gateway.config.locked import load_lock, lock_file, lock_problems
 from gateway.config.nouns import (

@@ -4,9 +4,10 @@ Enforces none of them. The defaults stand in `nouns.Limits`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct
 
 from gateway.config.nouns import Limits
 from gateway.core.section import Section
@@ -22,8 +23,7 @@ class Kind(Enum):
     DURATION = "duration"  # `30s`
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """One limit: a field of `nouns.Limits`, its key, and its range (bytes, a number or seconds)."""
 
     field: str

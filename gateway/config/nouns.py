@@ -4,9 +4,10 @@ Nothing here reads a file, and no secret is in them: references only.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from gateway.core.model import Owner, Proof
 from gateway.core.personal import PACKAGES
@@ -14,8 +15,7 @@ from gateway.core.policy import Known
 from gateway.core.problems import Problem
 
 
-@dataclass(frozen=True, slots=True)
-class Gateway:
+class Gateway(Struct, frozen=True):
     """`[gateway]`. Paths are absolute, times in seconds."""
 
     policies: Path
@@ -26,10 +26,10 @@ class Gateway:
     call_timeout: float = 60.0
     session_meta: str = "dev.wardgate/session"
     prompt_meta: str = "dev.wardgate/prompt"
+    log: str = "text"  # text | json
 
 
-@dataclass(frozen=True, slots=True)
-class ActsAs:
+class ActsAs(Struct, frozen=True):
     """Whose authority an upstream's calls use."""
 
     identity: str
@@ -37,8 +37,7 @@ class ActsAs:
     scopes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class OAuth:
+class OAuth(Struct, frozen=True):
     """`oauth` of an HTTP upstream: how the gateway gets a token of its own for it."""
 
     grant: str = "authorization_code"  # authorization_code | client_credentials
@@ -47,8 +46,7 @@ class OAuth:
     scopes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Upstream:
+class Upstream(Struct, frozen=True):
     """One `[upstreams.NAME]`: either `command` with `args` and `env`, or `url` with `headers`.
 
     Values of `env` and `headers` are literals or references for `resolve`; `args` may hold `${WORKSPACE}`.
@@ -78,20 +76,19 @@ class Upstream:
     oauth: "OAuth | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class ClientEntry:
+class ClientEntry(Struct, frozen=True):
     """One `[clients.NAME]`: who may call."""
 
     name: str
     owner: Owner | None = None
     trust: frozenset[str] = frozenset()  # session, prompt
     closed: bool = False
+    metrics: bool = False  # whether it reads `/metrics`, and nothing else
     hold: float | None = None  # seconds for which its calls wait for a person; None: as `limits.hold`
     upstreams: tuple[str, ...] = ()  # that it is there for; empty: nobody said. Others are a signal, and not refused
 
 
-@dataclass(frozen=True, slots=True)
-class Approver:
+class Approver(Struct, frozen=True):
     """One `[approvers.NAME]`: who may answer, and how that is known."""
 
     name: str
@@ -99,8 +96,7 @@ class Approver:
     proofs: frozenset[Proof] = frozenset({Proof.LOCAL})
 
 
-@dataclass(frozen=True, slots=True)
-class Auth:
+class Auth(Struct, frozen=True):
     """`[auth]`: the issuer of JWTs for `serve`."""
 
     issuer: str
@@ -109,8 +105,7 @@ class Auth:
     roles: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Notify:
+class Notify(Struct, frozen=True):
     """`[notify]`: where notices of waiting approvals go, as addresses of the extra `notify` or references to them."""
 
     to: tuple[str, ...] = ()
@@ -119,8 +114,7 @@ class Notify:
     desktop: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Keeper:
+class Keeper(Struct, frozen=True):
     """Where checkpoints are sent: `file`, `syslog`, `command` or `witness`, with its path, facility or address."""
 
     kind: str
@@ -128,8 +122,7 @@ class Keeper:
     args: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
+class Recording(Struct, frozen=True):
     """`[record]`. Sizes in bytes, times in seconds."""
 
     checkpoint_rows: int = 1_000  # a checkpoint at the latest after so many records
@@ -143,8 +136,7 @@ class Recording:
     most: int = 64 * 1024  # of arguments, or of a result, that one record keeps
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """`[limits]`. Sizes in bytes, times in seconds; what exceeds one is refused."""
 
     line: int = 16 * 1024 * 1024  # one message of a client or an upstream
@@ -175,8 +167,7 @@ class Limits:
     drain: float = 10.0  # what running calls get when the gateway is told to stop
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """Everything that `upstreams.toml` says, valid as a whole."""
 
     file: Path
@@ -189,7 +180,7 @@ class Settings:
     auth: Auth | None = None
     notify: Notify = Notify()
     warnings: tuple[Problem, ...] = ()
-    text: str = field(default="", compare=False, repr=False)  # the file as it was read
+    text: str = ""  # the file as it was read
 
     @property
     def root(self) -> Path:

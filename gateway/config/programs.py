@@ -35,9 +35,10 @@ def _named(settings: Settings) -> Iterator[tuple[str, str]]:
         place = f"upstreams.{upstream.name}"
         if upstream.command:
             yield place, _command(upstream)
-        for key, value in upstream.headers.items():
-            if split_reference(value)[0] == "cmd":
-                yield f"{place}.headers.{key}", json.dumps({"run": value})
+        for table, values in (("headers", upstream.headers), ("env", upstream.env if upstream.url else {})):
+            for key, value in values.items():
+                if split_reference(value)[0] == "cmd":
+                    yield f"{place}.{table}.{key}", json.dumps({"run": value})
         if upstream.oauth is not None and split_reference(upstream.oauth.client_secret)[0] == "cmd":
             yield f"{place}.oauth", json.dumps({"run": upstream.oauth.client_secret})
     for key in ("to", "second"):

@@ -74,6 +74,7 @@ def _gateway(section: Section, file: Path) -> Gateway:
         call_timeout=section.duration("call_timeout", 60.0, 0.1, 86400),
         session_meta=section.text("session_meta", "dev.wardgate/session", META, "a key such as `example.com/session`"),
         prompt_meta=section.text("prompt_meta", "dev.wardgate/prompt", META, "a key such as `example.com/prompt`"),
+        log=section.text("log", "text", "text|json", "text or json"),
     )
     section.close()
     return gateway
@@ -115,7 +116,8 @@ def _clients(section: Section, upstreams: Collection[str]) -> Mapping[str, Clien
         for upstream in known:
             if upstream not in upstreams:
                 child.problem("upstreams", f"unknown upstream `{upstream}`", upstream, nearest(upstream, upstreams))
-        clients[name] = ClientEntry(name, owner, frozenset(trust), closed, hold or None, known)
+        metrics = child.flag("metrics", False)
+        clients[name] = ClientEntry(name, owner, frozenset(trust), closed, metrics, hold or None, known)
         child.close(also=("owner",))
     return clients
 

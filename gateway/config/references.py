@@ -11,6 +11,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from gateway.config.trust import read_trusted
 from gateway.errors import ConfigurationError
@@ -79,6 +80,21 @@ def expand(args: Sequence[str], environ: Mapping[str, str]) -> tuple[str, ...]:
     if any(WORKSPACE in arg for arg in args) and not environ.get("WORKSPACE"):
         raise ConfigurationError(f"`{WORKSPACE}` in `args`: expected the variable WORKSPACE to be set")
     return tuple(arg.replace(WORKSPACE, environ.get("WORKSPACE", "")) for arg in args)
+
+
+def variables(url: str) -> tuple[str, ...]:
+    """The names of the variables `${NAME}` in an address."""
+    return tuple(re.findall(r"\$\{([^}]*)\}", url))
+
+
+def address(url: str, values: Mapping[str, str]) -> str:
+    """An address with its variables replaced; raises `ConfigurationError` where a value would make it lead elsewhere,
+    or can't stand in one.
+    """
+    whole = re.sub(r"\$\{([^}]*)\}", lambda found: values[found[1]], url)
+    if not re.fullmatch(r"[\x21-\x7e]+", whole) or "#" in whole or urlsplit(whole)[:2] != urlsplit(url)[:2]:
+        raise ConfigurationError("`url`: expected values of its variables that can stand in an address")
+    return whole
 
 
 def looks_secret(value: str, name: str = "") -> bool:

@@ -2,21 +2,23 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.config.authority import SANDBOX_KEYS, check_sandbox, read_acts_as, read_oauth, read_shown
 from gateway.config.hosts import is_loopback
 from gateway.config.nouns import Upstream
-from gateway.config.references import flaw, looks_secret, split_reference
+from gateway.config.references import flaw, looks_secret, split_reference, variables
 from gateway.core.policy.read import read_owner
+from gateway.core.problems import nearest
 from gateway.core.section import Section
 
 ERAS = ("auto", "2026-07-28", "2025-11-25")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,24}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_OF_PROGRAMS = ("args", "env", "inherit_env", "cwd", "sandbox", *SANDBOX_KEYS)
+_OF_PROGRAMS = ("args", "inherit_env", "cwd", "sandbox", *SANDBOX_KEYS)
 _OF_ADDRESSES = ("headers", "oauth")
 
 
@@ -64,6 +66,9 @@ def _upstream(name: str, section: Section, base: Path, timeout: float) -> Upstre
     )
     check_sandbox(section, upstream)
     _check_questions(section, upstream)
+    if upstream.url:
+        with suppress(ValueError):  # no address at all was noted before
+            _check_address(section, upstream)
     if upstream.oauth is not None and any(name.casefold() == "authorization" for name in upstream.headers):
         section.problem("oauth", "expected either `oauth` or a header `Authorization`, found both")
     section.close()
@@ -91,6 +96,21 @@ def _check_questions(section: Section, upstream: Upstream) -> None:
             ' all clients share: set `per = "client"`',
             upstream.elicit,
         )
+
+
+def _check_address(section: Section, upstream: Upstream) -> None:
+    """Variables of an address stand behind its host, and each of them is said in `env`, which holds no others."""
+    named = variables(upstream.url)
+    for name in named:
+        if name not in upstream.env:
+            section.problem("url", f"`${{{name}}}` is not in `env`", name, nearest(name, upstream.env))
+    for name in upstream.env:
+        if name not in named:
+            section.problem("env", f"`{name}` is no variable of `url`, and there is no program to get it", name)
+    if variables(urlsplit(upstream.url).netloc):
+        section.problem("url", "expected no variable in the host: it is what is accepted")
+    if named and upstream.oauth is not None:
+        section.problem("oauth", "expected an address without variables: what OAuth gives is bound to it")
 
 
 def _args(section: Section) -> tuple[str, ...]:
@@ -164,7 +184,7 @@ def _url(section: Section) -> str:
     if parts.scheme not in ("http", "https") or not host or parts.fragment:
         section.problem("url", "expected an address such as https://example.com/mcp")
     elif "@" in parts.netloc or looks_secret(parts.query.replace("/", " ")):
-        section.problem("url", "looks as if it held a secret: use `headers` with a reference")
+        section.problem("url", "looks as if it held a secret: use `headers` or `env` with a reference")
     elif parts.scheme == "http" and not is_loopback(host):
         section.warn("url", "http is not encrypted: anybody on the way can read and change what is sent")
     return url

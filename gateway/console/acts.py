@@ -17,10 +17,10 @@ from gateway.console.pages import MOST_HELD
 from gateway.console.ports import Gate, HeldPolicy, Proofs
 from gateway.console.signin import LONGEST, SignIns, Tab
 from gateway.core.approval import person
-from gateway.core.card import visible
 from gateway.core.grants import ONCE_ONLY
 from gateway.core.model import Approval, Choice, Proof
 from gateway.core.record import stamp
+from gateway.core.visible import visible
 from gateway.errors import ApprovalError
 
 CHOSEN = ("choice", "note", "minutes", "uses", "values", "also")  # what of a body is an answer, and is signed

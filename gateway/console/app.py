@@ -35,7 +35,7 @@ class Console:
     def __init__(self, gate: Gate, signins: SignIns, looks: Looks, proofs: Proofs | None = None) -> None:
         self._signins, self._looks = signins, looks
         self._pages = Pages(gate, looks, signins, passkeys=proofs is not None)
-        self._feed = Feed(signins, lambda: tuple(freeze.id for freeze in gate.freezes()))
+        self._feed = Feed(signins, lambda: (*(freeze.id for freeze in gate.freezes()), *gate.held_policies()))
         self._shells = {path: (title, about) for path, title, about in PAGES}
         self._passkeys = proofs is not None
         self._app = Starlette(

@@ -10,9 +10,9 @@ import anyio
 import msgspec
 
 from gateway.console.signin import SignIns, Tab
-from gateway.core.card import visible
 from gateway.core.leaks import Leak
 from gateway.core.model import Approval
+from gateway.core.visible import visible
 
 TICK = 5.0  # seconds between two looks at what has no hook: what is held, and whether the tab is still signed in
 MOST_STREAMS = 64

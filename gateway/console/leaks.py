@@ -9,9 +9,9 @@ from typing import Any
 
 from gateway.console.plots import age
 from gateway.console.ports import LeakChoice, LeakWord
-from gateway.core.card import visible
 from gateway.core.leaks import DUE, LONGEST_ACCEPTED, OVERDUE, OWNER_TOLD, Leak, LeakState, Stage, leak_id
 from gateway.core.model import Act, Grade
+from gateway.core.visible import visible
 from gateway.errors import ApprovalError
 from gateway.reading import Row
 

@@ -13,11 +13,11 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from gateway.console.differences import lines, pieces
-from gateway.core.card import visible
 from gateway.core.leaks import leak_id
 from gateway.core.model import Finding
 from gateway.core.personal import is_personal
 from gateway.core.record import stamp, unstamp
+from gateway.core.visible import visible
 
 HERE = Path(__file__).parent
 PAGES = (

@@ -15,13 +15,14 @@ from gateway.console.looks import Looks
 from gateway.console.plots import stacked
 from gateway.console.ports import Counts, Gate
 from gateway.console.signin import SignIns, Tab
-from gateway.core.card import visible, why
+from gateway.core.card import why
 from gateway.core.grants import ONCE_ONLY, SCOPES, stands
 from gateway.core.model import Approval, Choice, Proof
 from gateway.core.openings import of_grant
 from gateway.core.query import FILTERS, Query
 from gateway.core.record import stamp
 from gateway.core.view import Card
+from gateway.core.visible import visible
 from gateway.errors import ApprovalError
 
 PAGE = 50  # records on one page of decisions

@@ -1,10 +1,11 @@
 """What the console asks of the gateway, as a Protocol, and the values that its pages show. No implementation here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from gateway.core.approval import Voter
 from gateway.core.canon import digest
@@ -18,8 +19,7 @@ from gateway.core.view import Card
 from gateway.reading import Row, Story
 
 
-@dataclass(frozen=True, slots=True)
-class ToolRow:
+class ToolRow(Struct, frozen=True):
     """One tool as the page of upstreams lists it; `changed_at` is when its definition became another one."""
 
     name: str
@@ -29,15 +29,14 @@ class ToolRow:
     labelled: str  # "file:line" of the label; empty: nobody labelled it
     digest: str
     description: str
-    calls: int = 0  # in the newest records that are looked at
+    calls: int = 0  # in 30 days
     last_used: str = ""
     changed_at: str = ""
     difference: tuple[str, ...] = ()  # lines of a unified diff, where both definitions are known
     held: str = ""  # why nobody may call it until somebody accepts what it is
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamRow:
+class UpstreamRow(Struct, frozen=True):
     """One upstream with its tools."""
 
     name: str
@@ -52,8 +51,7 @@ class UpstreamRow:
     coverage: tuple[Part, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class HeldRow:
+class HeldRow(Struct, frozen=True):
     """One thing of an upstream that is held because it is new or changed, as a person has to see it to accept it.
 
     `kind` is `tools`, `prompts`, `templates`, `runtime` or `instructions`; `name` is the upstream's own.
@@ -82,8 +80,7 @@ class HeldRow:
         return "held " + digest([*parts, self.effect, self.tier, self.entry, *self.remarks])
 
 
-@dataclass(frozen=True, slots=True)
-class HeldPolicy:
+class HeldPolicy(Struct, frozen=True):
     """A policy (or an upstreams.toml) that waits for a person, by its digest, and how it differs."""
 
     digest: str
@@ -106,8 +103,7 @@ class LeakChoice(str, Enum):
     OPEN = "open"  # it counts again
 
 
-@dataclass(frozen=True, slots=True)
-class LeakWord:
+class LeakWord(Struct, frozen=True):
     """What a person said of a leak."""
 
     choice: LeakChoice
@@ -115,8 +111,7 @@ class LeakWord:
     lasts: timedelta | None = None  # of what is accepted or allowed
 
 
-@dataclass(frozen=True, slots=True)
-class LeakStory:
+class LeakStory(Struct, frozen=True):
     """One leak, the newest calls that saw it, and what was said and told of it; of what this person may see.
 
     `known`: whoever asks may see everybody's records, and so with whom else it was seen. `may`: such a one, or its
@@ -130,8 +125,7 @@ class LeakStory:
     may: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class FileRow:
+class FileRow(Struct, frozen=True):
     """One file of `policies/`."""
 
     name: str
@@ -145,8 +139,7 @@ class FileRow:
     labels: int
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyRow:
+class PolicyRow(Struct, frozen=True):
     """The policy in force, and what is to be said about the files on the disk now."""
 
     revision: str
@@ -156,16 +149,14 @@ class PolicyRow:
     held: tuple[HeldPolicy, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Struct, frozen=True):
     """Calls by hour (`2026-11-22T14`) and a word: tier, or verdict."""
 
     hours: tuple[str, ...]
     by: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """The figures of some days, with what the plots are drawn from."""
 
     days: int
@@ -208,6 +199,9 @@ class Gate(Protocol):
 
     async def revoke(self, prefix: str, voter: Voter) -> Grant:
         """End a grant."""
+
+    def held_policies(self) -> Sequence[str]:
+        """The digests of the policies, or of upstreams.toml, that wait for a person."""
 
     def freezes(self) -> Sequence[Freeze]:
         """All that is held now."""

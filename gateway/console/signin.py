@@ -7,7 +7,8 @@ Light: no web framework here.
 import hashlib
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 LINK_TIME = 60.0  # seconds that a link is good for
 IDLE = 4 * 3600.0  # seconds without anything that a person did
@@ -17,8 +18,7 @@ MOST_SEEN = 2_000  # cards that a tab is remembered to have shown
 ARMED_AFTER = 0.7  # seconds that a card has to stand there before it can be approved
 
 
-@dataclass(slots=True, eq=False)
-class Tab:
+class Tab(Struct, eq=False):
     """One signed-in tab; `name` is what its votes are counted under."""
 
     name: str

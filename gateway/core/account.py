@@ -1,11 +1,11 @@
 """What the record says of a call: facts and decisions -> `Record`. No I/O here."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from msgspec import structs
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway.core import posing
 from gateway.core.approval import draft
@@ -50,8 +50,7 @@ HEARD = 100  # findings beside arguments and result that are kept of a call
 PERSON = "person"  # the origin of arguments that a person edited, in the record
 
 
-@dataclass(slots=True)
-class Trail:
+class Trail(Struct):
     """What has happened to one call so far; the only mutable thing on its path."""
 
     call: Call
@@ -171,7 +170,7 @@ class Trail:
         """What an upstream asked in the middle of the call, and what was decided on it."""
         asked = self._record(Kind.QUESTION, at, detail=decision.detail, arguments_digest=digest)
         poses = posing.holds(question.params)
-        return structs.replace(
+        return replace(
             asked,
             verdict=decision.verdict.word,
             reason=decision.reason.value,
@@ -248,7 +247,7 @@ class Trail:
     def caught_up(self, record: Record) -> Record:
         """A record of what it was decided on that was made in haste, with what is known of the arguments by now."""
         told = self._argued(Act.FLAGGED if record.kind is Kind.INTENT else Act.BLOCKED)
-        return structs.replace(record, **{**told, "findings": (*told.get("findings", ()), *record.findings)})
+        return replace(record, **{**told, "findings": (*told.get("findings", ()), *record.findings)})
 
     def changes(self) -> Mapping[str, Any] | None:
         """The arguments as the decision's obligations (set, drop) want them, or None where that changes nothing."""

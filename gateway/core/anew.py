@@ -1,6 +1,6 @@
 """Decide again, now, whether what a person approved may run. No I/O here."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from gateway.core.model import Approval, ApprovalState, Call, Decision, Facts, Reason, Tier, Tool, Verdict
 

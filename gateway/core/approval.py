@@ -5,10 +5,12 @@ Pure: the time, the votes so far and the approver's roles are arguments. No data
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway.core.model import Approval, ApprovalState, Call, Choice, Decision, Proof, Requirement, Shown, Tier, Tool
 from gateway.core.record import stamp
@@ -48,8 +50,7 @@ def next_state(state: ApprovalState, event: Event) -> ApprovalState:
         raise IllegalEvent(f"an approval that is {state.value} can't {event.value}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Ballot:
+class Ballot(Struct, frozen=True):
     """One person's answer, and how that person is known (`os:USER`, a signed-in name, or `client:NAME`)."""
 
     by: str
@@ -60,8 +61,7 @@ class Ballot:
     evidence: Mapping[str, Any] = field(default_factory=dict)  # what proves it: kind, key, document, signature
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """What a person chose on a card; what a choice has no use for is left empty."""
 
     choice: Choice
@@ -79,8 +79,7 @@ class Chosen:
         return self.choice not in (Choice.DENY, Choice.BAR)
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """What was signed of a choice."""
 
     choice: Choice
@@ -100,8 +99,7 @@ class Terms:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Voter:
+class Voter(Struct, frozen=True):
     """Who answers, as the proof says and never an argument: a name, how it is known, roles, and what proves it."""
 
     by: str
@@ -144,8 +142,7 @@ def requirement_of(decision: Decision, tool: Tool) -> Requirement:
     return asked
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Struct, frozen=True):
     """What of a call a row is bound to besides its arguments; made by `core/grants.py`."""
 
     labels: str = ""

@@ -5,8 +5,10 @@ The tables change, and are not hashed; what of them is bound here is bound by th
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
+from msgspec import Struct, field
 
 from gateway.core.model import ApprovalState, Kind
 
@@ -19,8 +21,7 @@ def mark(kept: bytes) -> str:
     return hashlib.sha256(kept).hexdigest()
 
 
-@dataclass(slots=True)
-class Beside:
+class Beside(Struct):
     """What the record tells of people, row by row in order; then the tables are compared with it.
 
     `pruned` says that the first rows were let go: what is older stands in the tables alone.
@@ -28,6 +29,7 @@ class Beside:
 
     pruned: bool = False
     _open: dict[str, tuple[Mapping[str, Any], Sequence[Any]]] = field(default_factory=dict)  # what is bound, votes
+    _votes: dict[str, Sequence[Any]] = field(default_factory=dict)
     _cards: dict[str, str] = field(default_factory=dict)
     _grants: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # as given, with `state` as it is
     _held: set[str] = field(default_factory=set)
@@ -67,7 +69,7 @@ class Beside:
         if "kept" in about:
             self._cards[id] = about["kept"]
         before, given = self._open.get(id, (bound, votes[:-1]))
-        self._open[id] = (bound, votes)
+        self._open[id], self._votes[id] = (bound, votes), votes
         if about["state"] in _OVER:
             del self._open[id]
         if before != bound:
@@ -81,14 +83,25 @@ class Beside:
         told = self._cards.get(id)
         return "" if told in (None, mark(kept)) else f"the card of approval `{id}` is not the one that was opened"
 
-    def grant(self, id: str, kept: bytes, ended: str, expires_at: str, uses: int, used: int) -> str:
-        """What is wrong with a grant, as it is kept."""
+    def votes(self, id: str, kept: bytes) -> str:
+        """What is wrong with the votes for an approval, as they are kept: notes aside, those that were told last."""
+        try:
+            found = [
+                {name: said for name, said in vote.items() if name != "note" and (name, said) != ("evidence", {})}
+                for vote in msgspec.json.decode(kept)
+            ]
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, AttributeError):
+            found = [{}]
+        return "" if self._votes.get(id) in (None, found) else f"the votes for approval `{id}` are not those given"
+
+    def grant(self, id: str, kept: bytes, ended: str, expires_at: str, uses: int, used: int, sent: int = 0) -> str:
+        """What is wrong with a grant, as it is kept, if so many calls were `sent` by it."""
         told = self._grants.get(id)
         if told is None:
             return "" if self.pruned else f"no record tells of grant `{id}`"
         if ended != ("" if told["state"] == "given" else told["state"]):
             return f"grant `{id}` is not ended as the record says"
-        same = (expires_at, uses) == (told.get("expires_at"), told.get("uses")) and 0 <= used <= uses
+        same = (expires_at, uses) == (told.get("expires_at"), told.get("uses")) and sent <= used <= uses
         same = same and told.get("kept") in (None, mark(kept))
         return "" if same else f"grant `{id}` is not what was given"
 

@@ -4,8 +4,9 @@ Only values that a screener redacted come in; what is left out is told with its 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.model import Decision, Obligation, ObligationKind, Screened, Tier, Tool
@@ -19,8 +20,7 @@ _FULL, _DIGEST = Obligation(ObligationKind.RECORD_FULL), Obligation(ObligationKi
 _MEDIA = ("data", "blob")  # base64 of images, sound and files: the scanner can't read what they show
 
 
-@dataclass(frozen=True, slots=True)
-class Capture:
+class Capture(Struct, frozen=True):
     """How much is kept: `most` bytes of arguments and of a result each; `key` makes the digests of values."""
 
     key: bytes

@@ -4,7 +4,6 @@ The headline comes from a template and the gateway's own line comes last; what t
 here.
 """
 
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from gateway.core.canon import canonical, keyed_digest
 from gateway.core.model import RELEASE, Approval, Reason, Shown
 from gateway.core.outward import parted
 from gateway.core.record import stamp
+from gateway.core.visible import visible
 
 VALUE_LIMIT = 600  # characters of one value before it is folded
 TEXT_LIMIT = 6000  # characters of all arguments together
@@ -21,34 +21,6 @@ NAME_LIMIT = 64  # characters of an argument's name
 FOLDED = 48  # characters of each value at least, however many there are
 PREVIEW_LINES = 12
 MOST_CARRIED = 12
-
-
-def visible(text: str) -> str:
-    """Show control, format and direction-changing characters as `\\u{..}`; line breaks and tabs as `\\n` and `\\t`."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_visible(char) for char in text)
-
-
-# Letters, marks and symbols by their category, of which nothing is to be seen: fillers, joiners, selectors of variants.
-_BLANK = frozenset(
-    chr(code)
-    for first, last in (
-        *((0x034F, 0x034F), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F), (0x2800, 0x2800)),
-        *((0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFFA0, 0xFFA0), (0xE0100, 0xE01EF)),
-    )
-    for code in range(first, last + 1)
-)
-
-
-def _visible(char: str) -> str:
-    if char == "\n":
-        return "\\n"
-    if char == "\t":
-        return "\\t"
-    category = unicodedata.category(char)
-    hidden = category in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") or (category == "Zs" and char != " ")
-    return f"\\u{{{ord(char):x}}}" if hidden or char in _BLANK else char
 
 
 def value_line(name: str, value: Any, limit: int = VALUE_LIMIT) -> str:

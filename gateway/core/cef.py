@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from gateway.core.card import visible
 from gateway.core.leaks import Stage
 from gateway.core.model import Kind, Outcome, Reason, Record, Release, Tier
 from gateway.core.record import stamp
 from gateway.core.signals import Signal
+from gateway.core.visible import visible
 
 OPENING = "CEF:0|Wardgate|Wardgate|"
 """With what every line begins."""

@@ -4,10 +4,11 @@ The engine is imported when the first condition is compiled (0.3 s): nothing tha
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
 
 from gateway.core.expressions import read
 from gateway.core.flow import Origins, trace, unproven, weighs
@@ -38,15 +39,21 @@ class Program(Protocol):
         """Evaluate it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True, eq=False):
     """The `when` of a rule."""
 
     text: str
     arguments: frozenset[str] = frozenset()  # arguments that it reads by name
     names: frozenset[str] = frozenset()  # variables that it reads
     nested: bool = False
-    program: Program | None = field(default=None, compare=False, repr=False)
+    program: Program | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it says the same."""
+        return isinstance(other, Condition) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
 
 class ListingError(ValueError):
@@ -58,12 +65,17 @@ def preload() -> None:
     _engine()
 
 
-def compile_condition(text: str, lists: Mapping[str, ValueList]) -> tuple[Condition, list[tuple[str, str]]]:
-    """Check and compile a condition: the condition, and (message, nearest) of each problem."""
+def compile_condition(
+    text: str, lists: Mapping[str, ValueList], *, compiles: bool = True
+) -> tuple[Condition, list[tuple[str, str]]]:
+    """Check and compile a condition: the condition, and (message, nearest) of each problem.
+
+    Without `compiles` it is only checked, and never holds: for those who look at rules and decide nothing.
+    """
     reading = read(text, lists)
     problems = list(reading.problems)
     program: Program | None = None
-    if not problems:
+    if not problems and compiles:
         try:
             program = _engine().compile(text)
         except ValueError as broken:

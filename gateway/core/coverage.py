@@ -6,9 +6,10 @@ record.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct
 
 from gateway.core.model import Act, Grade, SecretAction, Surface, Tool
 from gateway.core.tiers import judged, nobody
@@ -36,8 +37,7 @@ class Sight(str, Enum):
     UNSEEN = "unseen"  # out of reach
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """One surface: how far it is looked through, what that means, and which tools or URIs it is about (none: all)."""
 
     surface: str

@@ -4,7 +4,9 @@ What callers and upstreams can cause is returned as a decision, never raised.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.core.anew import anew
 from gateway.core.conditions import Scene
@@ -49,8 +51,7 @@ _UNKNOWN = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Ruling:
+class _Ruling(Struct, frozen=True):
     """What one file says: how strict, by which rule, why."""
 
     rank: int

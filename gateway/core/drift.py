@@ -1,15 +1,15 @@
 """How far the mix of tools moved between two weeks: counts in, one number and the tools that moved most out. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import log2
+
+from msgspec import Struct
 
 LIMIT = 0.3  # of a divergence between 0 (the same mix) and 1 (nothing in common)
 MOVED = 3  # tools that are named
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(Struct, frozen=True):
     """A tool and its share of all calls, before and after; from 0 to 1."""
 
     name: str

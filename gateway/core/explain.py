@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from gateway.core.canon import canonical
-from gateway.core.card import visible
 from gateway.core.grounds import FOR_REPLAY
 from gateway.core.isolation import MEANS
 from gateway.core.model import Kind, Record, Tier
@@ -25,6 +24,7 @@ from gateway.core.told import (
     kept_arguments,
     otherwise,
 )
+from gateway.core.visible import visible
 
 VALUE = 160  # characters of one value, or of one text, that are shown
 ARGUMENTS = 6  # arguments that are shown

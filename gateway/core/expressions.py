@@ -5,7 +5,8 @@ It knows only tokens and brackets; whether the text is valid CEL is for the engi
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gateway.core.problems import nearest
 
@@ -55,16 +56,14 @@ _TOKEN = re.compile(
 _CLOSERS = {")": "(", "]": "[", "}": "{"}
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """A piece of a condition: text | name | number | sign."""
 
     kind: str
     text: str
 
 
-@dataclass(slots=True)
-class Reading:
+class Reading(Struct):
     """What a condition reads, and what is wrong with it: (message, nearest) each."""
 
     problems: list[tuple[str, str]] = field(default_factory=list)
@@ -75,8 +74,7 @@ class Reading:
     nested: bool = False  # one macro stands inside another
 
 
-@dataclass(slots=True)
-class _Frame:
+class _Frame(Struct):
     opening: str
     call: str = ""
     macro: str = ""

@@ -5,9 +5,11 @@ Made from the rows of approvals alone; console and `wardgate policy review` show
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.core.model import AGAIN, Approval, ApprovalState
 
@@ -17,8 +19,7 @@ WAVED_ASKED, WAVED_SHARE, WAVED_SECONDS = 20, 0.95, 5.0
 less than so many seconds for half of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """One question to people: the row that it began with, and the one that it ended with (an edit puts another one in
     its place).
     """
@@ -53,8 +54,7 @@ class Question:
         return max(0.0, (at - self.first.created_at).total_seconds()) if at is not None else None
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(Struct, frozen=True):
     """What became of some questions. Shares are from 0 to 1, and None where there is nothing to share."""
 
     name: str
@@ -69,8 +69,7 @@ class Tally:
     waved_through: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(Struct, frozen=True):
     """The figures of some time: in all, by rule and by person; those that were asked most stand first."""
 
     whole: Tally

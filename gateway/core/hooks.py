@@ -5,9 +5,10 @@ understood is refused, and whatever is not said counts as the weaker claim.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct
 
 from gateway.errors import CallerError
 
@@ -41,8 +42,7 @@ class Happened(str, Enum):
     SESSION_END = "SessionEnd"
 
 
-@dataclass(frozen=True, slots=True)
-class HookEvent:
+class HookEvent(Struct, frozen=True):
     """One event. `session`, `prompt_id` and `tool_use` are the client's own ids; absent texts are empty."""
 
     happened: Happened

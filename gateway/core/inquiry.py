@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from gateway.core.card import visible
 from gateway.core.model import ELICIT, QUESTIONS, ROOTS, SAMPLE, Question
+from gateway.core.visible import visible
 
 MESSAGE_LIMIT = 2_000  # characters of an upstream's own words
 FIELD_LIMIT = 300  # characters of a title, a description, a choice

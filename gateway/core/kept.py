@@ -4,11 +4,11 @@ The store writes and reads it so, and so does whoever reads the store of a gatew
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.core.canon import canonical
 from gateway.core.model import Approval, ApprovalState, Effect, Grant, Proof, Reason, Requirement, Shown, Tier

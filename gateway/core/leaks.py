@@ -5,10 +5,12 @@ Pure: a record in, what it shows of leaks out. No secret here, and nothing that 
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, IntEnum
 from typing import Any, NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway.core.model import Act, Finding, Grade, Kind, Outcome, Reason, Record, Release
 from gateway.core.personal import is_personal
@@ -78,8 +80,7 @@ class Seen(NamedTuple):
     acts: Mapping[str, int] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Leak:
+class Leak(Struct, frozen=True):
     """A secret that was seen: its kind and keyed fingerprint, and how far it is from being rotated.
 
     `generation` tells under which key the fingerprint was made; `opened_at` is when its days began to count, again

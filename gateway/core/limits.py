@@ -4,11 +4,13 @@ They only tighten: an allow becomes an ask or a block, an ask a block, and nothi
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from math import ceil, isfinite
 from typing import Any, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.core.model import (
     Call,
@@ -28,10 +30,10 @@ from gateway.core.model import (
 )
 from gateway.core.policy import Budget, Limits, Loop, Policy, Rule
 from gateway.core.policy.nouns import UNITS
+from gateway.core.session import IDLE
 
 UNLIMITED = 2**63 - 1  # as `Spend.most`: a person let it go beyond the budget
 MOST = 2**61  # millionths that one call can take
-IDLE = timedelta(hours=12)  # after which a session that nobody named begins anew
 LOOP = "[loop]"  # what stands in the place of a rule's id
 
 REFUSALS = frozenset(
@@ -60,8 +62,7 @@ class Counted(NamedTuple):
     refused: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Reached:
+class _Reached(Struct, frozen=True):
     """A limit that is reached: what it is called, where it stands, what follows, and why."""
 
     id: str

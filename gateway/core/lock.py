@@ -6,8 +6,10 @@ held is decided on as ever.
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
 
 from gateway.core.canon import digest
 from gateway.core.model import Tier
@@ -28,8 +30,7 @@ _HEAD = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Runtime:
+class Runtime(Struct, frozen=True):
     """What is run: the resolved `command` with the `package` or script that its arguments name, or the `host`; and the
     `version` that the server gives for itself.
     """
@@ -49,8 +50,7 @@ class Runtime:
         return " ".join(part for part in (self.command, self.package, self.host) if part) + version
 
 
-@dataclass(frozen=True, slots=True)
-class Locked:
+class Locked(Struct, frozen=True):
     """One upstream, as accepted or as it is now: name -> digest of each tool and prompt, `uriTemplate` -> digest.
 
     `instructions` is the digest of what it tells models; empty where it tells nothing, or is not believed.
@@ -79,8 +79,7 @@ class State(str, Enum):
     GONE = "gone"
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """One thing that is not as it was accepted; `before` and `now` are digests, empty where there is none.
 
     `kind` is one of `KINDS`, `RUNTIME` or `INSTRUCTIONS`; the latter two are named like their upstream.

@@ -4,9 +4,9 @@ A value is looked for as text, and, where its text is JSON, as what that says.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.capture import LEAF_DIGEST
@@ -14,8 +14,7 @@ from gateway.core.model import Record
 from gateway.core.secrets import fingerprint_of, identity
 
 
-@dataclass(frozen=True, slots=True)
-class Digests:
+class Digests(Struct, frozen=True):
     """The digests of one value: of it as a whole, of it as one value among others, and as a secret that was found."""
 
     whole: frozenset[str]

@@ -5,7 +5,8 @@ Bytes in, bytes out: no I/O here, and nothing that knows what a record is.
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 HASH_SIZE = 32
 EMPTY_ROOT = hashlib.sha256(b"").digest()
@@ -21,8 +22,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-@dataclass(slots=True)
-class Tree:
+class Tree(Struct):
     """A tree that grows by one leaf at a time and remembers only its frontier: one hash per perfect subtree.
 
     INVARIANT: `peaks` holds one hash per set bit of `size`, the largest subtree first.
@@ -96,8 +96,7 @@ def root_of(leaves: Iterable[bytes]) -> bytes:
     return tree.root()
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A tree of which the leaves are known from some point on; before it, only the frontier (`base`).
 
     That is enough for every proof that begins at that point or behind it: what is on the left of it is a peak.

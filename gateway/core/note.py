@@ -8,7 +8,8 @@ import binascii
 import hashlib
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gateway.core.merkle import HASH_SIZE
 
@@ -25,8 +26,7 @@ Sign = Callable[[bytes], bytes]  # a message -> 64 bytes
 Verify = Callable[[bytes, bytes, bytes], bool]  # public key, signature, message
 
 
-@dataclass(frozen=True, slots=True)
-class Verifier:
+class Verifier(Struct, frozen=True):
     """Whose signatures count: a name and a public key."""
 
     name: str
@@ -43,8 +43,7 @@ class Verifier:
         return f"{self.name}+{self.id.hex()}+{_base64(bytes([self.kind]) + self.public)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Struct, frozen=True):
     """One signature line: who says to have signed, the key's id, and what follows it."""
 
     name: str
@@ -52,8 +51,7 @@ class Signature:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """A text and its signatures. `text` ends with a line break."""
 
     text: str
@@ -67,8 +65,7 @@ class Note:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True):
     """What a log says of itself at one moment: its name, how many leaves, and the root over them."""
 
     origin: str

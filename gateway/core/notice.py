@@ -5,17 +5,17 @@ A URI is an argument, too: whoever asks for it might have made it up. Of a secre
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from gateway.core.card import visible
+from msgspec import Struct
+
 from gateway.core.leaks import OVERDUE, Leak, Stage
 from gateway.core.model import Approval, Record
+from gateway.core.visible import visible
 
 LONGEST = 48  # characters of a name that a notice shows
-_MAIL = ("mailto", "mailtos")
+MOST_DUE = 10  # permissions that a notice names
 
 
 class Group(NamedTuple):
@@ -26,8 +26,7 @@ class Group(NamedTuple):
     session: str
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """What people are told: a title and a few lines."""
 
     title: str
@@ -115,6 +114,17 @@ def review_notice(record: Record, link: str) -> Notice:
     return Notice("Wardgate: a policy is to be reviewed", "\n".join(lines), stays=False)
 
 
+def due_notice(record: Record) -> Notice:
+    """What is told of permissions that their owner should look at; `record` is the signal that tells of them."""
+    count, what = record.extra.get("count"), record.extra.get("what", ())
+    named = [f"{short(str(name))}: {why}" for name, why in what[:MOST_DUE]]
+    more = [f"and {count - len(named)} more"] if isinstance(count, int) and count > len(named) else []
+    owner = short(str(record.extra.get("owner", "")))
+    lines = (f"of {owner}:", *named, *more, f"wardgate tools --kind all --owner {owner}")
+    title = "a permission is" if count == 1 else f"{count} permissions are"
+    return Notice(f"Wardgate: {title} to be looked at", "\n".join(lines), stays=False)
+
+
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
 
@@ -128,18 +138,3 @@ def short(name: str) -> str:
     """A name as a notice shows it."""
     shown = visible(name)
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
-
-
-def mail_to(address: str, targets: Sequence[str]) -> str:
-    """The first of the targets that is a mailbox to send from, made out to `address`; empty where there is none, or
-    where `address` is no mail address.
-    """
-    name, at, host = address.partition("@")
-    if not (name and at and "." in host) or any(char in address for char in " \t\r\n,;<>\"'()") or "@" in host:
-        return ""
-    for target in targets:
-        parts = urlsplit(target)
-        if parts.scheme.lower() in _MAIL and parts.hostname:
-            kept = [pair for pair in parse_qsl(parts.query) if pair[0].lower() not in ("to", "cc", "bcc")]
-            return urlunsplit((parts.scheme, parts.netloc, "", urlencode([*kept, ("to", address)]), ""))
-    return ""

@@ -4,8 +4,9 @@ It counts and tells, and finds nothing by itself. No I/O here.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from gateway.core.flow import ARGUMENT, PROMPT, READ_ARGUMENT, TRUSTED
 from gateway.core.model import Choice, Tool
@@ -26,8 +27,7 @@ _SAYS = {
 MOST_LISTED = 5  # values of a list, and reads, that a line names
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Passage:
+class Passage(Struct, frozen=True, order=True):
     """Values that pass, told by one of `VALUES` and in `detail`; and what lets them, rules or a grant, how often."""
 
     values: str
@@ -36,8 +36,7 @@ class Passage:
     rate: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(Struct, frozen=True):
     """A place where an effect can land unasked: a tool and one of its sinks (`WHOLE` and `REST` stand for none).
 
     `passages` tell how, each with the clients for which it is so.
@@ -46,7 +45,7 @@ class Opening:
     tool: Tool
     sink: str
     kind: str
-    passages: Mapping[Passage, tuple[str, ...]] = field(hash=False)
+    passages: Mapping[Passage, tuple[str, ...]]
 
     @property
     def key(self) -> tuple[str, str]:
@@ -61,8 +60,7 @@ class Opening:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """A tool that sends what it is told to whom an attacker chooses, and the private reads of the same clients."""
 
     tool: Tool
@@ -70,8 +68,7 @@ class Route:
     reads: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(Struct, frozen=True):
     """All that passes unasked for one of these clients; `number` counts it."""
 
     openings: tuple[Opening, ...]
@@ -84,8 +81,7 @@ class Reach:
         return len(self.openings) + len(self.routes)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """How one reach differs from another: the lines that only one of them has."""
 
     before: Reach

@@ -59,7 +59,7 @@ _WHY_ASKED: Mapping[Reason, str] = {
     Reason.UNPROVEN: "no question: values with a good origin; {rules} asks unless they are proven",
     Reason.RATE_EXCEEDED: "no question: fewer calls, within the rate of {rules}",
     Reason.BUDGET_EXCEEDED: "a call within {rules}{detail}: a smaller one, a later one, or a larger budget",
-    Reason.SESSION_RAISED: "no question: another session, or a `[signals]` table that raises none{detail}",
+    Reason.SESSION_RAISED: "no question: another named session, or a `[signals]` table that raises none{detail}",
     Reason.LOOP: "another call, or other arguments{detail}: the same one came again and again",
     Reason.REVIEW_OVERDUE: "no question: a review of the file of {rules}, whose `review_by` has passed",
 }

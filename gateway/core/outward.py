@@ -4,7 +4,8 @@ A secret that stands in what is sent to somebody else is a leak of its own, what
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gateway.core.model import Act, Effect, Finding, Grade, Surface, Tool
 

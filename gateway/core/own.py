@@ -5,7 +5,8 @@ No I/O here, and nothing is searched for: what was found is handed in. An exact 
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gateway.core.model import Act, Finding, Reason, Release, Screened
 from gateway.core.tiers import acted, withheld

@@ -6,8 +6,10 @@ pass, and never less.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import date
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.core.expressions import tokens
 from gateway.core.globs import common, covers
@@ -26,8 +28,7 @@ _CLEAN = ("!session.tainted", "session.tainted==false", "session.tainted!=true")
 _OPEN, _CLOSE = frozenset("([{"), frozenset(")]}")
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(Struct, frozen=True):
     """One way in which a call passes: all of it has to hold. Without any of it everything passes.
 
     `conditions` are texts of `when`; `listed` names an argument (or `EVERYWHERE`) and the list that its values are of;

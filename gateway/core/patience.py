@@ -4,7 +4,8 @@ Values in, values out. A person gives up at any moment, and a client's own limit
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 SHORTEST = 3.0  # seconds; what is given up sooner says nothing
 ALIKE = 0.03  # by how much of themselves two moments may differ to be the same
@@ -14,8 +15,7 @@ READING_TIME = 0.7  # seconds in which nobody reads a card
 REMEMBERED = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(Struct, frozen=True):
     """What was seen of one client: the moments at which it gave up, the newest last, and the limit found (0: none)."""
 
     seen: tuple[float, ...] = ()

@@ -6,8 +6,9 @@ No I/O here, and no search: the rules find, this judges what they found. Entropy
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
+
+from msgspec.structs import replace
 
 from gateway.core.naming import PREFIXED, begun, same, under
 from gateway.core.secrets import Span

@@ -1,8 +1,9 @@
 """What is wrong in a file of the user's, told so that a person can mend it. No I/O here."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from enum import Enum
+
+from msgspec import Struct
 
 
 class Severity(str, Enum):
@@ -12,8 +13,7 @@ class Severity(str, Enum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class Problem(Struct, frozen=True, order=True):
     """One finding: where it stands (`line` 0: the file as a whole), what was found, and the nearest right name."""
 
     file: str
@@ -35,6 +35,18 @@ class Problem:
         key = f" `{self.key}`" if self.key else ""
         hint = f"; did you mean `{self.nearest}`?" if self.nearest else ""
         return f"{self.where}{table}{key}: {self.message}{hint}"
+
+
+def item(problem: Problem) -> Mapping[str, str]:
+    """A problem in the shape of `--json`."""
+    table = f"[{problem.table}] " if problem.table else ""
+    return {
+        "what": f"{table}{problem.key}".strip() or "file",
+        "where": problem.where,
+        "found": problem.found,
+        "do": f"did you mean `{problem.nearest}`? {problem.message}" if problem.nearest else problem.message,
+        "severity": problem.severity.value,
+    }
 
 
 def nearest(word: str, names: Iterable[str]) -> str:

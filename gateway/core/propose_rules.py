@@ -7,11 +7,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from gateway.core.card import visible
+from msgspec import Struct, field
+
 from gateway.core.figures import Question, questions
 from gateway.core.flow import GOOD, LISTED
 from gateway.core.globs import matches
@@ -36,6 +36,7 @@ from gateway.core.record import stamp
 from gateway.core.replay import tool_then
 from gateway.core.risk import labels_for, tier_of
 from gateway.core.sinks import canonical_sink, leaves
+from gateway.core.visible import visible
 
 SEEN = 3  # times that people approved a value before it is proposed for a list
 LONG = 200  # characters from which on a value is content, and no place where an effect lands
@@ -52,8 +53,7 @@ _GUESSES = (
 _NAMED = ((SinkKind.ID, re.compile(r"(?:^|_)id$|[a-z]Id$")), (SinkKind.ACCOUNT, re.compile(r"account|iban")))
 
 
-@dataclass(slots=True)
-class Evidence:
+class Evidence(Struct):
     """What a proposal rests on: how often, from when to when, in which records, and who answered."""
 
     count: int = 0
@@ -80,8 +80,7 @@ class Evidence:
         return f"{self.count} times{by}, {self.first:%Y-%m-%d} to {self.last:%Y-%m-%d}: {', '.join(self.ids)}{more}"
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(Struct, frozen=True):
     """One proposal: `kind` is label, list, narrower or unused; `lists` are entries of `[lists]`, `text` other TOML."""
 
     kind: str
@@ -93,8 +92,7 @@ class Advice:
     lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Called:
+class _Called(Struct):
     """The calls of one tool, or those that one rule allowed."""
 
     evidence: Evidence = field(default_factory=Evidence)

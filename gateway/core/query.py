@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct, field
 
 from gateway.core.model import Kind, Outcome, Reason, Verdict
 from gateway.core.problems import nearest
@@ -23,8 +24,7 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})")
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """One page of records, newest first: those before `before` that fit everything that is given."""
 
     filters: Mapping[str, str] = field(default_factory=dict)  # a name of `FILTERS` -> what it has to equal

@@ -5,9 +5,10 @@ be told than can pass, since conditions are not evaluated.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
 
 from gateway.core.flow import GOOD, LISTED, TRUSTED, weighs
 from gateway.core.globs import matches
@@ -51,8 +52,7 @@ OTHERS = "unknown"  # the client that is not registered
 _SCALARS = ("string", "number", "integer", "boolean")
 
 
-@dataclass(frozen=True, slots=True)
-class Assumed:
+class Assumed(Struct, frozen=True):
     """What is assumed of the hijacked session: whose it is, what people granted, and which good origins it holds.
 
     `held` are words of `core/flow.py`. With `session` only its own grants count that are bound to one.
@@ -122,8 +122,7 @@ def landing(tool: Tool) -> Mapping[str, str]:
     return {**found, **{name: SinkKind.TEXT.value for name in described if name not in found and name not in free}}
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(Struct, frozen=True):
     """How calls of one tool by one client pass: by rules, and by grants."""
 
     ways: tuple[Way, ...]
@@ -135,8 +134,7 @@ class _Seen:
         return bool(self.ways or any(grant.scope is not Choice.VOUCH for grant in self.grants))
 
 
-@dataclass(frozen=True, slots=True)
-class _Scene:
+class _Scene(Struct, frozen=True):
     """The attack: what passes of each tool and client, and which good origins the attacker can use."""
 
     policy: Policy

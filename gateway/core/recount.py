@@ -5,9 +5,10 @@ Only for policies that were not in force: of the one that was, records hold what
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from gateway.core.decide import counted
 from gateway.core.limits import MOST, scope
@@ -24,8 +25,7 @@ class Counts(NamedTuple):
     refused: int = 0
 
 
-@dataclass(slots=True)
-class Recount:
+class Recount(Struct):
     """What calls took of a policy's limits so far; they come in the order of time."""
 
     policy: Policy

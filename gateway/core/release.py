@@ -5,9 +5,10 @@ A card tells kinds, places and counts, never a secret. It is about one output, b
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from gateway.core.canon import canonical
 from gateway.core.model import RELEASE, Act, Approval, Finding, Proof, Reason, Release, Requirement, Screened

@@ -4,7 +4,7 @@ No I/O here. No value is in it: what was seen is there as 64 bits of a keyed dig
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import msgspec
 
@@ -12,6 +12,7 @@ from gateway.core import overrides
 from gateway.core.canon import keyed_digest
 from gateway.core.past import Counts, Past
 from gateway.core.pasts import Pasts
+from gateway.core.session import Key
 
 SIZE = 8  # bytes of a digest
 _MARK = b"wardgate signals"
@@ -70,14 +71,14 @@ class Remembered:
         return kept.seq
 
 
-def raised_text(raised: Mapping[str, str]) -> str:
+def raised_text(raised: Sequence[tuple[Key, str]]) -> str:
     """Sessions with the signal that raised them, oldest first, as text."""
     return msgspec.json.encode(raised).decode()
 
 
-def read_raised(text: str) -> dict[str, str]:
+def read_raised(text: str) -> list[tuple[Key, str]]:
     """What `raised_text` wrote; nothing where it is no such text."""
     try:
-        return msgspec.json.decode(text, type=dict[str, str]) if text else {}
+        return msgspec.json.decode(text, type=list[tuple[Key, str]]) if text else []
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return {}
+        return []

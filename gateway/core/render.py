@@ -14,10 +14,11 @@ import binascii
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from operator import itemgetter
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from gateway.core.packed import unpacked
 from gateway.core.traced import text
@@ -88,13 +89,16 @@ class Leaf(NamedTuple):
 Piece = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Rendering:
+class Rendering(Struct, frozen=True):
     """The text for the scanner; `pieces` are in order and don't overlap."""
 
-    data: bytes = field(repr=False)
-    leaves: Sequence[tuple[Path, Form, bytes]] = field(repr=False)
-    pieces: Sequence[Piece] = field(repr=False)
+    data: bytes
+    leaves: Sequence[tuple[Path, Form, bytes]]
+    pieces: Sequence[Piece]
+
+    def __repr__(self) -> str:
+        """It without the text, which may hold secrets."""
+        return f"Rendering({len(self.data)} bytes, {len(self.leaves)} leaves)"
 
     def leaf(self, number: int) -> Leaf:
         """A leaf by its number."""

@@ -4,9 +4,11 @@ No I/O here. What the record doesn't tell and the policy would look at makes a c
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.decide import decide
@@ -79,8 +81,7 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(Struct, frozen=True):
     """One recorded call: the record that holds its facts, and the first record of its approval (None: no question)."""
 
     seq: int
@@ -88,8 +89,7 @@ class Past:
     asked: Record | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """What was decided then, before any person answered. `reason` is empty where the record doesn't tell it."""
 
     verdict: Verdict

@@ -1,8 +1,9 @@
 """Which policy files are to be reviewed soon, and when their owners are told. No I/O here."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import date
+
+from msgspec import Struct
 
 from gateway.core.policy import PolicyFile
 
@@ -10,8 +11,7 @@ STAGES = (7, 30)  # days before `review_by`, the nearest first
 SIGNAL = "review-due"
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(Struct, frozen=True):
     """A file whose review is due: in how many days, and of which stage that is."""
 
     file: str

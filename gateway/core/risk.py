@@ -4,8 +4,9 @@ No I/O here, and an upstream's annotations never lower anything.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from gateway.core.model import (
     COMPLETION,

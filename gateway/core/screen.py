@@ -6,9 +6,11 @@ No I/O here and no scanner: `find` is handed in. Nothing that is returned, raise
 import base64
 from bisect import bisect_left
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway.core.grading import grade
 from gateway.core.mirror import mirrored
@@ -27,8 +29,7 @@ Fingerprint = Callable[[bytes], str]
 _STRENGTH = {Grade.EXACT: 2, Grade.VENDOR: 1, Grade.GENERIC: 0}
 
 
-@dataclass(frozen=True, slots=True)
-class Screening:
+class Screening(Struct, frozen=True):
     """How a value is screened: what finds, what fingerprints, what is looked at and what becomes of a finding."""
 
     find: Find
@@ -37,8 +38,7 @@ class Screening:
     judge: Judge = redacted
 
 
-@dataclass(frozen=True, slots=True)
-class Cleaned:
+class Cleaned(Struct, frozen=True):
     """A value without the secrets that don't pass (the same object if nothing was redacted).
 
     `proven` is False if it still holds one of those, and then it must not be used.
@@ -194,8 +194,7 @@ def place(path: Path, hidden: Container[str] = ()) -> str:
     return text.removeprefix(".")
 
 
-@dataclass(slots=True)
-class _Edit:
+class _Edit(Struct):
     """What changes below one point of the value."""
 
     text: str | None = None

@@ -6,8 +6,9 @@ An index may say where to look (`words`, `Search.expression`); what is found is 
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gateway.core.canon import canonical
 from gateway.core.model import Record
@@ -21,8 +22,7 @@ _LETTER = rf"[^\W_{_SINGLE}]"
 _WORD = re.compile(rf"[{_SINGLE}]|{_LETTER}+")
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(Struct, frozen=True):
     """Parts of words that all have to occur in a record: folded, each from a word's beginning on."""
 
     parts: tuple[str, ...]

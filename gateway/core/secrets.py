@@ -10,9 +10,10 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from urllib.parse import quote, quote_plus
+
+from msgspec import Struct
 
 from gateway.core.canon import keyed_digest
 
@@ -31,23 +32,29 @@ _SCHEME = re.compile(r"(?i)(?:bearer|basic|token|bot|apikey|api-key)\s+(\S+)")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]*?:([^/?#\s]+)@")
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """A secret in a buffer: bytes `start` to `end` are to be redacted; `secret` is what they stand for (decoded)."""
 
     start: int
     end: int
     kind: str
-    secret: bytes = field(repr=False)
+    secret: bytes
     exact: bool = False
 
+    def __repr__(self) -> str:
+        """It without the secret."""
+        return f"Span({self.start}, {self.end}, {self.kind!r})"
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+
+class Pattern(Struct, frozen=True):
     """One way in which a known secret may stand in a text; `region`: redact the whole run of base64 around it."""
 
-    data: bytes = field(repr=False)
+    data: bytes
     region: bool = False
+
+    def __repr__(self) -> str:
+        """It without the secret."""
+        return f"Pattern(region={self.region})"
 
 
 def slug(rule: str) -> str:

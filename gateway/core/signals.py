@@ -5,14 +5,15 @@ Pure: records in, counters and signals out. A signal never blocks a call.
 
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from gateway.core.card import visible
+from msgspec import Struct, field
+
 from gateway.core.model import ApprovalState, Kind, Outcome, Record, Release, Tier
 from gateway.core.record import stamp
+from gateway.core.visible import visible
 
 REPEATS = 3  # equal refused calls that make a signal
 REMEMBERED = 1_000  # different refused calls that a session's counters hold
@@ -60,8 +61,7 @@ FIXED = (Signal.HONEYTOKEN,)
 """Those about which no policy says anything: everybody is told, and the session is held."""
 
 
-@dataclass(frozen=True, slots=True)
-class Raised:
+class Raised(Struct, frozen=True):
     """A signal, with the sentence that explains it."""
 
     signal: Signal
@@ -81,8 +81,7 @@ def shown(text: str) -> str:
     return seen if len(seen) <= SHOWN else f"{seen[: SHOWN - 1]}…"
 
 
-@dataclass(slots=True)
-class SessionCounters:
+class SessionCounters(Struct):
     """What one session did so far."""
 
     session: str
@@ -98,7 +97,7 @@ class SessionCounters:
     last_at: datetime | None = None
     refused: dict[tuple[str, str, str], int] = field(default_factory=dict)
     told: deque[Mapping[str, str]] = field(default_factory=lambda: deque(maxlen=MOST_TOLD))
-    raised: str = ""  # the signal for which its calls are asked about
+    raised: str = ""  # the signal for which its calls are asked about, if one of its own did that
 
     def count(self, record: Record) -> tuple[Raised, ...]:
         """Add one record of this session; returns the signals that it raises."""

@@ -5,12 +5,12 @@ A document is canonical JSON; ssh keys sign it as it is, passkeys sign its SHA-2
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from gateway.core.approval import Terms
 from gateway.core.canon import canonical
@@ -39,8 +39,7 @@ class Heard(Enum):
     ABSENT = "absent"
 
 
-@dataclass(frozen=True, slots=True)
-class ApproverKey:
+class ApproverKey(Struct, frozen=True):
     """A key that one approver enrolled.
 
     `id` is the fingerprint of an ssh key, the credential's id of a passkey; `public` a line as in `authorized_keys`, or
@@ -129,8 +128,7 @@ def _text(said: Mapping[str, Any]) -> str:
     return canonical(said).decode("utf-8")
 
 
-@dataclass(slots=True)
-class Signatures:
+class Signatures(Struct):
     """The signatures of a record, looked at row by row in order, with the keys that the record tells of.
 
     `listen` verifies; `pruned` says that the first rows were let go: `assume` tells of keys that were enrolled there.

@@ -5,12 +5,12 @@ It takes records in their order, once, and the same records give the same report
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from msgspec import structs
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.core.canon import canonical
 from gateway.core.model import Decision, Grant, Kind, Record, Verdict
@@ -34,8 +34,7 @@ class Change(str, Enum):
 _CHANGES = {Verdict.BLOCK: Change.BLOCKED, Verdict.ASK: Change.ASKED, Verdict.ALLOW: Change.ALLOWED}
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(Struct, frozen=True):
     """One call decided again: what was said then, and what the simulated policy says."""
 
     past: Past
@@ -43,8 +42,7 @@ class Again:
     now: Decision
 
 
-@dataclass(slots=True)
-class Group:
+class Group(Struct):
     """The calls whose verdict would have changed in one way by the same rules; `example` is the smallest of them."""
 
     change: Change
@@ -55,8 +53,7 @@ class Group:
     example: Again
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """What came of a simulation. `span` is the time from the first call to the last, at least a day.
 
     `prompts_then` and `prompts_now` count the questions among the calls that could be decided again.
@@ -149,7 +146,7 @@ class Simulation:
         if id not in self._asked:
             self._asked[id] = record
             if counts and record.method != "release":
-                self._open[id] = self._decide(Past(seq, structs.replace(record, verdict=Verdict.ASK.word)))[1]
+                self._open[id] = self._decide(Past(seq, replace(record, verdict=Verdict.ASK.word)))[1]
         if extra.get("followed_by"):
             self._open.pop(id, None)
         if follows := extra.get("follows"):

@@ -7,16 +7,17 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from math import isfinite
 from typing import Any
 
+from msgspec import Struct
+
 from gateway.core.approval import Chosen, Voter
-from gateway.core.card import visible
 from gateway.core.figures import Question, asks
 from gateway.core.grants import MOST_USES, ONCE_ONLY, covers_row, give, offered
 from gateway.core.model import Approval, Choice, Grant, Proof
+from gateway.core.visible import visible
 
 LASTS = timedelta(hours=8)  # how long a grant that is proposed would stand
 MOST_CASES = 5  # combinations of values that one rule names
@@ -31,8 +32,7 @@ _WORDS = frozenset(
 _WORDS |= {"loop", "namespace", "null", "package", "return", "true", "var", "void", "while"}
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(Struct, frozen=True):
     """What might be done about a rule, and how many of the tool's questions of that time it would have answered."""
 
     kind: str  # rule | grant

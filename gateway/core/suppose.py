@@ -4,9 +4,11 @@ No I/O here. The upstream is taken to be connected, nothing is frozen, and nothi
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway.core.account import Trail
 from gateway.core.canon import canonical, count_nodes, digest, keyed_digest
@@ -38,8 +40,7 @@ NOBODYS = b"hypothetical"  # key of digests that nothing is compared with
 _METHODS = {Surface.TOOLS: CALL_TOOL, Surface.RESOURCES: "resources/read", Surface.PROMPTS: "prompts/get"}
 
 
-@dataclass(frozen=True, slots=True)
-class Supposed:
+class Supposed(Struct, frozen=True):
     """A hypothetical call, and what is known when it comes."""
 
     ref: ToolRef
@@ -63,8 +64,7 @@ class Supposed:
     origins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # a value, or an argument -> `ORIGINS`
 
 
-@dataclass(frozen=True, slots=True)
-class Rehearsed:
+class Rehearsed(Struct, frozen=True):
     """What would be decided, on which call: `call` has the arguments as the decision's duties changed them."""
 
     supposed: Supposed

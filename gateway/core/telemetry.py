@@ -8,19 +8,29 @@ each time.
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from gateway.core.cef import event_class, of_leak, severity
+from gateway.core.measures import spent
 from gateway.core.model import CALL_TOOL, Kind, Outcome, Reason, Record, Release
 
 Attribute = str | int | tuple[str, ...]
 MODERN_PROTOCOL = "2026-07-28"  # what the era `modern` speaks; of a legacy session the record doesn't hold the version
 TOOL_ERROR = "tool_error"
 GET_PROMPT = "prompts/get"
+SERVER_DURATION, CLIENT_DURATION = "mcp.server.operation.duration", "mcp.client.operation.duration"
+_MEASURED = frozenset(  # of the attributes of a span; a session's id or a URI makes too many series
+    (
+        *("gen_ai.operation.name", "gen_ai.tool.name", "gen_ai.prompt.name"),
+        *("network.transport", "mcp.protocol.version"),
+    )
+)
+_GROUPED = ("upstream", "tier", "verdict", "outcome")
+_HERE = frozenset(("network.transport", "mcp.protocol.version", "wardgate.verdict"))  # of the client's side alone
 _TOLD = (
     *("id", "principal", "client", "session", "upstream", "tool", "tier", "effect", "verdict", "reason", "rules"),
     *("obligations", "policy_revision", "approval", "outcome", "release"),
@@ -42,8 +52,7 @@ _OF_THE_WIRE = frozenset(  # of an outcome `error`: what it was, where it wasn't
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where in which trace something stands; `parent` is empty where there is none."""
 
     trace: bytes
@@ -52,8 +61,7 @@ class Place:
     flags: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """Something that happened in a span."""
 
     name: str
@@ -61,8 +69,7 @@ class Event:
     attributes: Mapping[str, Attribute]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """One call, from what stands of it first to its outcome; `error` is empty for one that ended well."""
 
     place: Place
@@ -74,8 +81,15 @@ class Span:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Duration(Struct, frozen=True):
+    """One value of a histogram of the conventions, in seconds."""
+
+    name: str
+    attributes: Mapping[str, Attribute]
+    seconds: float
+
+
+class Note(Struct, frozen=True):
     """One record as a log record; `place` is None for one that belongs to no call."""
 
     place: Place | None
@@ -119,6 +133,28 @@ def span_of(gateway: str, rows: Sequence[Record], *, content: bool = False) -> S
     start = min(row.at for row in rows) - before
     name = f"{method} {target}" if target else method
     return Span(_place(gateway, last), name, start, last.at, attributes, _events(rows[:-1]), error)
+
+
+def durations_of(record: Record) -> tuple[Duration, ...]:
+    """What metrics hold of a call that ended: how long it took here, and at its upstream if it was sent there.
+
+    Attributes are words of few; a tool or prompt that nothing offers is not named.
+    """
+    method, _ = _method(record)
+    about = {name: value for name, value in _protocol(record, method).items() if name in _MEASURED}
+    if not record.upstream:
+        about = {name: value for name, value in about.items() if not name.endswith((".tool.name", ".prompt.name"))}
+    about = {"mcp.method.name": method, **about, **{f"wardgate.{name}": getattr(record, name) for name in _GROUPED}}
+    error = error_type(record)
+    here = {**about, **({"error.type": error} if error else {})}
+    found = [
+        Duration(SERVER_DURATION, {name: value for name, value in here.items() if value}, spent(record.timings_us))
+    ]
+    if "upstream" in record.timings_us:
+        failed = {"error.type": error} if record.outcome in (Outcome.ERROR.value, Outcome.UNKNOWN.value) else {}
+        there = {name: value for name, value in about.items() if value and name not in _HERE} | failed
+        found.append(Duration(CLIENT_DURATION, there, record.timings_us["upstream"] / 1e6))
+    return tuple(found)
 
 
 def error_type(record: Record) -> str:

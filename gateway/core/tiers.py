@@ -4,7 +4,8 @@ No I/O here. What a scanner finds is never judged by its look: entropy alone mak
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gateway.core.model import Act, Finding, Grade, OutputLabel, PersonalAction, Reason, SecretAction, Trust
 from gateway.core.personal import is_personal

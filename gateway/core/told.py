@@ -4,9 +4,10 @@ Everything comes from the record: what it doesn't hold is left out or said to be
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
+
+from msgspec import Struct, field
 
 from gateway.core.model import ApprovalState, Finding, Kind, Outcome, Reason, Record, Release, Tier, Verdict
 from gateway.core.otherwise import changed_by, state_of
@@ -51,8 +52,7 @@ class Check(NamedTuple):
     us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Before:
+class Before(Struct, frozen=True):
     """The outputs that were delivered before a call since its turn's prompt: how many, and the newest, that one
     first.
     """
@@ -62,8 +62,7 @@ class Before:
     cut: bool = False  # the record doesn't tell of all of them, or they are too many to follow
 
 
-@dataclass(frozen=True, slots=True)
-class Telling:
+class Telling(Struct, frozen=True):
     """All that was read to explain one id. `rows` are sequence numbers and records, in order; never empty."""
 
     id: str

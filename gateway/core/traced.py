@@ -5,7 +5,8 @@ No I/O here, and nothing is decoded here. The way back is walked only for what i
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 APART = b"\n\0\n"  # between regions: no line, and no white space, leads from one to the next
 _ASCII = bytes(code if 0 < code < 128 else 32 for code in range(256))  # what is no text keeps its length
@@ -15,8 +16,7 @@ _ASCII = bytes(code if 0 < code < 128 else 32 for code in range(256))  # what is
 Way = tuple[int, int, int, int]
 
 
-@dataclass(slots=True)
-class Budget:
+class Budget(Struct):
     """What may still be decoded: bytes, and regions; what is over it is left out."""
 
     size: int
@@ -28,18 +28,21 @@ class Budget:
         return self.size <= 0 or self.regions <= 0
 
 
-@dataclass(slots=True)
-class Traced:
+class Traced(Struct, eq=False):
     """A text of regions, each with its way back. `data` is whole after `join`."""
 
     budget: Budget
-    data: bytes = field(default=b"", repr=False)
-    _parts: list[bytes] = field(default_factory=list, repr=False)
-    _starts: list[int] = field(default_factory=list, repr=False)
-    _ends: list[int] = field(default_factory=list, repr=False)
-    _traces: list[Callable[[], Sequence[Way]]] = field(default_factory=list, repr=False)
-    _ways: dict[int, Sequence[Way]] = field(default_factory=dict, repr=False)
+    data: bytes = b""
+    _parts: list[bytes] = field(default_factory=list)
+    _starts: list[int] = field(default_factory=list)
+    _ends: list[int] = field(default_factory=list)
+    _traces: list[Callable[[], Sequence[Way]]] = field(default_factory=list)
+    _ways: dict[int, Sequence[Way]] = field(default_factory=dict)
     _size: int = 0
+
+    def __repr__(self) -> str:
+        """It without the text, which may hold secrets."""
+        return f"Traced({self._size} bytes)"
 
     def add(self, made: bytes, trace: Callable[[], Sequence[Way]]) -> None:
         """Add a region. What is over the budget is cut off, bytes that are no UTF-8 become spaces."""

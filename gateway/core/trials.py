@@ -1,9 +1,10 @@
 """Tests of policies: read `policies/*.test.toml`, play each test, and say what is not as it should be. No I/O here."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
+
+from msgspec import Struct, field
 
 from gateway.core.limits import LOOP
 from gateway.core.model import (
@@ -31,8 +32,7 @@ _CALLED = {"tool": Surface.TOOLS, "resource": Surface.RESOURCES, "prompt": Surfa
 _SHARED = ("upstream", "client", "principal", "roles", "session")
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(Struct, frozen=True):
     """What a test says that its call should get; None: it says nothing of that."""
 
     verdict: Verdict
@@ -46,8 +46,7 @@ class Expected:
     drop: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Struct, frozen=True):
     """One test: what it is called, where it stands, the call, and what that should get."""
 
     name: str
@@ -56,8 +55,7 @@ class Trial:
     expected: Expected
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What came of a test: what is not as it should be, one line each; none where all of it is."""
 
     trial: Trial

@@ -5,8 +5,9 @@ It decides nothing about calls: `Session.begin` says what a prompt lacks to prov
 
 from collections import OrderedDict, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from gateway.core.hooks import Happened, HookEvent
 
@@ -18,8 +19,7 @@ KEPT_EACH, KEPT_SESSION = 256 * 1024, 1024 * 1024  # bytes of outputs in which c
 MOST_KEPT = 1_000  # outputs of a session: many small ones would take far more than their bytes
 
 
-@dataclass(slots=True, eq=False)
-class Turn:
+class Turn(Struct, eq=False):
     """What the user asked for, and the outputs since that no call has listed yet."""
 
     id: str = ""  # of the record of its prompt; empty: the prompt is not known
@@ -53,8 +53,7 @@ class Turn:
         return told
 
 
-@dataclass(slots=True, eq=False)
-class Session:
+class Session(Struct, eq=False):
     """One session: its turns, and the newest outputs with their bytes."""
 
     turn: Turn = field(default_factory=Turn)

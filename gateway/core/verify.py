@@ -7,10 +7,10 @@ found only against a checkpoint that is kept elsewhere.
 import hashlib
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 from msgspec.structs import astuple
 
 from gateway.core.merkle import Tree, leaf_hash
@@ -22,8 +22,7 @@ _Copies = msgspec.defstruct("_Copies", [("seq", int), *((name, str, "") for name
 _decode = msgspec.json.Decoder(_Copies).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(Struct, frozen=True):
     """What was found: the first row that is wrong (None: none, or it can't be told which), how, and what holds."""
 
     ok: bool
@@ -34,8 +33,7 @@ class Verification:
     holds: str = ""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Expected:
+class Expected(Struct, frozen=True, order=True):
     """What a checkpoint says: the root over the first `size` rows; `source` says where it stands."""
 
     size: int
@@ -43,8 +41,7 @@ class Expected:
     source: str
 
 
-@dataclass(slots=True)
-class Inspection:
+class Inspection(Struct):
     """A walk over the stored rows in order of `seq`, then `finish` with the head.
 
     It begins behind `offset` rows and the leaves of `tree`; `expected` are the roots that are known, by size.

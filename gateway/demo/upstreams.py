@@ -7,15 +7,15 @@ Standard library only; they know nothing of the gateway and check nothing themse
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 VERSION = "2025-11-25"
 
 
-@dataclass(frozen=True, slots=True)
-class DemoTool:
+class DemoTool(Struct, frozen=True):
     """One tool: what it says of itself, its arguments (all text), and what it does."""
 
     about: str

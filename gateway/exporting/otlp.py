@@ -1,12 +1,14 @@
-"""Hand rows to an OpenTelemetry receiver over OTLP/HTTP: a log record for each, a span for each call that ended.
+"""Hand rows to an OpenTelemetry receiver over OTLP/HTTP: a log record for each, a span for each call that ended, and
+while it follows the record how long calls take (`meter.py`).
 
-The encoding and the sending are the SDK's (extra `otel`); here is what is sent, and that nothing is dropped: a batch is
+The encoding and the sending are the SDK's (extra `otel`); here is what is sent, and that no row is dropped: a batch is
 offered until the receiver has taken it. The SDK's own variables (`OTEL_EXPORTER_OTLP_HEADERS`, `..._CERTIFICATE`,
 `..._TIMEOUT`, `..._COMPRESSION`) are heeded. Importing this module imports the SDK.
 """
 
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from gateway.core import telemetry
 from gateway.core.cef import unix_us
 from gateway.core.model import Kind, Record
 from gateway.core.record import decode
+from gateway.exporting.meter import Meter
 from gateway.exporting.outlets import Place, Undelivered
 from gateway.exporting.run import Stop
 from gateway.reading import Row, bodies_of, reading
@@ -39,9 +42,9 @@ _PROTOBUF = "application/x-protobuf"
 
 
 class Receiver:
-    """An outlet to the receiver at `url` (its base: `/v1/logs` and `/v1/traces` are added).
+    """An outlet to the receiver at `url` (its base: `/v1/logs`, `/v1/traces` and `/v1/metrics` are added).
 
-    `tries` is how often a batch is offered before `Undelivered` is raised; None: until `stop`.
+    `tries` is how often a batch is offered before `Undelivered` is raised; None: until `stop`, and metrics are sent.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Receiver:
         *,
         tries: int | None = TRIES,
         content: bool = False,
+        now: Callable[[], int] = time.time_ns,
     ) -> None:
         self._state, self._gateway, self._stop, self._say = state, gateway, stop, say
         self._tries, self._content = tries, content
@@ -64,6 +68,8 @@ class Receiver:
         session.hooks["response"].append(self._heard)
         base = url.rstrip("/")
         self._urls = (f"{base}/v1/logs", f"{base}/v1/traces")
+        self._meter_url, self._unmeasured = f"{base}/v1/metrics", ""
+        self._meter = Meter(self._meter_url, session, self._resource, self._scope, now) if tries is None else None
         self._logs = OTLPLogExporter(endpoint=self._urls[0], session=session)
         self._spans = OTLPSpanExporter(endpoint=self._urls[1], session=session)
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # what fails is said here, once
@@ -72,6 +78,9 @@ class Receiver:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._meter is not None:
+            self._send_metrics(self._meter)
+            self._meter.close()
         for exporter in (self._logs, self._spans):
             exporter.shutdown()  # type: ignore[no-untyped-call]  # the SDK's own
 
@@ -85,10 +94,29 @@ class Receiver:
         if spans:
             self._offer(self._urls[1], lambda: self._spans.export(spans).name == "SUCCESS")
             self._look("spans", ExportTraceServiceResponse)
+        if self._meter is not None:
+            self._meter.count(row.record for row in rows)
+            self.rest()
+
+    def rest(self) -> None:
+        """Send how long calls took, now and then: what is counted meanwhile goes with the next."""
+        if self._meter is not None and self._meter.due:
+            self._send_metrics(self._meter)
 
     def place(self) -> Place:
         """A receiver has no length."""
         return Place()
+
+    def _send_metrics(self, meter: Meter) -> None:
+        """Offer them once; a receiver that takes none is told of once, until it takes some."""
+        if not meter.news:
+            return
+        self._answer = None
+        taken = meter.send() and self._status() < 300
+        why = "" if taken else f"HTTP {self._status()}" if self._status() else "no answer"
+        if why and not self._unmeasured:
+            self._say(f"`{self._meter_url}` takes no metrics ({why}); what they hold goes with the next ones")
+        self._unmeasured = why
 
     def _ended(self, rows: Sequence[Row]) -> list[ReadableSpan]:
         ends = [row for row in rows if row.record.kind is Kind.OUTCOME]

@@ -40,6 +40,9 @@ class Outlet(Protocol):
     def place(self) -> Place:
         """How far it has come."""
 
+    def rest(self) -> None:
+        """There is nothing to hand over now."""
+
 
 class Form(NamedTuple):
     """A form of lines: its name, how every line of it begins, and how one is made of a gateway's id and a row."""
@@ -89,6 +92,9 @@ class Lines:
     def place(self) -> Place:
         """A stream has no length."""
         return Place()
+
+    def rest(self) -> None:
+        """Nothing waits here."""
 
 
 class OutputFile:
@@ -156,6 +162,9 @@ class OutputFile:
     def place(self) -> Place:
         """How long the file is, and the digest of its end."""
         return Place(self._length, _digest(self._last) if self._length else "")
+
+    def rest(self) -> None:
+        """Nothing waits here."""
 
 
 def attach(file: OutputFile, mark: Bookmark | None, keep: Callable[[Outlet], None], say: Callable[[str], None]) -> None:

@@ -5,10 +5,11 @@ Each page is one short read of its own: no transaction stays open while a receiv
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
+
+from msgspec import Struct
 
 from gateway.core.merkle import leaf_hash
 from gateway.core.model import Kind
@@ -35,8 +36,7 @@ class Stop(Protocol):
         """Wait so long, or until it is asked for; whether it was."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """Which rows: those behind `after` (None: from the beginning), of a time from `since` on and before `until`."""
 
     after: int | None = None
@@ -120,6 +120,7 @@ class Export:
                         return follow
             if not follow:
                 return True
+            outlet.rest()
             self._stop.wait(POLL)
         return follow
 

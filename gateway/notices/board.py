@@ -5,9 +5,10 @@ Pure: rows and the time come in, steps go out. It sends nothing.
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
+
+from msgspec import Struct, field
 
 from gateway.core.leaks import Leak
 from gateway.core.model import Approval, ApprovalState, Record
@@ -28,8 +29,7 @@ class Act(Enum):
     LIMITED = "limited"  # nothing is said: there were too many
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One thing to be done; `row` is the oldest that waits (the last one that did, for WITHDRAW), a leak, or the signal
     of a honeytoken.
     """
@@ -40,8 +40,7 @@ class Step:
     notice: Notice
 
 
-@dataclass(slots=True)
-class _Case:
+class _Case(Struct):
     """What waits in one group, and what was said of it."""
 
     rows: dict[str, Approval] = field(default_factory=dict)
@@ -143,8 +142,7 @@ class Board:
         return Step(act, group, rows[0], notice_of(rows, self._link(rows[0])))
 
 
-@dataclass(frozen=True, slots=True)
-class After:
+class After(Struct, frozen=True):
     """When the second targets are told: a share of the time that a row may wait, or a time."""
 
     share: float = 0.5

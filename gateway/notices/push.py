@@ -14,7 +14,8 @@ import anyio
 import anyio.to_thread
 
 from gateway.config import resolve
-from gateway.core.notice import Group, Notice, mail_to
+from gateway.core.mail import mail_to
+from gateway.core.notice import Group, Notice
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.notices import send
 

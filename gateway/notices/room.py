@@ -6,20 +6,28 @@ Out of band: no call ever waits for it. What can't be told is recorded, and noth
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
 import anyio
 import anyio.abc
-from msgspec import structs
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway import ids
 from gateway.clock import Sleeper
 from gateway.core.leaks import Leak, Stage
 from gateway.core.model import Approval, Kind, Record
-from gateway.core.notice import Group, Notice, incident_notice, leak_notice, review_notice, signal_notice
+from gateway.core.notice import (
+    Group,
+    Notice,
+    due_notice,
+    incident_notice,
+    leak_notice,
+    review_notice,
+    signal_notice,
+)
 from gateway.core.signals import Response, Signal
 from gateway.errors import GatewayError, RecordError
 from gateway.notices.board import Act, After, Board, Hours, Step
@@ -53,8 +61,7 @@ class Channel(Protocol):
         """Nothing of the group waits any more."""
 
 
-@dataclass(slots=True)
-class _Lane:
+class _Lane(Struct):
     """What one channel still has to do, the latest of each group."""
 
     channel: Channel
@@ -99,7 +106,7 @@ class Notices:
         self._leaks: deque[tuple[Leak, Stage, datetime]] = deque(maxlen=MOST_PENDING)
         self._incidents: deque[tuple[Record, datetime]] = deque(maxlen=MOST_PENDING)
         self._hours, self._limited = Hours(), Hours(1)
-        self._reviews: deque[tuple[Record, str]] = deque(maxlen=MOST_PENDING)
+        self._owed: deque[tuple[Record, str]] = deque(maxlen=MOST_PENDING)
         self.page: Callable[[str], str] = lambda path: ""
         self.mail: Callable[[str], Channel | None] = lambda address: None  # to anybody, where that is a mail address
         self._come = anyio.Event()
@@ -123,9 +130,11 @@ class Notices:
             self._incidents.append((signal, self._clock.now()))
             self._come.set()
 
-    def tell_review(self, signal: Record, owner: str) -> None:
-        """A policy file is to be reviewed soon, by its owner: it returns at once, and never raises."""
-        self._reviews.append((signal, owner))
+    def tell_owner(self, signal: Record, owner: str) -> None:
+        """A policy file is to be reviewed soon, or permissions are to be looked at, by their owner: it returns at once,
+        and never raises.
+        """
+        self._owed.append((signal, owner))
         self._come.set()
 
     async def run(self) -> None:
@@ -139,8 +148,8 @@ class Notices:
                     self._alarm(*self._incidents.popleft())
                 while self._leaks:
                     self._leaked(*self._leaks.popleft())
-                while self._reviews:
-                    self._review(*self._reviews.popleft())
+                while self._owed:
+                    self._remind(*self._owed.popleft())
                 while self._news:
                     self._take(self._board.hear(*self._news.popleft()))
                 self._take(self._board.due(self._clock.now()))
@@ -148,7 +157,7 @@ class Notices:
 
     async def _wait(self) -> None:
         """Wait for news, or until something is due."""
-        if self._news or self._leaks or self._incidents or self._reviews:
+        if self._news or self._leaks or self._incidents or self._owed:
             return
         due = self._board.next_due()
         left = LONGEST_SLEEP if due is None else (due - self._clock.now()).total_seconds()
@@ -189,10 +198,13 @@ class Notices:
             self._tasks.start_soon(self._serve, lane)
         return [self._owners[name]]
 
-    def _review(self, signal: Record, owner: str) -> None:
-        """Tell of a policy file that is to be reviewed, its owner too. There are few of them: two in a file's life."""
+    def _remind(self, signal: Record, owner: str) -> None:
+        """Tell of what is to be reviewed, its owner too. There are few of these: two in a file's life, one of each
+        owner in a day.
+        """
         file = str(signal.extra.get("file", ""))
-        step = Step(Act.TELL, Group("", signal.detail, file), signal, review_notice(signal, self.page("policy")))
+        notice = review_notice(signal, self.page("policy")) if file else due_notice(signal)
+        step = Step(Act.TELL, Group("", signal.detail, file or owner), signal, notice)
         for lane in (*self._first, *self._lane(f"owner of {file}: {owner}", lambda whose: self.mail(whose), owner)):
             lane.put(step)
 
@@ -261,11 +273,11 @@ class Notices:
         )
         match row:
             case Leak():
-                told = structs.replace(told, extra={**about, "leak": row.id})
+                told = replace(told, extra={**about, "leak": row.id})
             case Record():
-                told = structs.replace(told, **_named(row), tier=row.tier, extra={**about, "signal": row.id})
+                told = replace(told, **_named(row), tier=row.tier, extra={**about, "signal": row.id})
             case _:
-                told = structs.replace(told, **_named(row), tier=row.tier.value, approval=row.id)
+                told = replace(told, **_named(row), tier=row.tier.value, approval=row.id)
         try:
             self._report(told)
         except RecordError as problem:

@@ -9,16 +9,19 @@ from gateway.screening.engine import Kingfisher, cache_folder
 
 
 class EarlyEngine:
-    """The scanner, loading in a thread from the first moment on, while the rest of the gateway is imported."""
+    """The scanner, loading in a thread from the first moment on, while the rest of the gateway is imported. One that is
+    `loaded` already serves several gateways of one process in turn.
+    """
 
-    def __init__(self) -> None:
-        self.engine = Kingfisher(cache_folder())
+    def __init__(self, loaded: Kingfisher | None = None) -> None:
+        self.engine = loaded or Kingfisher(cache_folder())
         self._thread = Thread(target=self._build, name="wardgate-scanner", daemon=True)
         self._thread.start()
 
     def _build(self) -> None:
         try:
-            self.engine.build()
+            if not self.engine.loaded:
+                self.engine.build()
         except GatewayError:
             return  # `load` tries again, and says so
 

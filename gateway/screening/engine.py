@@ -7,17 +7,17 @@ import os
 import stat
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import anyio.to_thread
-from platformdirs import user_cache_path
+from msgspec import Struct
 
 from gateway.core.plausible import KEY, kind_of, surest
 from gateway.core.secrets import Span, slug
 from gateway.errors import GatewayError
+from gateway.place import rules_folder
 
 if TYPE_CHECKING:
     from kingfisher_sdk import Scanner
@@ -59,8 +59,7 @@ class Engine(Protocol):
         """Find secrets in UTF-8 bytes. Blocks; raises after `timeout` seconds, later where nothing interrupts it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """What loading did: cache is loaded | stored | bypassed."""
 
     cache: str
@@ -83,7 +82,8 @@ class Kingfisher:
 
     async def ready(self) -> None:
         """Wait for the first attempt to load; raises `GatewayError` if there is no scanner after it."""
-        await self._tried.wait()
+        if self._scanner is None:
+            await self._tried.wait()
         if self._scanner is None:
             raise GatewayError("the secret scanner could not load its rules; it is tried again")
 
@@ -148,8 +148,7 @@ def cache_folder(environ: Mapping[str, str] | None = None) -> Path | None:
 
     None (no cache: a slower start) if it isn't ours alone to write: what is loaded from it is run.
     """
-    named = (os.environ if environ is None else environ).get("WARDGATE_CACHE")
-    folder = Path(named).expanduser() if named else user_cache_path("wardgate") / "rules"
+    folder = rules_folder(os.environ if environ is None else environ)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         facts = folder.lstat()

@@ -6,11 +6,11 @@ No vendor's shapes here (the engine has those), and nothing is read from configu
 import re
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
+from msgspec.structs import replace
 
 from gateway.core.model import Act, Finding, Grade
 from gateway.core.render import LimitError, render

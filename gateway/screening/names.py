@@ -6,7 +6,8 @@ A name that holds a secret is written down as a keyed digest of it, so that one 
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gateway.core.capture import name_digest
 from gateway.core.model import Call

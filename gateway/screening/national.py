@@ -3,11 +3,10 @@
 No I/O here, and nothing is searched: `pii.py` does that.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class National:
+class National(Struct, frozen=True):
     """One national id: `shape` is a pattern of ASCII bytes, `module` one of `stdnum` with an `is_valid`.
 
     With `words` (lower case) it only counts close behind one of them: alone too many other numbers would pass.

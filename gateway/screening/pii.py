@@ -8,12 +8,13 @@ for this module.
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from itertools import product
 from operator import attrgetter
 from string import ascii_uppercase
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from gateway.core.secrets import Span
 from gateway.errors import GatewayError
@@ -64,8 +65,7 @@ class Personal(Protocol):
         """All personal data in UTF-8 bytes; `alive` is called now and then, and may raise."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Proofs:
+class _Proofs(Struct, frozen=True):
     """What is loaded once."""
 
     luhn: Proves

@@ -5,13 +5,14 @@ It does not decide about calls. Whatever fails here withholds; nothing is releas
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from threading import current_thread, main_thread
 from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.core import posing, words
 from gateway.core.canon import canonical, keyed_digest
@@ -52,8 +53,7 @@ _NO_LABEL = OutputLabel()
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class _Sealed:
+class _Sealed(Struct, frozen=True):
     """A screened value with what its record needs; see `Screened`. `value` is what was screened, with what poses as
     the gateway's own words marked.
     """

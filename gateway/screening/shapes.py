@@ -5,7 +5,8 @@ No I/O here. Which shapes there are is for the modules beside this one.
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gateway.core.secrets import Span
 
@@ -23,8 +24,7 @@ def by_shape(_text: bytes) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """One kind of finding as a pattern; what matches counts if `proves` says so."""
 
     kind: str

@@ -5,7 +5,8 @@ is found in parts, each of which is redacted.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gateway.core.secrets import Span
 

@@ -7,8 +7,8 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CAPABILITY, SERVER_INFO_META_KEY
 
 from gateway.core import words
-from gateway.core.card import visible
 from gateway.core.model import ELICIT, REFUSED, Answer, Approval, Asking, Call, Done, Held, Question, Reason, Refused
+from gateway.core.visible import visible
 from gateway.server.caller import COME_BACK, QUESTION, page, question
 from gateway.server.wire import NAME_LIMIT
 

@@ -6,12 +6,12 @@ What is not clearly good is nobody's. A token is looked at here and goes nowhere
 import logging
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
+from msgspec import Struct
 
 from gateway.config import Auth, ClientEntry
 from gateway.core.model import Principal
@@ -29,8 +29,7 @@ LONGEST_CLAIM = 256  # characters of a principal or a role
 MOST_ROLES = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Denied:
+class Denied(Struct, frozen=True):
     """Why nobody was let in: the status, RFC 6750's word for it (empty: no token came), and a text for people."""
 
     status: int

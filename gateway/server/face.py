@@ -5,7 +5,6 @@ content. The handshake, discovery, pings and listen streams stay the SDK's. It d
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import anyio
@@ -14,6 +13,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import METHOD_NOT_FOUND, SubscriptionsListenRequestParams, SubscriptionsListenResult
 from mcp_types.methods import validate_client_request
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from msgspec import Struct, field
 
 from gateway.config import Limits
 from gateway.core.model import Answer, Call, Done, Reason, Refused, Tool
@@ -37,6 +37,7 @@ __all__ = ["PEER_SCOPE", "DualEraServer", "Face", "FaceSettings"]
 OPENING = 3.0  # seconds that a handshake waits for upstreams with instructions: their scanner may still be loading
 LIST_TTL_MS = 5_000  # how long a modern client may keep our lists
 HIDDEN_KEY = "dev.wardgate/hidden"  # number of tools that are left out of tools/list
+EARLY = ("tools/list", "prompts/list", "resources/templates/list")  # what was accepted is listed while upstreams start
 CHECKED_CALLS = ("prompts/get", "resources/read", "resources/subscribe", "resources/unsubscribe", "completion/complete")
 
 Context = ServerRequestContext[Any, Any]
@@ -49,15 +50,28 @@ class Catalogue(Protocol):
     def revision(self) -> int:
         """Grows with every change."""
 
+    @property
+    def recalled(self) -> frozenset[str]:
+        """The upstreams of which lists show what was accepted, until they are heard of."""
+
+    @property
+    def awaited(self) -> frozenset[str]:
+        """The upstreams that have neither listed anything nor failed to start."""
+
+    def awaits(self, exposed: str, only: str = "") -> str | None:
+        """The upstream that an exposed name says it is of, as long as it is awaited."""
+
     def find(self, exposed: str) -> Tool | None:
         """The tool of that name."""
+
+    def expected(self, exposed: str, method: str = "tools/call", only: str = "") -> Tool | None:
+        """What a call is for of an upstream that is recalled."""
 
     def nearest(self, exposed: str, method: str) -> str | None:
         """The most similar name, for error messages."""
 
 
-@dataclass(frozen=True)
-class FaceSettings:
+class FaceSettings(Struct, frozen=True):
     """What the face needs to know of the configuration."""
 
     key: bytes  # of the keyed digests
@@ -77,6 +91,10 @@ def _nobody(seat: str) -> None:
     return None
 
 
+async def _here(upstream: str) -> bool:
+    return True
+
+
 async def _as_it_is(call: Call) -> Call:
     return call
 
@@ -85,13 +103,14 @@ class Face:
     """Serves what the gateway offers to any number of connections.
 
     `on_left` is called with the seat of each connection or legacy session that ended; `named` gives a call the names
-    by which it may be written down.
+    by which it may be written down. `listable` returns as soon as lists can be shown, `heard` once an upstream has
+    started or failed to: whether it is here.
     """
 
     def __init__(
         self,
         enforcer: Enforcer,
-        offers: Callable[[str, str], Sequence[Tool]],
+        offers: Callable[[str, str, str], Sequence[Tool]],
         catalogue: Catalogue,
         settings: FaceSettings,
         clock: Clock,
@@ -100,8 +119,8 @@ class Face:
         about: Callable[[str], str],
         hidden: Callable[[str], int] = _none,
     ) -> None:
-        """`offers(kind, only)` gives what is shown (tools, resources, templates or prompts), in a deterministic order,
-        `hidden(only)` the number of tools that are not, `about(only)` the instructions.
+        """`offers(kind, only, client)` gives what is shown (tools, resources, templates or prompts), in a deterministic
+        order, `hidden(only)` the number of tools that are not, `about(only)` the instructions.
 
         `ready` returns once the upstreams have settled, or their time for it is up: lists and calls wait for it.
         """
@@ -117,11 +136,12 @@ class Face:
         private = PER_HOP | {*own, TOOL_USE}
         self._reader = Reader(settings.key, *own, private, limits.nesting, new_call_id, clock.now)
         self._gate = Gate(limits.calls_per_client, limits.queue, limits.queue_time, limits.rate, clock.monotonic)
-        self._lists = Lists(offers, hidden, lambda: catalogue.revision, limits.page)
+        self._lists = Lists(offers, hidden, lambda: (catalogue.revision, clock.now().date()), limits.page)
         self._notices = Notices(self._lists.etag)
         self._listening = Listening(self._notices, self._subscribe, limits.subscriptions)
         self.on_left: Callable[[str], None] = _nobody
         self.named: Callable[[Call], Awaitable[Call]] = _as_it_is
+        self.listable, self.heard = ready, _here
         self.calls_in_flight = 0
         self._idle = anyio.Event()
         self._settled = False
@@ -156,8 +176,7 @@ class Face:
     async def changed(self, kinds: Iterable[str]) -> None:
         """Forget the encoded lists, and tell every client whose lists of these kinds changed, in both eras."""
         self._lists.forget()
-        if self._settled:
-            await self._notices.changed(kinds)
+        await self._notices.changed(kinds)
 
     async def updated(self, uri: str, seat: str) -> None:
         """Tell everybody who subscribed to a resource that it changed; only one seat, if it says which."""
@@ -172,8 +191,8 @@ class Face:
             return await self._pass(ctx, call_next)
         if not modern and session_of(ctx) is None:
             raise invalid("the connection is not initialized: send `initialize` first")
-        if not self._settled:
-            await self._ready()
+        if not self._settled and ctx.method in KINDS:
+            await (self.listable() if ctx.method in EARLY else self._ready())
         return await handler(ctx, modern)
 
     async def _ready(self) -> None:
@@ -187,13 +206,13 @@ class Face:
         if ctx.method not in ("initialize", "server/discover"):
             result = await call_next(ctx)
             if ctx.method == "notifications/initialized" and (session := session_of(ctx)) is not None:
-                self._notices.add(session.watcher, self._settled)
+                self._notices.add(session.watcher)
                 await self._ready()
                 await self._notices.welcome(session.watcher)
             return result
         if self._settings.instructed:
             with anyio.move_on_after(OPENING):  # what upstreams say of themselves is left out if it isn't there by then
-                await self._ready()
+                await self.listable()
         result = await call_next(ctx)
         if ctx.method == "initialize":
             self._open(ctx)
@@ -216,8 +235,8 @@ class Face:
         return session.by(peer_of(ctx)) if session is not None else modern_hop(ctx.params, peer_of(ctx))
 
     async def _list(self, ctx: Context, modern: bool) -> dict[str, Any]:
-        kind, only = KINDS[ctx.method], peer_of(ctx).only
-        listed = self._lists.of(kind, only)
+        kind, peer = KINDS[ctx.method], peer_of(ctx)
+        listed = self._lists.of(kind, peer.only, peer.client)
         page = listed.page((ctx.params or {}).get("cursor"))
         result: dict[str, Any] = {KEYS[kind]: page.encoded if ctx.request is None else page.items}
         if page.next is not None:
@@ -226,6 +245,7 @@ class Face:
             result["_meta"] = {HIDDEN_KEY: listed.hidden}
         if modern:
             result["ttlMs"], result["cacheScope"] = LIST_TTL_MS, "private"
+            self._notices.note(peer.seat, peer.only, kind, listed.etag, early=bool(self._catalogue.recalled))
         elif (session := session_of(ctx)) is not None:
             session.watcher.known[kind], session.watcher.deaf = listed.etag, False
         return envelope(result, modern=modern, server_info=self._info)
@@ -266,12 +286,26 @@ class Face:
             return await self._enforcer.turn_away(call, Reason.BUSY)
         self.calls_in_flight += 1
         try:
+            if (not self._settled or self._catalogue.awaited) and not await self._comes(call):
+                return await self._enforcer.turn_away(call, Reason.UPSTREAM_DOWN)
             return await self._enforcer.handle(call, caller)
         finally:
             lane.leave()
             self.calls_in_flight -= 1
             if not self.calls_in_flight:
                 self._idle.set()
+
+    async def _comes(self, call: Call) -> bool:
+        """Wait for the upstream of what was listed before it was here, since a call is decided on what that says by
+        then, or for all of them as long as they get, and for the one that the name says; false for one that did not
+        come.
+        """
+        tool = self._catalogue.expected(call.exposed, call.method, call.context.only)
+        if tool is not None:
+            return await self.heard(tool.ref.upstream)
+        await self._ready()
+        late = self._catalogue.awaits(call.exposed, call.context.only)
+        return late is None or await self.heard(late)
 
     async def _listen(self, ctx: Context, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
         await self._ready()
@@ -285,7 +319,7 @@ class Face:
         return isinstance(answer, Done) and answer.error is None
 
     def _input_schema(self, name: str) -> Mapping[str, Any] | None:
-        tool = self._catalogue.find(name)
+        tool = self._catalogue.find(name) or self._catalogue.expected(name)
         schema = tool.definition.get("inputSchema") if tool is not None else None
         return schema if isinstance(schema, dict) else None
 

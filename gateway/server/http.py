@@ -5,11 +5,8 @@ It decides nothing about calls. Whatever is refused here has reached nobody.
 """
 
 import logging
-import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 import anyio
 import msgspec
@@ -17,20 +14,22 @@ from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
+from msgspec import Struct
+from msgspec.structs import replace
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.config import Auth
-from gateway.config.hosts import is_loopback
 from gateway.core.model import REFUSED
 from gateway.server.auth import NO_TOKEN, Denied
 from gateway.server.face import PEER_SCOPE, DualEraServer
+from gateway.server.names import ENDPOINT, Names
 from gateway.server.peer import Peer
+from gateway.server.probes import ALIVE, JSON, METRICS, PATHS, READY, Probes, told
 from gateway.server.whence import level_of
 
 log = logging.getLogger("wardgate")
 
-ENDPOINT = "/mcp"
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 BODY_DEADLINE = 30.0  # seconds from a request's headers to the end of its body
 LARGEST_FORM = 1024 * 1024  # bytes of what a page of the console posts
@@ -58,56 +57,10 @@ class Refusal(NamedTuple):
     code: int = REFUSED
 
 
-_LOOPBACK = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\]):\d{1,5}")
+_ONLY_GET = Refusal(405, "only GET", ((b"allow", b"GET, HEAD"),))
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
-    """Under which names this server is called: `hosts` as in the Host header, `origins` as in Origin.
-
-    A server on loopback may have a forwarder before it, on a port of its own: it is called by any port of loopback. A
-    foreign name never is, which is what rebinding needs.
-    """
-
-    hosts: frozenset[str]
-    origins: frozenset[str]
-    public: str = ""  # the audience, if it is an address
-    loopback: bool = False
-
-    def are(self, host: str) -> bool:
-        """Whether a Host is one of ours."""
-        return host in self.hosts or (self.loopback and _LOOPBACK.fullmatch(host) is not None)
-
-    def may_call(self, origin: str, host: str) -> bool:
-        """Whether a page of this Origin may call: one of ours, or of exactly the Host that the request is for."""
-        return origin in self.origins or (self.loopback and origin == f"http://{host}")
-
-    def place(self, host: str) -> tuple[str, str]:
-        """Scheme with host, and path, of the endpoint of all upstreams, for a client that named this Host."""
-        parts = urlsplit(self.public)
-        if self.public and parts.netloc == host:
-            return f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
-        return f"http://{host}", ENDPOINT
-
-
-def names_of(listen: str, port: int, audience: str = "") -> Names:
-    """The names of a listen address, and of the address that JWTs are made out for."""
-    own = {"127.0.0.1", "localhost", "[::1]"} if is_loopback(listen) or listen in ("0.0.0.0", "::") else set()  # noqa: S104 - compared, not bound
-    if listen not in ("0.0.0.0", "::"):  # noqa: S104 - as above
-        own.add(f"[{listen}]".lower() if ":" in listen else listen.lower())
-    hosts = {f"{name}:{port}" for name in own} | (own if port == 80 else set())
-    origins = {f"http://{host}" for host in hosts}
-    parts = urlsplit(audience)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        return Names(frozenset(hosts), frozenset(origins), loopback=is_loopback(listen))
-    hosts.add(parts.netloc.lower())
-    origins.add(f"{parts.scheme}://{parts.netloc.lower()}")
-    public = parts._replace(netloc=parts.netloc.lower()).geturl()
-    return Names(frozenset(hosts), frozenset(origins), public, is_loopback(listen))
-
-
-@dataclass(frozen=True, slots=True)
-class DoorSettings:
+class DoorSettings(Struct, frozen=True):
     """What the door needs to know of the configuration."""
 
     names: Names
@@ -116,17 +69,25 @@ class DoorSettings:
     max_body: int = 16 * 1024 * 1024
     connections: int = 256  # requests that are open at a time, listening ones included
     body_deadline: float = BODY_DEADLINE
+    watchers: Collection[str] = ()  # clients that read `/metrics`, and nothing else
 
 
 class Door:
     """The ASGI application: everything behind it has a Host, an Origin and a token that are good."""
 
-    def __init__(self, app: ASGIApp, admit: Admit, settings: DoorSettings, console: ASGIApp | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        admit: Admit,
+        settings: DoorSettings,
+        console: ASGIApp | None = None,
+        probes: Probes | None = None,
+    ) -> None:
         """`admit` gives the peer that a token belongs to on the endpoint of one upstream (empty: of all); `console`
-        has every path that is no endpoint, and lets nobody in by a token.
+        has every path that is neither an endpoint nor one of the probes', and lets nobody in by a token.
         """
-        self._app, self._admit, self._settings, self._console = app, admit, settings, console
-        self._open = 0
+        self._app, self._admit, self._settings, self._console, self._probes = app, admit, settings, console, probes
+        self.open = 0
         self.draining = False  # whoever stops the gateway sets it: what is new is refused from then on
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -141,14 +102,14 @@ class Door:
                 message["headers"] = [*own, *(each for each in SECURITY if each[0] not in named)]
             await send(message)
 
-        if self._open >= self._settings.connections:
+        if self.open >= self._settings.connections and scope["path"] not in (ALIVE, READY):
             await _answer(_busy("too many requests are open"), guarded)
             return
-        self._open += 1
+        self.open += 1
         try:
             await self._enter(scope, receive, guarded)
         finally:
-            self._open -= 1
+            self.open -= 1
 
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
@@ -157,13 +118,17 @@ class Door:
         if refusal is None and scope["path"].startswith("/.well-known/"):
             await self._tell(scope, host, send)
             return
-        if refusal is None and self._console is not None and not _is_endpoint(scope["path"]):
+        if refusal is None and self._probes is not None and scope["path"] in PATHS:
+            refusal = await self._probe(self._probes, scope, headers, host, send)
+        elif refusal is None and self._console is not None and not _is_endpoint(scope["path"]):
             refusal = await self._pass_to_people(self._console, scope, receive, send)
         elif refusal is None:
             only = self._only(scope["path"])
             found = await self._authenticate(headers, only or "")
             if isinstance(found, Denied):
                 refusal = self._denied(found, host, only or "")
+            elif found.client in self._settings.watchers:
+                refusal = Refusal(403, f"the client `{found.client}` reads `{METRICS}` and nothing else")
             else:
                 refusal = _refuse_shape(scope["method"], headers, only)
                 if refusal is None:
@@ -214,6 +179,20 @@ class Door:
         challenge = f"Bearer {', '.join(parts)}".encode("latin-1", "replace")
         return Refusal(denied.status, denied.text, ((b"www-authenticate", challenge),))
 
+    async def _probe(self, probes: Probes, scope: Scope, headers: Headers, host: str, send: Send) -> Refusal | None:
+        """How the gateway is; in numbers only to who has `metrics = true`."""
+        if scope["method"] not in ("GET", "HEAD"):
+            return _ONLY_GET
+        if scope["path"] == METRICS:
+            found = await self._authenticate(headers, "")
+            if isinstance(found, Denied):
+                return self._denied(found, host, "")
+            if found.client not in self._settings.watchers:
+                return Refusal(403, f"`{METRICS}` is for clients with `metrics = true` in `[clients.NAME]`")
+        answer = await told(scope["path"], probes)
+        await _send(answer.status, answer.body, (), send, answer.type)
+        return None
+
     async def _tell(self, scope: Scope, host: str, send: Send) -> None:
         """Protected resource metadata (RFC 9728), for the gateway and for each upstream's endpoint."""
         path, auth, names = scope["path"], self._settings.auth, self._settings.names
@@ -221,7 +200,7 @@ class Door:
         if auth is None or only is None:
             await _answer(Refusal(404, "there is nothing here"), send)
         elif scope["method"] not in ("GET", "HEAD"):
-            await _answer(Refusal(405, "only GET", ((b"allow", b"GET, HEAD"),)), send)
+            await _answer(_ONLY_GET, send)
         else:
             await _send(200, msgspec.json.encode(resource_metadata(auth, only, names, host)), (), send)
 
@@ -357,8 +336,10 @@ async def _answer(refusal: Refusal, send: Send) -> None:
     await _send(refusal.status, body, refusal.headers, send)
 
 
-async def _send(status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...], send: Send) -> None:
-    own = ((b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()))
+async def _send(
+    status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...], send: Send, kind: str = JSON
+) -> None:
+    own = ((b"content-type", kind.encode("latin-1")), (b"content-length", str(len(body)).encode()))
     start = [*own, (b"cache-control", b"no-store"), *headers]
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body})

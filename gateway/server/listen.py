@@ -5,14 +5,14 @@ The SDK writes the stream; which resources it may tell of is decided on the path
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 from mcp.server.context import ServerRequestContext
-from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ServerEvent
 from mcp.shared.exceptions import MCPError
 from mcp_types import SubscriptionsListenRequestParams, SubscriptionsListenResult
+from msgspec import Struct, field
 
 from gateway.core.model import REFUSED
 from gateway.server.notices import Notices, Watcher
@@ -26,13 +26,33 @@ Subscribe = Callable[[Context, str, str], Awaitable[bool]]
 """`(request, method, uri)`: take a call of `resources/subscribe` or `unsubscribe` along its path; was it done?"""
 
 
-@dataclass(slots=True)
-class _Seat:
+class _Seat(Struct):
     """The streams of one seat; one subscription of the upstream's serves all of them."""
 
     streams: int = 0
     uris: Counter[str] = field(default_factory=Counter)
     turn: anyio.Lock = field(default_factory=anyio.Lock)
+
+
+class _Bus(InMemorySubscriptionBus):
+    """The SDK's, but what is told before its one stream has opened is told then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._opened, self._before = False, list[ServerEvent]()
+
+    async def publish(self, event: ServerEvent) -> None:
+        """Tell the stream."""
+        if not self._opened:
+            self._before.append(event)
+        await super().publish(event)
+
+    def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
+        """The stream opens: what was told before is in it, behind its acknowledgement."""
+        self._opened = True
+        for event in self._before:
+            listener(event)
+        return super().subscribe(listener)
 
 
 class Listening:
@@ -57,13 +77,15 @@ class Listening:
         seat = self._seats.setdefault(peer.seat, _Seat())
         if seat.streams >= MOST_STREAMS:
             raise MCPError(REFUSED, f"busy: at most {MOST_STREAMS} streams can be open at a time")
-        bus = InMemorySubscriptionBus()
-        handler, watcher = ListenHandler(bus), Watcher(peer.seat, peer.only, bus.publish, stream=True)
+        bus = _Bus()
+        handler = ListenHandler(bus)
+        watcher = Watcher(peer.seat, peer.only, peer.client, bus.publish, stream=True)
         seat.streams += 1
         self._handlers[id(handler)] = handler
         try:
             await self._take(ctx, seat, watcher, wanted)
-            self._notices.add(watcher, settled=True)
+            self._notices.add(watcher)
+            await self._notices.welcome(watcher)
             honored = params.notifications.model_copy(
                 update={"resource_subscriptions": [uri for uri in wanted if uri in watcher.uris] or None}
             )

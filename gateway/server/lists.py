@@ -3,13 +3,14 @@
 Decides nothing about what is shown, and asks no upstream: it takes what `offers` gives.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
+from gateway.core.canon import canonical
 from gateway.core.model import Tool
 from gateway.server.wire import invalid
 
@@ -29,8 +30,7 @@ LARGEST_PAGE = 8 * 1024 * 1024  # bytes; a page ends before it, whatever number 
 _STALE = "the cursor is unknown, or of a list that has changed since: start again without one"
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """Some definitions, as values and encoded; `next` is the cursor of the following page."""
 
     items: Sequence[Mapping[str, Any]]
@@ -38,15 +38,14 @@ class Page:
     next: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One list at one revision of the catalogue.
+class Listed(Struct, frozen=True):
+    """One list at one revision of what is offered.
 
-    `etag` is a digest of everything in it; `pages` are by their cursor, the first under None; `hidden` is the number of
-    tools that are left out.
+    `etag` is a digest of everything in it, whatever the order of keys; `pages` are by their cursor, the first under
+    None; `hidden` is the number of tools that are left out.
     """
 
-    revision: int
+    revision: Hashable
     etag: str
     pages: Mapping[str | None, Page]
     hidden: int
@@ -62,41 +61,44 @@ class Listed:
 
 
 class Lists:
-    """The lists of all endpoints. What was encoded is kept until the catalogue's revision grows, or `forget`."""
+    """The lists of all endpoints. What was encoded is kept until the revision is another one, or `forget`."""
 
     def __init__(
         self,
-        offers: Callable[[str, str], Sequence[Tool]],
+        offers: Callable[[str, str, str], Sequence[Tool]],
         hidden: Callable[[str], int],
-        revision: Callable[[], int],
+        revision: Callable[[], Hashable],
         size: int,
     ) -> None:
-        """`offers(kind, only)` gives what is shown, in a deterministic order; `size` is the most entries of a page."""
+        """`offers(kind, only, client)` gives what is shown, in a deterministic order; `size` is the most entries of a
+        page.
+        """
         self._offers, self._hidden, self._revision, self._size = offers, hidden, revision, size
-        self._kept: dict[tuple[str, str], Listed] = {}
+        self._kept: dict[tuple[str, str, str], Listed] = {}
 
     def forget(self) -> None:
         """Ask anew for everything that is offered."""
         self._kept.clear()
 
-    def of(self, kind: str, only: str) -> Listed:
-        """One endpoint's list, as it is now."""
-        revision, kept = self._revision(), self._kept.get((kind, only))
+    def of(self, kind: str, only: str, client: str) -> Listed:
+        """One endpoint's list for a registered client, as it is now."""
+        key = kind, only, client if kind == "tools" else ""  # all else is the same for every client
+        revision, kept = self._revision(), self._kept.get(key)
         if kept is None or kept.revision != revision:
-            kept = self._kept[kind, only] = self._encode(kind, only, revision)
+            kept = self._kept[key] = self._encode(*key, revision)
         return kept
 
-    def etag(self, kind: str, only: str) -> str:
+    def etag(self, kind: str, only: str, client: str) -> str:
         """A digest of everything in a list: it is the same as long as the list is."""
-        return self.of(kind, only).etag
+        return self.of(kind, only, client).etag
 
-    def _encode(self, kind: str, only: str, revision: int) -> Listed:
+    def _encode(self, kind: str, only: str, client: str, revision: Hashable) -> Listed:
         named = kind in ("tools", "prompts")
-        items = [shown(tool, named) for tool in self._offers(kind, only)]
+        items = [shown(tool, named) for tool in self._offers(kind, only, client)]
         encoded = [msgspec.json.encode(item) for item in items]
         digest = sha256(f"{kind}\n{only}\n".encode())
-        for each in encoded:
-            digest.update(each)
+        for item in items:
+            digest.update(canonical(item))
             digest.update(b"\n")
         etag = digest.hexdigest()
         starts = list(_starts((len(each) for each in encoded), self._size))

@@ -3,8 +3,8 @@
 It decides nothing, and a client that doesn't listen holds up nobody.
 """
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
 
 import anyio
 from mcp.server.connection import Connection
@@ -15,8 +15,10 @@ from mcp.server.subscriptions import (
     ServerEvent,
     ToolsListChanged,
 )
+from msgspec import Struct, field
 
 SEND_DEADLINE = 5.0  # seconds for one client to take its notices; after that it hears no more until it speaks
+MOST_EARLY = 256  # clients without a stream of which it is remembered what lists they got while the gateway started
 CHANGED: dict[str, ServerEvent] = {
     "tools": ToolsListChanged(),
     "resources": ResourcesListChanged(),
@@ -25,12 +27,12 @@ CHANGED: dict[str, ServerEvent] = {
 }
 
 
-@dataclass(slots=True, eq=False)
-class Watcher:
+class Watcher(Struct, eq=False):
     """One client that is told: `known` holds the digest of each list that it has, `uris` what it subscribed to."""
 
     seat: str
     only: str
+    client: str
     tell: Callable[[ServerEvent], Awaitable[None]]
     stream: bool = False  # a listen stream names exactly what was subscribed to; a session what really changed
     known: dict[str, str] = field(default_factory=dict)
@@ -62,28 +64,47 @@ def teller(connection: Connection) -> Callable[[ServerEvent], Awaitable[None]]:
 class Notices:
     """Everybody who is told of changes."""
 
-    def __init__(self, etag: Callable[[str, str], str]) -> None:
-        """`etag(kind, only)` is a digest of a list as it is now."""
+    def __init__(self, etag: Callable[[str, str, str], str]) -> None:
+        """`etag(kind, only, client)` is a digest of a list as it is now."""
         self._etag = etag
         self._watchers: dict[int, Watcher] = {}
+        self._early: OrderedDict[tuple[str, str], dict[str, str]] = OrderedDict()
+        self._settled = False
 
-    def add(self, watcher: Watcher, settled: bool) -> None:
-        """Tell this one from now on, or once the upstreams have settled: the first lists are no change to anybody."""
+    def add(self, watcher: Watcher) -> None:
+        """Tell this one from now on; until the upstreams have settled only of lists that it got: the first ones are no
+        change to anybody.
+        """
         self._watchers[id(watcher)] = watcher
-        if settled:
+        if watcher.stream:
+            watcher.known.update(self._early.get((watcher.seat, watcher.only), {}))
+        if self._settled:
             self._begin(watcher)
 
     def settle(self) -> None:
-        """Take the lists as they are now for what everybody knows."""
+        """Take the lists as they are now for what everybody knows who got none."""
+        self._settled = True
         for watcher in self._watchers.values():
             self._begin(watcher)
+
+    def note(self, seat: str, only: str, kind: str, etag: str, *, early: bool) -> None:
+        """Remember which list a client has that may open a stream later; `early`: some of it may still be another."""
+        if early:
+            self._early.setdefault((seat, only), {})[kind] = etag
+            self._early.move_to_end((seat, only))
+            if len(self._early) > MOST_EARLY:
+                self._early.popitem(last=False)
+        elif self._early:
+            self._early.get((seat, only), {}).pop(kind, None)
 
     def remove(self, watcher: Watcher) -> None:
         """Tell this one no more."""
         self._watchers.pop(id(watcher), None)
 
     async def welcome(self, watcher: Watcher) -> None:
-        """Tell one whose lists are of an earlier gateway that they may have changed."""
+        """Tell one of what has changed since it got its lists: it had them of an earlier gateway, or before this one
+        had started.
+        """
         await self._tell([(watcher, self._news(watcher, CHANGED))])
 
     async def changed(self, kinds: Iterable[str]) -> None:
@@ -107,14 +128,16 @@ class Notices:
     def _begin(self, watcher: Watcher) -> None:
         for kind in CHANGED:
             if kind not in watcher.known:
-                watcher.known[kind] = self._etag(kind, watcher.only)
+                watcher.known[kind] = self._etag(kind, watcher.only, watcher.client)
 
     def _news(self, watcher: Watcher, kinds: Iterable[str]) -> Iterable[ServerEvent]:
         events: dict[ServerEvent, None] = {}
         for kind in kinds if not watcher.deaf else ():
-            etag, had = self._etag(kind, watcher.only), watcher.known.get(kind)
-            watcher.known[kind] = etag
-            if had is not None and had != etag:
+            had = watcher.known.get(kind)
+            if not had and not self._settled:  # it got none of this gateway, and the first one is no change
+                continue
+            watcher.known[kind] = etag = self._etag(kind, watcher.only, watcher.client)
+            if had != etag:
                 events[CHANGED[kind]] = None
         return events
 

@@ -1,14 +1,14 @@
 """Who is at the other end of a connection, as far as the gateway knows by itself. No claims of the client's here."""
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import force_setattr, replace
 
 from gateway.core.model import Principal
 
 PEER_SCOPE = "wardgate.peer"  # the key in an HTTP request's scope under which `http.py` puts the peer
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(Struct, frozen=True):
     """One connection: its principal, its client's registered name, and the session that it is.
 
     A seat that isn't given is that of the session.
@@ -28,7 +28,7 @@ class Peer:
 
     def __post_init__(self) -> None:
         if not self.seat:
-            object.__setattr__(self, "seat", f"{self.principal.id}/{self.client}/{self.session}")
+            force_setattr(self, "seat", f"{self.principal.id}/{self.client}/{self.session}")
 
     def at(self, session: str, connection: str = "") -> "Peer":
         """The same peer in another session."""

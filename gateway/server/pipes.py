@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from mcp.shared.message import SessionMessage
 from mcp_types import CONNECTION_CLOSED, ErrorData, JSONRPCError, JSONRPCResponse
+from msgspec import Struct
 
 from gateway.core import words
 from gateway.core.model import REFUSED, Reason
@@ -15,13 +15,12 @@ from gateway.server.caller import COME_BACK
 from gateway.server.face import Face
 from gateway.server.peer import Peer
 from gateway.transport.journal import InFlight, Journal, left_open
-from gateway.transport.resume import NotedReader, NotedWriter
+from gateway.transport.resume import NotedReader, NotedWriter, Opening
 from gateway.transport.serve import fd_streams
 from gateway.transport.streams import MessageWriter
 
 
-@dataclass(frozen=True, slots=True)
-class Pipes:
+class Pipes(Struct, frozen=True):
     """The descriptors of a client, and what is left of the connection's past."""
 
     read: int
@@ -55,9 +54,10 @@ async def serve_pipes(
             if pipes.resumed:
                 await _answer_left(left, writer, modern=pipes.handshake is None)
             reader.feed(unread)
-            noted = NotedReader(reader, journal, pipes.handshake, on_handshake)
+            opening = Opening(on_handshake)
+            noted = NotedReader(reader, journal, pipes.handshake, opening)
             try:
-                await face.serve(noted, NotedWriter(writer, journal), peer)
+                await face.serve(noted, NotedWriter(writer, journal, opening), peer)
             finally:
                 if journal is not None and (rest := reader.take_back()):
                     journal.leave(rest)

@@ -1,12 +1,12 @@
 """What is remembered of a legacy session between its requests. Nothing here is of any other session."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 from mcp.server.connection import Connection
 from mcp.server.context import ServerRequestContext
+from msgspec import Struct
 
 from gateway.server.notices import Watcher, teller
 from gateway.server.peer import NOBODY, PEER_SCOPE, Peer
@@ -15,8 +15,7 @@ from gateway.server.wire import Hop, claimed_name
 STATE = "wardgate"  # the key in a connection's state
 
 
-@dataclass(slots=True, eq=False)
-class LegacySession:
+class LegacySession(Struct, eq=False):
     """A connection that opened with a handshake: who it is, what it declared, and what it wants to hear."""
 
     base: Peer  # as the transport knows it
@@ -65,6 +64,6 @@ def open_session(ctx: ServerRequestContext[Any, Any], params: Mapping[str, Any])
     peer = base if name is None else seated(base, f"http:{sha256(name.encode()).hexdigest()[:16]}")
     declared = params.get("capabilities")
     hop = Hop(peer, claimed_name(params.get("clientInfo")), False, declared if isinstance(declared, dict) else {}, "")
-    session = LegacySession(base, hop, Watcher(peer.seat, peer.only, teller(connection)))
+    session = LegacySession(base, hop, Watcher(peer.seat, peer.only, peer.client, teller(connection)))
     connection.state[STATE] = session
     return session

@@ -1,7 +1,6 @@
 """Wire -> `Call`: what a request asks for, and what came with it. Pure translation of dicts: no I/O, no decision."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from mcp_types import (
     PROTOCOL_VERSION_META_KEY,
     SERVER_INFO_META_KEY,
 )
+from msgspec import Struct
 
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.model import Call, Client, Context, Resume
@@ -86,8 +86,7 @@ def modern_hop(params: Mapping[str, Any] | None, peer: Peer) -> Hop:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(Struct, frozen=True):
     """Makes calls of requests.
 
     `nesting` is how many levels of objects and arrays the arguments may have; `private` are keys of `_meta` that are

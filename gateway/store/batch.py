@@ -6,11 +6,11 @@ Runs in the write connection's thread, as one function without a gap. It decides
 import os
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
 import anyio
+from msgspec import Struct, field
 
 from gateway.core.merkle import Tree, leaf_hash
 from gateway.core.record import seal
@@ -20,8 +20,7 @@ from gateway.store.port import Change, Entry, LateEntry, Value
 from gateway.store.statements import CHANGES
 
 
-@dataclass(slots=True, eq=False)
-class Operation:
+class Operation(Struct, eq=False):
     """What one caller asked for: changes and entries that go together, and, where somebody waits, how it went."""
 
     entries: Sequence[Entry | LateEntry]
@@ -29,7 +28,7 @@ class Operation:
     done: anyio.Event | None = None  # None: nobody waits, and it must not be lost
     happened: bool = False
     error: str = ""
-    size: int = field(init=False)  # bytes that it holds in memory, about
+    size: int = 0  # bytes that it holds in memory, about
 
     def __post_init__(self) -> None:
         self.size = sum(entry.size for entry in self.entries)
@@ -53,8 +52,7 @@ def identity(file: Path) -> Identity:
     return tuple((each.st_dev, each.st_ino) for each in found)
 
 
-@dataclass(slots=True, eq=False)
-class Batch:
+class Batch(Struct, eq=False):
     """Operations on their way to the disk. `after` is the tree that they lead to, set before the commit is tried.
 
     INVARIANT: a batch that was abandoned while `after` was None is never committed.

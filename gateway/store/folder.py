@@ -10,12 +10,14 @@ import hmac
 import os
 import secrets
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from msgspec import Struct
+
 from gateway import __version__
 from gateway.errors import LockedError, StateError
+from gateway.private import make_private
 from gateway.schema import ID_NAME, KEY_NAME, LOCK_NAME, OLD_KEYS_NAME, SIGNING_NAME, STORE_NAME
 
 KEY_SIZE = 32
@@ -27,8 +29,7 @@ _NEXT = ".next"
 _HALF = ".draft"  # a file that is being written
 
 
-@dataclass(slots=True)
-class StateFolder:
+class StateFolder(Struct):
     """A state folder that this process holds, with its keys by name; `fresh` until `confirm` was called once.
 
     The store keeps a mark of each key, and the two are compared when it is opened. While a key is exchanged the next
@@ -168,7 +169,7 @@ def hold(path: Path, lost: Collection[str] = ()) -> StateFolder:
     `lost` names keys that may be missing. Raises `StateError` if the folder isn't private, another gateway holds it,
     or what is in it doesn't belong together.
     """
-    _prepare(path)
+    make_private(path)
     lock = _lock(path)
     try:
         gateway_id, fresh = _identity(path)
@@ -183,18 +184,6 @@ def hold(path: Path, lost: Collection[str] = ()) -> StateFolder:
     if DIGEST not in keys and fresh:
         folder.make(DIGEST)
     return folder
-
-
-def _prepare(path: Path) -> None:
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = path.stat()
-    except OSError as problem:
-        raise StateError(f"the state folder `{path}` can't be used: {problem.strerror}") from None
-    if found.st_uid != os.geteuid():
-        raise StateError(f"the state folder `{path}` belongs to another user (uid {found.st_uid})")
-    if found.st_mode & 0o077:
-        raise StateError(f"the state folder `{path}` is open to others (mode {found.st_mode & 0o777:o}); chmod 700 it")
 
 
 def _lock(path: Path) -> int:

@@ -6,11 +6,11 @@ for a while stands in `people.py`.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from gateway.core.approval import Ballot
 from gateway.core.canon import canonical
@@ -22,8 +22,7 @@ from gateway.errors import RecordError
 from gateway.store.port import Ask, Change, Store
 
 
-@dataclass(frozen=True, slots=True)
-class Handle:
+class Handle(Struct, frozen=True):
     """A round that a client may come back for; its secret is kept as a hash only."""
 
     approval: str
@@ -31,8 +30,7 @@ class Handle:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class SavedConnection:
+class SavedConnection(Struct, frozen=True):
     """What a client said in its handshake, kept so that a new gateway can go on where one ended."""
 
     id: str

@@ -105,7 +105,11 @@ CHANGES = {
         "ON CONFLICT (principal, client, session) DO UPDATE SET tainted = max(tainted, excluded.tainted), "
         "private = max(private, excluded.private), by = excluded.by, at = excluded.at"
     ),
-    "written.add": "INSERT OR IGNORE INTO written (form, call, at) VALUES (?, ?, ?)",
+    "written.add": (
+        "INSERT INTO written (form, call, at) VALUES (?, ?, ?) "
+        "ON CONFLICT (form) DO UPDATE SET call = excluded.call, at = excluded.at WHERE excluded.at >= at"
+    ),
+    "written.forget": "DELETE FROM written WHERE at < ?",
     "budget.spend": (
         "INSERT INTO spent (budget, scope, used, at) SELECT ?, ?, ?, ? WHERE ? <= ? "
         "ON CONFLICT (budget, scope) DO UPDATE SET at = max(spent.at, excluded.at), "
@@ -177,6 +181,7 @@ QUESTIONS = {
     ),
     "flow.all": "SELECT principal, client, session, tainted, private FROM flow ORDER BY at LIMIT ?",
     "written.all": "SELECT form FROM written ORDER BY at LIMIT ?",
+    "written.count": "SELECT count(*), coalesce(sum(at < ?), 0) FROM written",
     "spent.latest": "SELECT budget, scope, used, at FROM spent ORDER BY at DESC, budget, scope LIMIT ?",
     "spent.of": "SELECT budget, scope, used, at FROM spent WHERE budget = ? AND scope = ?",
     "meta.get": "SELECT value FROM meta WHERE name = ?",
@@ -190,5 +195,10 @@ QUESTIONS = {
     ),
     "record.intents-since": ("SELECT body FROM record WHERE kind = 'intent' AND at >= ? ORDER BY seq DESC LIMIT ?"),
     "record.ended": "SELECT 1 FROM record WHERE id = ? AND kind = 'outcome' LIMIT 1",
+    "record.last-seen": (
+        "SELECT at FROM (SELECT at, seq FROM record "
+        "WHERE principal = ? AND principal <> '' AND client = ? AND seq > ? ORDER BY seq DESC LIMIT 1) "
+        "UNION ALL SELECT at FROM (SELECT at FROM record WHERE seq > ? ORDER BY seq LIMIT 1) LIMIT 1"
+    ),
     "pruned": "SELECT size, frontier, root FROM pruned WHERE one = 1",
 }

@@ -8,7 +8,6 @@ import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +15,7 @@ from typing import TypeVar
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
+from msgspec import Struct
 
 from gateway.core.merkle import Tree
 from gateway.core.query import Query
@@ -31,8 +31,7 @@ T = TypeVar("T")
 log = logging.getLogger("wardgate.store")
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Bounds of the writer; seconds and counts."""
 
     queue: int = 10_000  # operations that wait for the disk
@@ -73,6 +72,11 @@ class SqliteStore:
     def size(self) -> int:
         """Records on the disk."""
         return self._tree.size
+
+    @property
+    def queued(self) -> int:
+        """Operations that wait for the disk."""
+        return len(self._waiting)
 
     @property
     def tree(self) -> Tree:

@@ -6,15 +6,14 @@ synced.
 
 import base64
 import os
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 MAX_SIZE = 1 << 20  # bytes; a journal that grows past it is rewritten
 
 
-@dataclass(frozen=True, slots=True)
-class InFlight:
+class InFlight(Struct, frozen=True):
     """A request that was read and not yet answered: its JSON-RPC id, and its method."""
 
     id: str | int

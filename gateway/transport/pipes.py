@@ -11,7 +11,8 @@ import stat
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 CHUNK = 1 << 18
 BURST = 8  # chunks read before the loop gets its turn
@@ -21,8 +22,7 @@ RUNAWAY = 8  # a line this many times over the limit never ends: the stream is g
 MEBIBYTE = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Overlong:
+class Overlong(Struct, frozen=True):
     """What is kept of a line over the limit."""
 
     head: bytes

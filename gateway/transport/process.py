@@ -10,14 +10,14 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 from mcp_types import JSONRPCMessage
+from msgspec import Struct, field
 
-from gateway.core.card import visible
+from gateway.core.visible import visible
 from gateway.errors import ConfigurationError
 from gateway.transport import orphans
 from gateway.transport.orphans import Ward
@@ -33,17 +33,20 @@ POLL = 0.02  # seconds between looks at a child where the system has no pidfd
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """What to run: nothing of our own environment is passed on besides `environment`."""
 
     program: str
     args: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict)
     cwd: str | None = None
     grace: float = 2.0  # seconds for each of: end by itself, end on SIGTERM
     limit: int = LINE_LIMIT  # bytes per line
     admit: Callable[[JSONRPCMessage], bool] | None = None
+
+    def __repr__(self) -> str:
+        """It without the environment, which may hold secrets."""
+        return f"Command({self.program!r}, {self.args!r})"
 
 
 class Process:

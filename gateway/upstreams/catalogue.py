@@ -5,13 +5,16 @@ Decides nothing (`classify` does) and asks no upstream anything.
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
+from msgspec import Struct, field
+from msgspec.structs import replace
+
 from gateway.core.canon import digest
+from gateway.core.exposed import expose, with_hash
 from gateway.core.model import COMPLETION, Surface, Tool, ToolRef
 from gateway.upstreams.definitions import Definition, Listing
-from gateway.upstreams.names import expose, is_uri, with_hash
+from gateway.upstreams.names import is_uri
 from gateway.upstreams.templates import Templates
 
 Classify = Callable[[ToolRef, str, Mapping[str, Any], str, Surface, bool], Tool]
@@ -27,6 +30,11 @@ _SURFACES = {
     "templates": Surface.RESOURCES,
     "prompts": Surface.PROMPTS,
 }
+_NAMED: Mapping[str, tuple[str, ...]] = {  # what calls of a method name; all others are for a URI
+    "tools/call": ("tools",),
+    "prompts/get": ("prompts",),
+    "completion/complete": ("prompts", "templates"),
+}
 _MOST_COMPARED = 100  # names that are searched for a similar one, which takes up to 0.1 ms for each
 _LONGEST_COMPARED = 64
 
@@ -36,8 +44,7 @@ def nothing_held(_kind: str, _tool: Tool, _listing: Listing) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """Everything at one moment, in the order of the configuration and then by name.
 
     `resources` and `templates` are keyed by URI and `uriTemplate`; what several upstreams claim is in `contested`
@@ -51,7 +58,7 @@ class Snapshot:
     contested: Mapping[tuple[str, str], tuple[Tool, ...]] = field(default_factory=dict)
     clashes: Mapping[str, str] = field(default_factory=dict)  # upstream -> why nothing of it is offered
     instructions: Mapping[str, str] = field(default_factory=dict)  # of the upstreams that have some
-    matcher: Templates = field(default_factory=Templates, compare=False, repr=False)
+    matcher: Templates = field(default_factory=Templates)
 
     def of(self, kind: str) -> Mapping[str, Tool]:
         """What is offered of one kind, by exposed name; raises `KeyError` for a kind that there isn't."""
@@ -72,8 +79,7 @@ class Snapshot:
         return next((claim for claim in claims if claim.ref.upstream == only), None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Shelf:
+class _Shelf(Struct, frozen=True):
     """What one upstream offers, classified, under the names that it gets if nobody else has them."""
 
     listing: Listing
@@ -84,13 +90,16 @@ class Catalogue:
     """What is known of all upstreams; implements `ports.Catalogue`.
 
     `order` holds the upstreams as configured, with whether each keeps bare names. What an upstream that is down
-    offered stays.
+    offered stays. What is only recalled of one is `shown`, and nothing else: no call finds it.
     """
 
     def __init__(self, order: Sequence[tuple[str, bool]], classify: Classify, hold: Hold = nothing_held) -> None:
         self._order, self._bare, self._classify, self._hold = tuple(order), dict(order), classify, hold
         self._shelves: Mapping[str, _Shelf] = {}
-        self._snapshot = Snapshot()
+        self._recalled: Mapping[str, _Shelf] = {}
+        self.recalled = frozenset[str]()  # the upstreams of which clients see only what was accepted
+        self.awaited = frozenset(self._bare)  # the upstreams that have neither listed anything nor failed to start
+        self._snapshot = self._shown = Snapshot()
         self._watchers: list[Callable[[frozenset[str]], None]] = []
         self.revision = 0  # grows with every change; a cache of an encoded list is keyed by it
 
@@ -101,8 +110,10 @@ class Catalogue:
 
     @property
     def instructions(self) -> Mapping[str, str]:
-        """What the upstreams that are believed say of themselves, in the order of the configuration."""
-        return self._snapshot.instructions
+        """What the upstreams that are believed say of themselves, in the order of the configuration; of one that is
+        recalled, what it said then.
+        """
+        return self._shown.instructions
 
     @property
     def upstreams(self) -> tuple[str, ...]:
@@ -134,13 +145,28 @@ class Catalogue:
             case _:
                 return None
 
+    def expected(self, exposed: str, method: str = "tools/call", only: str = "") -> Tool | None:
+        """What a call is for as it is recalled of an upstream that may still come; None for all that is here."""
+        if not self._recalled:
+            return None
+        shown, kinds = self._shown, _NAMED.get(method, ("resources",))
+        found = next((tool for kind in kinds if (tool := shown.get(kind, exposed, only)) is not None), None)
+        if found is None and method not in _NAMED and is_uri(exposed):
+            found = shown.matcher.match(exposed, only)
+        return found if found is not None and found.ref.upstream in self._recalled else None
+
+    def awaits(self, exposed: str, only: str = "") -> str | None:
+        """The upstream that an exposed name says it is of, as long as it is awaited."""
+        of = max((one for one in self._bare if exposed.startswith(f"{one}__")), key=len, default="")
+        return of if of in self.awaited and only in ("", of) else None
+
     def offered(self, kind: str, only: str = "") -> tuple[Tool, ...]:
         """All of one kind in a deterministic order, or what `only` one upstream has of it."""
-        tools = tuple(self._snapshot.of(kind).values())
-        if not only:
-            return tools
-        claims = (tool for several in self._snapshot.claims(kind).values() for tool in several)
-        return tuple(sorted((t for t in (*tools, *claims) if t.ref.upstream == only), key=lambda tool: tool.ref.name))
+        return _of(self._snapshot, kind, only)
+
+    def shown(self, kind: str, only: str = "") -> tuple[Tool, ...]:
+        """The same with what is recalled of upstreams that have not been heard of: for lists, and nothing else."""
+        return _of(self._shown, kind, only)
 
     def of(self, upstream: str, name: str) -> Tool | None:
         """A tool by its upstream and the upstream's own name for it."""
@@ -173,14 +199,37 @@ class Catalogue:
         Of kinds that could not be listed, what was known stays. Raises `KeyError` for an upstream that isn't
         configured.
         """
+        self.awaited -= {upstream}
         old = self._shelves.get(upstream)
         listing = _settled(listing, old.listing if old is not None else Listing())
         if old is None or old.listing != listing:
-            self._swap({**self._shelves, upstream: self._shelve(upstream, listing, old)})
+            recalled = {name: shelf for name, shelf in self._recalled.items() if name != upstream}
+            self._swap({**self._shelves, upstream: self._shelve(upstream, listing, old)}, recalled)
+
+    def recall(self, upstream: str, listing: Listing) -> None:
+        """Show what was accepted of an upstream until it lists something, or `forget`; for one that isn't here yet."""
+        if upstream not in self._shelves:
+            self._swap(self._shelves, {**self._recalled, upstream: self._shelve(upstream, listing, None)})
+
+    def forget(self, upstream: str) -> None:
+        """Show nothing of an upstream that is only recalled, and await it no more: it did not come."""
+        self.awaited -= {upstream}
+        if upstream in self._recalled:
+            self._swap(self._shelves, {name: shelf for name, shelf in self._recalled.items() if name != upstream})
 
     def reclassify(self) -> None:
-        """Ask for all labels again, after the policy changed."""
-        self._swap({name: self._shelve(name, shelf.listing, None) for name, shelf in self._shelves.items()})
+        """Ask for all labels again, after the policy or the lock changed."""
+        here, recalled = (
+            {name: self._shelve(name, shelf.listing, None) for name, shelf in shelves.items()}
+            for shelves in (self._shelves, self._recalled)
+        )
+        self._swap(here, recalled)
+
+    def refresh(self) -> None:
+        """Tell that everything may be shown otherwise, though it is the same: a rule changed."""
+        self.revision += 1
+        for watcher in self._watchers:
+            watcher(frozenset(KINDS))
 
     def _resource(self, uri: str, only: str) -> Tool | None:
         """A resource by listing, else by template: then it is made on the fly, and nobody listed it."""
@@ -225,16 +274,15 @@ class Catalogue:
             shelf[kind] = tuple(tools)
         return _Shelf(listing, shelf)
 
-    def _swap(self, shelves: Mapping[str, _Shelf]) -> None:
-        fresh, stale = self._merge(shelves), self._snapshot
-        self._shelves = shelves
-        if fresh == stale:
+    def _swap(self, shelves: Mapping[str, _Shelf], recalled: Mapping[str, _Shelf]) -> None:
+        fresh, stale, former = self._merge(shelves), self._snapshot, self._shown
+        shown = self._merge({**recalled, **shelves}) if recalled else fresh
+        self._shelves, self._recalled, self.recalled = shelves, recalled, frozenset(recalled)
+        if fresh == stale and shown == former:
             return
-        self._snapshot = fresh
+        self._snapshot, self._shown = fresh, shown
         self.revision += 1
-        changed = frozenset(
-            kind for kind in KINDS if fresh.of(kind) != stale.of(kind) or fresh.claims(kind) != stale.claims(kind)
-        )
+        changed = frozenset(kind for kind in KINDS if _differ(fresh, stale, kind) or _differ(shown, former, kind))
         for watcher in self._watchers if changed else ():
             watcher(changed)
 
@@ -263,6 +311,18 @@ class Catalogue:
         matcher = self._snapshot.matcher
         matcher = matcher if matcher.tools == templates else Templates(templates)
         return Snapshot(**offered, contested=contested, clashes=clashes, instructions=instructions, matcher=matcher)
+
+
+def _of(snapshot: Snapshot, kind: str, only: str) -> tuple[Tool, ...]:
+    tools = tuple(snapshot.of(kind).values())
+    if not only:
+        return tools
+    claims = (tool for several in snapshot.claims(kind).values() for tool in several)
+    return tuple(sorted((t for t in (*tools, *claims) if t.ref.upstream == only), key=lambda tool: tool.ref.name))
+
+
+def _differ(one: Snapshot, other: Snapshot, kind: str) -> bool:
+    return one.of(kind) != other.of(kind) or one.claims(kind) != other.claims(kind)
 
 
 def _settled(listing: Listing, before: Listing) -> Listing:

@@ -8,12 +8,12 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from mcp.shared.inbound import find_invalid_x_mcp_header
 from mcp.shared.uri_template import InvalidUriTemplate, UriTemplate
+from msgspec import Struct
 
 from gateway.core.canon import canonical, digest
 from gateway.upstreams import shapes
@@ -25,8 +25,7 @@ _SHOWN = 5  # how many of those that were left out are named
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(Struct, frozen=True):
     """One thing as its upstream defines it, with the digest that is pinned.
 
     `name` is the upstream's own name of a tool or prompt, a resource's URI, a template's `uriTemplate`.
@@ -37,8 +36,7 @@ class Definition:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """What one upstream offers that can be passed on, each kind sorted by name."""
 
     tools: tuple[Definition, ...] = ()
@@ -62,8 +60,7 @@ class Listing:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class Offering:
+class Offering(Struct, frozen=True):
     """A kind of thing that upstreams offer: how it is listed, what names one, and what it must look like."""
 
     kind: str
@@ -93,6 +90,14 @@ def anew(kind: Offering, one: Definition, value: Any) -> Definition | str:
         return f"one whose {kind.key} holds a secret"
     fault = _fault(kind, value, {one.name: 1}, sys.maxsize)
     return f"{_shown_name(one.name)} ({fault}, without the secret in it)" if fault else _definition(kind, value)
+
+
+def recall(kind: str, name: str, digest: str, value: Any) -> Definition | None:
+    """A definition that was accepted and kept by its digest; None for anything else than exactly that."""
+    if not isinstance(value, dict):
+        return None
+    found = check(_OFFERINGS[kind], value, Counter([name]), sys.maxsize)
+    return found if found == Definition(name, value, digest) else None
 
 
 def count_names(kind: Offering, items: Iterable[Any]) -> Mapping[str, int]:
@@ -262,4 +267,5 @@ PROMPTS = Offering(
     _of_prompt,
 )
 OFFERINGS = (TOOLS, RESOURCES, TEMPLATES, PROMPTS)
+_OFFERINGS = {offering.kind: offering for offering in OFFERINGS}
 _PINNED = {offering.kind: offering.pinned for offering in OFFERINGS}

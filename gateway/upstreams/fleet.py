@@ -6,11 +6,11 @@ One that fails never stops or delays another.
 import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 import anyio
 import anyio.abc
+from msgspec.structs import replace
 
 from gateway.core.model import Again, Call, Lost, Reply, Tool, Unsent
 from gateway.ports import Ears
@@ -63,10 +63,19 @@ class Upstreams:
                 tasks.start_soon(supervisor.run)
             task_status.started()
 
-    async def settled(self) -> None:
-        """Wait until each upstream has started, or failed to, for the first time. Has no deadline of its own."""
-        for supervisor in self._supervisors.values():
-            await supervisor.settled.wait()
+    async def settled(self, apart: Collection[str] = ()) -> None:
+        """Wait until each upstream `apart` from these has started, or failed to, for the first time; without a deadline
+        of its own.
+        """
+        for name in self._supervisors.keys() - frozenset(apart):
+            await self._supervisors[name].settled.wait()
+
+    async def heard(self, upstream: str) -> bool:
+        """Wait until an upstream has started, or failed to, for the first time, which takes at most as long as a start
+        may; whether it has listed anything.
+        """
+        await self._supervisors[upstream].settled.wait()
+        return self.catalogue.listing(upstream) is not None
 
     def state(self, upstream: str) -> tuple[str, str]:
         """State and its detail: starting | ready | restarting | failed | stopped."""
@@ -83,6 +92,13 @@ class Upstreams:
     def states(self) -> Mapping[str, tuple[str, str]]:
         """All states, in the order of the configuration."""
         return {name: self.state(name) for name in self._supervisors}
+
+    def started(self, upstream: str) -> tuple[str, float]:
+        """The revision of the protocol that was agreed on last (empty: none so far), and the seconds that the start
+        took with the first listing; raises `KeyError` for an upstream that isn't configured.
+        """
+        supervisor = self._supervisors[upstream]
+        return supervisor.agreed, supervisor.took
 
     def on_state(self, watcher: Callable[[str], None]) -> None:
         """Call `watcher` with the upstream's name after each change of its state; it must not block."""
@@ -171,6 +187,7 @@ class Upstreams:
         return lambda listing: self.catalogue.replace(upstream, listing)
 
     def _tell(self, upstream: str) -> None:
+        self.catalogue.forget(upstream)  # it has listed something, or has failed to start
         for watcher in self._watchers:
             watcher(upstream)
 

@@ -5,10 +5,11 @@ Each is a supervisor of its own: what fails there stays there. Nothing here deci
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 
 import anyio
 import anyio.abc
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway.core.model import Again, Call, Reply, Tool, Unsent
 from gateway.errors import ConfigurationError
@@ -23,8 +24,7 @@ LOOK = 1.0  # seconds between looks at one whose time is over and that is still 
 Key = tuple[str, str]  # principal and workspace, or the seat of one client
 
 
-@dataclass(slots=True)
-class Instance:
+class Instance(Struct):
     """One connection, and who uses it."""
 
     supervisor: Supervisor

@@ -63,6 +63,7 @@ class Link:
         self.process: Process | None = None  # none over HTTP
         self.silent: anyio.Event | None = None  # set when the program's stdout ended
         self.modern = False  # whether a stateless revision was negotiated
+        self.revision = ""  # the one that was negotiated
         self.meta: Mapping[str, Any] = {}  # what every request of this hop carries
         self.parked = 0  # calls that stay open here while a client is asked something
         self._ids = itertools.count(_FIRST_ID)
@@ -131,6 +132,7 @@ class Link:
         version = self._session.protocol_version or ""
         self._version_headers = {MCP_PROTOCOL_VERSION_HEADER: version}
         self.modern = version in MODERN_PROTOCOL_VERSIONS
+        self.revision = version
         if self.modern:
             self.meta = {
                 PROTOCOL_VERSION_META_KEY: version,
@@ -207,7 +209,7 @@ async def connect(spec: UpstreamSpec, intake: Intake, declared: Mapping[str, Any
     """Start the program or open the address; enter and leave it in one task.
 
     `declared` are the capabilities of the client that it is for. Raises `ConfigurationError` if it can't be. The
-    references in its environment or headers are resolved first, in a thread: they may run a command.
+    references in its environment, headers or address are resolved first, in a thread: they may run a command.
     """
     gone = anyio.Event()
     async with contextlib.AsyncExitStack() as stack:
@@ -216,7 +218,8 @@ async def connect(spec: UpstreamSpec, intake: Intake, declared: Mapping[str, Any
         read: MessageReader | AdmittingStream
         if spec.url:
             headers = await anyio.to_thread.run_sync(spec.headers)
-            streams = http_streams(spec.url, headers, spec.line_limit, spec.calls_in_flight, gone, spec.auth)
+            url = spec.url if spec.address is None else await anyio.to_thread.run_sync(spec.address)
+            streams = http_streams(url, headers, spec.line_limit, spec.calls_in_flight, gone, spec.auth)
             inner_read, inner_write = await stack.enter_async_context(streams)
             read, write = AdmittingStream(inner_read, intake), TrackedStream(inner_write)
         else:

@@ -1,21 +1,14 @@
-"""The names and URIs that upstreams may use, and the names under which tools and prompts are exposed.
+"""The names and URIs that upstreams may use; what clients see instead of names stands in `core/exposed.py`.
 
-Pure: the same names always come out the same. Names are routed by a map, never taken apart again; URIs are never
-rewritten (`protocol.md`, names).
+Pure. URIs are never rewritten (`protocol.md`, names).
 """
 
-import hashlib
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Mapping, Sequence
 
-LONGEST = 50
 LONGEST_URI = 8 * 1024  # bytes
 _LEGAL = re.compile(r"[A-Za-z0-9._/-]{1,128}")
-_FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-_CUT = LONGEST - 9  # room for `_` and 8 hexadecimal digits
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # control, format (zero-width, direction), surrogates, separators
 _JOINERS = "\u200c\u200d"  # some scripts and emoji can't be written without these two
 
@@ -37,26 +30,3 @@ def hides(text: str, joiners: bool = False) -> bool:
     if text.isascii() and text.isprintable():
         return False
     return any(unicodedata.category(c) in _HIDDEN and not (joiners and c in _JOINERS) for c in text)
-
-
-def expose(upstream: str, names: Sequence[str], bare: bool = False) -> Mapping[str, str]:
-    """Map an upstream's distinct names to the names that clients see: `<upstream>__<name>`, or bare as they are.
-
-    At most 50 characters from `[A-Za-z0-9_-]`; a hash is added to names that were cut, or became equal to another.
-    """
-    if bare:
-        return {name: name for name in names}
-    plain = {name: f"{upstream}__{name}" for name in names}
-    replaced = {name: _FOREIGN.sub("_", full) for name, full in plain.items()}
-    uses = Counter(replaced.values())
-    return {
-        name: with_hash(upstream, name) if len(text) > LONGEST or (uses[text] > 1 and text != plain[name]) else text
-        for name, text in replaced.items()
-    }
-
-
-def with_hash(upstream: str, name: str) -> str:
-    """The exposed name with a hash of the full one, for a name that can't stand for itself."""
-    full = f"{upstream}__{name}"
-    digest = hashlib.sha256(full.encode()).hexdigest()[:8]
-    return f"{_FOREIGN.sub('_', full)[:_CUT]}_{digest}"

@@ -5,12 +5,12 @@ Knows no content: whether a question may be asked at all is decided by whoever g
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_REQUEST, METHOD_NOT_FOUND
+from msgspec import Struct
 
 from gateway.core.model import QUESTIONS, Again, Asked, Failure, Lost, Reason
 from gateway.upstreams.exchange import GONE, Asking, Exchange
@@ -65,8 +65,7 @@ class Questions:
         yield from open_calls
 
 
-@dataclass(frozen=True, slots=True)
-class Parked:
+class Parked(Struct, frozen=True):
     """A call that is open at its upstream while a client is asked something."""
 
     home: "Supervisor"

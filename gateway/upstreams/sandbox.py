@@ -8,13 +8,15 @@ import pwd
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.config.nouns import Upstream
 from gateway.config.references import WORKSPACE
 from gateway.config.trust import distrust
-from gateway.core.card import visible
+from gateway.core.visible import visible
 from gateway.errors import ConfigurationError
 from gateway.transport.process import Command
 from gateway.upstreams.installation import needed
@@ -37,8 +39,7 @@ TRIAL = 10.0  # seconds
 _LOADER = ("LD_", "DYLD_", "GLIBC_")  # variables that would act on bwrap itself, outside
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """What of the file system a program is shown, and whether it has a network."""
 
     read: frozenset[Path]

@@ -6,11 +6,13 @@ Settings only: references are resolved by the callables, at each start and never
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from gateway.config.nouns import Limits, Upstream
-from gateway.config.references import WORKSPACE, expand, looks_secret, resolve, split_reference
+from gateway.config.references import WORKSPACE, address, expand, looks_secret, resolve, split_reference
 from gateway.errors import ConfigurationError
 from gateway.transport.serve import LINE_LIMIT
 
@@ -30,12 +32,11 @@ def _none() -> Mapping[str, str]:
     return {}
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamSpec:
+class UpstreamSpec(Struct, frozen=True):
     """One upstream: a program (`command`, `args`) or an address (`url`); times are in seconds.
 
-    `environment` and `headers` resolve references: they may block, may raise `ConfigurationError`, and hold secrets. So
-    may `confine`.
+    `environment`, `headers` and `address` resolve references: they may block, may raise `ConfigurationError`, and hold
+    secrets. So may `confine`.
     Of one that is run per client or workspace, `args` may hold `${WORKSPACE}` until `at` says which folder that is.
     """
 
@@ -46,6 +47,7 @@ class UpstreamSpec:
     cwd: str | None = None
     environment: Callable[[], Mapping[str, str]] = _none
     headers: Callable[[], Mapping[str, str]] = _none
+    address: Callable[[], str] | None = None  # `url` with its variables replaced, where it has any
     auth: Callable[[], httpx2.Auth | None] | None = None
     confine: Callable[[Command, str], Command] | None = None  # puts the program into its sandbox, for a workspace
     workspace: str = ""
@@ -104,6 +106,7 @@ def spec_of(
         cwd=str(upstream.cwd) if upstream.cwd is not None else None,
         environment=sources.environment if broken is None else _raiser(broken),
         headers=sources.headers,
+        address=sources.address if upstream.url and upstream.env else None,
         auth=auth,
         confine=sources.confine if upstream.sandbox == "bwrap" else None,
         era=upstream.era,
@@ -116,8 +119,7 @@ def spec_of(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Sources:
+class _Sources(Struct, frozen=True):
     """Where an upstream's values come from, at each start."""
 
     upstream: Upstream
@@ -132,6 +134,9 @@ class _Sources:
 
     def headers(self) -> Mapping[str, str]:
         return self._values(self.upstream.headers)
+
+    def address(self) -> str:
+        return address(self.upstream.url, self._values(self.upstream.env))
 
     def confine(self, command: Command, workspace: str) -> Command:
         from gateway.upstreams import sandbox  # imported late: few upstreams have one

@@ -8,15 +8,16 @@ import math
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
 import anyio
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import LATEST_HANDSHAKE_VERSION
+from msgspec import Struct, field
+from msgspec.structs import replace
 
-from gateway.core.card import visible
+from gateway.core.visible import visible
 from gateway.errors import ConfigurationError, UpstreamError, WardgateError
 from gateway.upstreams.definitions import Listing
 from gateway.upstreams.intake import ACKNOWLEDGED, LONGEST_URI, UPDATED, Intake
@@ -47,8 +48,7 @@ class State(str, Enum):
     STOPPED = "stopped"
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Struct, frozen=True):
     """Time and chance, injected."""
 
     now: Callable[[], float] = anyio.current_time
@@ -72,8 +72,7 @@ def nobody(*_heard: object) -> None:
     """Nobody hears of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ties:
+class Ties(Struct, frozen=True):
     """What the connections to all upstreams have in common."""
 
     pace: Pace = field(default_factory=Pace)
@@ -85,8 +84,7 @@ class Ties:
     subscribed: Counter[str] = field(default_factory=Counter)  # resources by seat
 
 
-@dataclass(frozen=True, slots=True)
-class Guest:
+class Guest(Struct, frozen=True):
     """For whom a connection is kept: the seat of one client (empty: of several), and what may be declared of it."""
 
     seat: str = ""
@@ -124,6 +122,8 @@ class Supervisor:
         self.in_flight = 0
         self._era = spec.era
         self._ready_at = math.inf
+        self._began, self.took = 0.0, 0.0  # seconds from the last start until it had listed what it offers
+        self.agreed = ""  # the revision of the protocol that was agreed on
         self._stale, self._doubted, self._again = anyio.Event(), anyio.Event(), anyio.Event()
 
     @property
@@ -171,6 +171,7 @@ class Supervisor:
     async def _live(self) -> tuple[str, bool]:
         """Start it and serve until it ends; say why it ended, and whether only a person can mend that."""
         self._stale, self._doubted = anyio.Event(), anyio.Event()
+        self._began = self.ties.pace.now()
         link: Link | None = None
         permanent = False
         detail = "the connection ended"
@@ -214,6 +215,7 @@ class Supervisor:
                 except MCPError as problem:
                     raise UpstreamError(f"its tools could not be listed: {_said(problem)}") from None
                 starting.deadline, self._ready_at = math.inf, self.ties.pace.now()
+                self.took, self.agreed = self._ready_at - self._began, link.revision
                 if not self._lasting:
                     await self._list_late(link)
                 else:

@@ -59,20 +59,6 @@ def test_calls_are_counted_by_hour_tier_and_verdict(tmp_path: Path) -> None:
     assert len(tiers.hours) == 24
 
 
-def test_tools_are_counted_with_their_last_use(tmp_path: Path) -> None:
-    anyio.run(_fill, tmp_path)
-    with reading(tmp_path) as db:
-        used = tallies.uses(db)
-    assert used["files", "write_file"] == (4, "2026-11-22T12:00:00.000000Z")
-    assert used["files", "note"].calls == 1
-
-
-def test_a_definition_that_became_another_is_told_with_its_time(tmp_path: Path) -> None:
-    anyio.run(_fill, tmp_path)
-    with reading(tmp_path) as db:
-        assert tallies.changed(db) == {"files__a": "2026-11-22T12:00:12.000000Z"}
-
-
 async def test_a_question_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     clock = FakeClock()
     async with open_store(tmp_path, AT_ONCE) as store:
@@ -111,7 +97,7 @@ class Offered:
 
 def other(tool: Tool, text: str) -> Tool:
     """A tool whose definition became another one."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     return replace(tool, digest=text, definition={**tool.definition, "description": text})
 

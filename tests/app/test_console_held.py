@@ -1,11 +1,11 @@
 """What the console is told of what is held, and what its acceptance does: the same as the command's, or nothing."""
 
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.acceptance import IN_CONSOLE
 from gateway.app.consent import objection_to

@@ -4,7 +4,7 @@ grants, freezes and labels.
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from gateway.app.door import NOTE_LIMIT, PLAN_LIMIT, Door
 from gateway.approvals import Approvals

@@ -4,13 +4,14 @@ accepted, or everything is as it was.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.to_thread
 import pytest
+from msgspec.structs import replace
 
 from gateway.acceptance import Acceptance
 from gateway.app.edits import Edits, Labels

@@ -1,6 +1,6 @@
 """The policy in force is exchanged whole, and everybody who has to know is told, in order."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from gateway.app.inforce import InForce
 from gateway.core.policy import Policy

@@ -1,11 +1,11 @@
 """What the control socket takes of keys and signatures: of the right shape, or told what was expected."""
 
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.app.door import PLAN_LIMIT, Door
 from gateway.app.keys import KeyCommands

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from gateway.app.changes import pass_updates_on
 from gateway.app.sieve import MOST_NOTED, UNTOLD, Sieve

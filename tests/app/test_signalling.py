@@ -14,10 +14,13 @@ from gateway.app.signalling import AtHand, monitor_of
 from gateway.config.nouns import ClientEntry
 from gateway.core.model import Effect
 from gateway.core.policy import Policy, parse
+from gateway.core.remembered import raised_text
 from gateway.core.signals import Response, Signal
+from gateway.monitor import RAISED_NAME
 from gateway.sessions import Sessions
 from gateway.store import open_store
-from tests.fakes import KEY, FakeClock
+from gateway.store.rows import set_meta
+from tests.fakes import KEY, NOON, FakeClock, a_call
 from tests.store.keep import AT_ONCE
 
 
@@ -50,14 +53,15 @@ async def test_a_monitor_asks_policy_and_configuration_and_raises_sessions(tmp_p
     in_force, sessions = InForce(policy("write")), Sessions()
     async with open_store(tmp_path / "state", AT_ONCE) as store:
         settings: Any = SimpleNamespace(clients=clients)
+        told = raised_text([(("os:alice", "claude-code", ""), "new-sink")])
+        await store.append((), (set_meta(RAISED_NAME, told),))
         monitor = monitor_of(settings, in_force, store, FakeClock(), lambda record: None, KEY, sessions)
+        await monitor.recall()
     assert [monitor.inventory(name) for name in ("tester", "other", "unknown")] == [("up",), (), ()]
     assert monitor.said("up") == {Signal.NEW_SINK: Response.NOTE}
     in_force.exchange(policy("write", "raise"))
     assert (monitor.said("up"), monitor.said("else")) == ({Signal.NEW_SINK: Response.RAISE}, {})
-    for hear in monitor.on_raise:
-        hear("s1", "new-sink")
-    assert sessions.raised("s1") == "new-sink"
+    assert sessions.raised(a_call(), NOON) == "new-sink"
 
 
 @pytest.mark.parametrize(

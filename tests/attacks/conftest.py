@@ -1,4 +1,4 @@
-"""Fixtures of the attacks: two houses, and values of this run's own."""
+"""Fixtures of the attacks: four houses, and values of this run's own."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -18,9 +18,9 @@ def seed() -> int:
 
 @pytest.fixture
 def houses(tmp_path: Path, warm_environment: Mapping[str, str], wardgate_command: str) -> Iterator[list[House]]:  # noqa: F811 - the fixture above
-    """Two folders for a stage each; every gateway that was started for them ends with the test."""
+    """Folders for a stage each; every gateway that was started for them ends with the test."""
     made = []
-    for name in ("one", "two"):
+    for name in ("one", "two", "three", "four"):
         (tmp_path / name).mkdir()
         made.append(House(tmp_path / name, dict(warm_environment), wardgate_command))
     yield made

@@ -2,7 +2,7 @@
 
 `written(organisation)` is that. `asking(organisation)` has the same labels, and every write asks; `free(organisation)`
 has them too, and lets everything through: there each attack must do harm, or it is none. `bare(organisation)` is for
-measuring what proven origins do alone.
+measuring what proven origins do alone, `packed(organisation)` what they do with what the packs say besides.
 """
 
 from collections.abc import Iterable
@@ -348,6 +348,27 @@ def bare(organisation: Organisation) -> dict[str, str]:
     return _ruled(organisation, 'decide = "ask-unless-proven"')
 
 
+def packed(organisation: Organisation) -> dict[str, str]:
+    """Proven origins with the rule of the pack `github.toml` and its labels, which can't know what is public, and the
+    rule for forms that `docs/packs.md` tells of; its list filled with the repositories that no outsider can read.
+    """
+    ruled, closed = bare(organisation), (repo for repo, kind in organisation.repos.items() if kind == "private")
+    issues = ruled["issues"].replace("output = { private = false }\n", "")
+    issues = issues.replace("[lists]\n", f"[lists]\nclosed = [{_texts(closed)}]\n")
+    places = _first_rule("issues").replace('session.private"', "session.private && !listed(args.repo, 'closed')\"")
+    return {**ruled, "issues": _before(issues, places), "web": _before(ruled["web"], _first_rule("web"))}
+
+
+def _first_rule(name: str) -> str:
+    """The first rule that an owner wrote for an upstream."""
+    return f"[[rule]]{LABELS[name].split('[[rule]]')[1]}"
+
+
+def _before(text: str, rule: str) -> str:
+    """A rule in front of all others of a file."""
+    return text.replace("[[rule]]", f"{rule}[[rule]]", 1)
+
+
 def free(organisation: Organisation) -> dict[str, str]:
     """The same labels, where nobody is asked."""
     return _ruled(organisation, 'decide = "allow"')
@@ -362,7 +383,7 @@ def _ruled(organisation: Organisation, decides: str) -> dict[str, str]:
     }
 
 
-POLICIES = {"proven": written, "bare": bare, "asking": asking, "free": free}
+POLICIES = {"proven": written, "bare": bare, "packed": packed, "asking": asking, "free": free}
 
 
 def _texts(values: Iterable[str]) -> str:

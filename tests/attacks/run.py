@@ -1,8 +1,8 @@
 """Play the attacks and the honest tasks through the installed gateway, and print what came of it.
 
     python -m tests.attacks.run [--seed N] [--only NAME] [--client closed|open] [--prompt | --no-prompt] [--lying]
-                                [--era legacy|modern] [--variants N] [--rules NAME] [--long]
-                                [--no-baseline] [--names]
+                                [--era legacy|modern] [--door shim|http] [--hooks] [--variants N] [--rules NAME]
+                                [--long] [--no-baseline] [--names]
 
 Harm is what really happened at the upstreams while a person denied whatever was asked; prompts are approvals that were
 opened for honest tasks, of which a person approves each. `--names` lists every play that asked or did harm.
@@ -172,14 +172,15 @@ async def staged(place: Path, organisation: Organisation, rules: str, **more: An
 
 async def main(options: argparse.Namespace) -> int:
     """Play, print, and return 1 where hard harm passed or honest work was kept from being done."""
+    how = {"era": options.era, "door": options.door, "hooks": options.hooks}
     modes = [
-        mode
+        replace(mode, **how)
         for mode in MODES
         if options.client in (None, "closed" if mode.closed else "open") and options.prompt in (None, mode.prompt)
     ]
     organisation, found, began = Organisation(options.seed), [], time.monotonic()
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
-        async with staged(Path(one), organisation, options.rules, lying=options.lying, era=options.era) as stage:
+        async with staged(Path(one), organisation, options.rules, lying=options.lying) as stage:
             for mode in modes:
                 made = plays(organisation, mode.name, options.variants, options.only)
                 found.append(await play_all(stage, mode, made))
@@ -187,7 +188,7 @@ async def main(options: argparse.Namespace) -> int:
                     found.append(await play_all(stage, mode, long(organisation, f"{mode.name} long")))
                     found[-1].mode = f"{mode.name}, {LONG}"
         if options.baseline:
-            async with staged(Path(other), organisation, "asking", lying=options.lying, era=options.era) as stage:
+            async with staged(Path(other), organisation, "asking", lying=options.lying) as stage:
                 for mode in (mode for mode in modes if not mode.prompt):
                     figures = await play_all(stage, mode, plays(organisation, mode.name, 1, options.only))
                     figures.mode = f"{mode.name}, {ASKS}"
@@ -230,12 +231,17 @@ def options(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--lying", action="store_true", help="upstreams say of every tool that it only reads")
     parser.add_argument("--era", choices=ERAS, default="legacy", help="the protocol that the agent speaks")
+    parser.add_argument("--door", choices=("shim", "http"), default="shim", help="where the agent connects")
+    parser.add_argument("--hooks", action="store_true", help="prompts come by the client's hooks; not over HTTP")
     parser.add_argument("--variants", type=int, default=VARIANTS, help="techniques for each scenario")
     parser.add_argument("--long", action="store_true", help="the honest tasks also in one session for each family")
     parser.add_argument("--baseline", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--rules", choices=tuple(POLICIES), default="proven", help="the policy that is played against")
     parser.add_argument("--names", action="store_true", help="name what was asked and what did soft harm")
-    return parser.parse_args(words)
+    found = parser.parse_args(words)
+    if found.hooks and found.door == "http":
+        parser.error("--hooks: hooks reach the sessions of their own user, and over HTTP a token is another one")
+    return found
 
 
 if __name__ == "__main__":

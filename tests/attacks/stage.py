@@ -17,12 +17,15 @@ from typing import Any
 import anyio
 import anyio.abc
 import anyio.to_thread
+from mcp.shared._httpx_utils import create_mcp_http_client
 
+from gateway.cli.hook import request
 from gateway.cli.talk import exchange
 from tests.attacks import policy
 from tests.attacks.cast import Cast, Organisation
+from tests.attacks.links import Http, Link, Pipes
 from tests.attacks.play import Harm, Play, Step, judge
-from tests.e2e.kit import House, until, upstream_table
+from tests.e2e.kit import House, listens, until, upstream_table
 
 SERVER = Path(__file__).parent / "upstreams" / "serve.py"
 KINDS = {"calendar": "agenda", "desk": "files"}  # upstream -> kind, where they differ
@@ -32,18 +35,23 @@ UPSTREAMS = (
 )
 FOLDERS = ("files", "desk")
 UNNAMED = 4  # plays of a mode in which no session is named: a client of its own each
-PATIENCE = 30.0  # seconds that one call may take, a person's answer included
-GLANCE = 0.008  # seconds between two looks at what waits for a person
-LISTINGS = 10  # looks at `tools/list` behind a change, until it counts as not shown
+GLANCE = 0.02  # seconds between two looks at what waits for a person
+LISTINGS, BETWEEN = 10, 0.008  # looks at `tools/list` behind a change, until it counts as not shown; seconds apart
 META = "dev.wardgate"
+ATTENDED = {"CLAUDE_CODE_SESSION_ATTENDED": "1", "CLAUDE_CODE_ENTRYPOINT": "cli"}  # as Claude Code tells its hooks
 
 
 @dataclass(frozen=True)
 class Mode:
-    """Which client plays: one with tools of its own or not, that hands over the prompt or not."""
+    """Which client plays: one with tools of its own or not, that hands over the prompt or not. `era`: what it speaks,
+    `door`: where (`shim` or `http`); `hooks`: its prompts come by hooks, where it names its session.
+    """
 
     closed: bool
     prompt: bool
+    era: str = "legacy"
+    door: str = "shim"
+    hooks: bool = False
 
     @property
     def name(self) -> str:
@@ -67,62 +75,10 @@ class Result:
     changed: list[str] = field(default_factory=list)  # honest calls that ran otherwise than they were sent
 
 
-class Link:
-    """One connection of an agent: the pipes of `wardgate stdio`, with answers told apart by their ids."""
-
-    def __init__(self, process: anyio.abc.Process) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._stdin, self._stdout = process.stdin, process.stdout
-        self._waiting: dict[int, tuple[anyio.Event, list[dict[str, Any]]]] = {}
-        self._number, self._meta = 0, dict[str, Any]()
-
-    async def ask(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Send a request and return its answer: the result, or the error as a result that is one."""
-        self._number += 1
-        id, event, box = self._number, anyio.Event(), []
-        self._waiting[id] = event, box
-        meta = {"_meta": {**self._meta, **params.get("_meta", {})}}
-        await self._put({"id": id, "method": method, "params": {**params, **meta}})
-        with anyio.fail_after(PATIENCE):
-            await event.wait()
-        answer = box[0]
-        return dict(answer.get("result") or {"isError": True, "content": [], "error": answer.get("error")})
-
-    async def greet(self, era: str) -> None:
-        """Open the conversation in this era."""
-        about = {"name": "agent", "version": "1"}
-        if era == "modern":
-            said = {"protocolVersion": "2026-07-28", "clientInfo": about, "clientCapabilities": {}}
-            self._meta = {f"io.modelcontextprotocol/{name}": value for name, value in said.items()}
-            await self.ask("server/discover", {})
-            return
-        await self.ask("initialize", {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": about})
-        await self._put({"method": "notifications/initialized"})
-
-    async def _put(self, message: Mapping[str, Any]) -> None:
-        await self._stdin.send(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
-
-    async def listen(self) -> None:
-        """Hand every answer to whoever waits for it, until the connection ends."""
-        rest = b""
-        try:
-            async for chunk in self._stdout:
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    message = json.loads(line)
-                    event, box = self._waiting.pop(message.get("id"), (None, []))
-                    if event is not None and "method" not in message:
-                        box.append(message)
-                        event.set()
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            return
-
-
 @dataclass
 class Stage:
     """A house, and what is played in it. `rules` names one of `policy.POLICIES`; `lying`: what upstreams say of their
-    tools; `trusting`: whoever runs the house accepts every change of a definition; `era`: what the agent speaks.
+    tools; `trusting`: whoever runs the house accepts every change of a definition.
     """
 
     house: House
@@ -130,8 +86,10 @@ class Stage:
     rules: str = "proven"
     lying: bool = False
     trusting: bool = False
-    era: str = "legacy"
-    links: dict[tuple[str, int], Link] = field(default_factory=dict)
+    links: dict[tuple[str, str, str, int], Link] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+    told: dict[tuple[str, str], str] = field(default_factory=dict)  # client and session -> the prompt that a hook told
+    telling: anyio.Lock = field(default_factory=anyio.Lock)
     _tasks: anyio.abc.TaskGroup | None = None
     _stack: AsyncExitStack | None = None
     _unnamed: dict[str, int] = field(default_factory=dict)
@@ -164,8 +122,22 @@ class Stage:
         self.house.write("upstreams.toml", "\n".join([head, *clients, *tables]))
         for old in (self.house.folder / "policies").glob("*.toml"):
             old.unlink()
+        self._rule()
+
+    def _rule(self) -> None:
         for name, text in policy.POLICIES[self.rules](self.organisation).items():
             self.house.write(f"policies/{name}.toml", text)
+
+    async def ruled(self, rules: str) -> None:
+        """Let another policy count, which is held until it is accepted since it loosens the one before."""
+        self.rules = rules
+        self._rule()
+        (held,) = await until(self._held)
+        accepted = await self.control(op="accept-policy", digest=held["digest"])
+        assert [(each["digest"], each["restart"]) for each in accepted["items"]] == [(held["digest"], False)], accepted
+
+    async def _held(self) -> Sequence[Mapping[str, Any]]:
+        return list((await self.control(op="accept-policy", digest="", look=True)).get("items", ()))
 
     async def lock(self) -> None:
         """Accept what the upstreams offer now, as whoever sets a gateway up does."""
@@ -191,26 +163,61 @@ class Stage:
         """What happened since the world was set."""
         return [json.loads(line) for line in (self.house.world / "ledger.jsonl").read_text("utf-8").splitlines()]
 
-    async def link(self, client: str, number: int) -> Link:
+    async def link(self, mode: Mode, client: str, number: int) -> Link:
         """A connection of a client, opened when it is first used."""
-        key = (client, number)
+        key = (mode.door, mode.era, client, number)
         if key not in self.links:
-            assert self._stack is not None
-            assert self._tasks is not None
-            log = self._stack.enter_context(self.house.log())
-            words = self.house.stdio(client=client)
-            process = await anyio.open_process(words, stderr=log, env=self.house.environment)
-            self._stack.push_async_callback(_end, process)
-            self.links[key] = link = Link(process)
-            self._tasks.start_soon(link.listen)
-            await link.greet(self.era)
+            self.links[key] = link = await (self._http(client) if mode.door == "http" else self._pipes(client))
+            await link.greet(mode.era)
         return self.links[key]
 
+    async def _pipes(self, client: str) -> Link:
+        assert self._stack is not None
+        assert self._tasks is not None
+        log = self._stack.enter_context(self.house.log())
+        words = self.house.stdio(client=client)
+        process = await anyio.open_process(words, stderr=log, env=self.house.environment)
+        self._stack.push_async_callback(_end, process)
+        link = Pipes(process)
+        self._tasks.start_soon(link.listen)
+        return link
+
+    async def _http(self, client: str) -> Link:
+        assert self._stack is not None
+        if client not in self.tokens:
+            self.tokens[client] = await self.house.token(client)
+        bearer = {"Authorization": f"Bearer {self.tokens[client]}"}
+        return Http(await self._stack.enter_async_context(create_mcp_http_client(bearer)), self.house.url)
+
     async def kill(self) -> None:
-        """Kill the gateway; the shims start another one and go on."""
+        """Kill the gateway; the shims start another one and go on, and where there is none somebody does."""
         before = self.house.gateway()
         os.kill(before, signal.SIGKILL)
-        await until(lambda: self._another(before))
+        if all(door == "http" for door, *_ in self.links):
+            assert self._stack is not None
+            await until(lambda: not listens(self.house.port))
+            await self._stack.enter_async_context(self.house.serving())
+        await until(lambda: self._another(before) and listens(self.house.port))
+        self.links = {key: link for key, link in self.links.items() if key[0] != "http"}
+
+    async def hook(self, client: str, session: str, prompt: str) -> None:
+        """The client's hooks tell of a session that begins, and of what is asked for in it, once."""
+        async with self.telling:
+            before = self.told.get((client, session))
+            if before == prompt:
+                return
+            self.told[client, session] = prompt
+            for event in (
+                {"hook_event_name": "SessionStart", "source": "startup"}
+                if before is None
+                else {"hook_event_name": "Stop", "background_tasks": [], "session_crons": []},
+                {"hook_event_name": "UserPromptSubmit", "prompt": prompt},
+            ):
+                line = request(
+                    {"session_id": session, **event}, client, {**ATTENDED, "CLAUDE_CODE_SESSION_ID": session}
+                )
+                answer = await anyio.to_thread.run_sync(exchange, self.house.state, line)
+                assert answer["ok"], answer
 
     def _another(self, before: int) -> bool:
         """Whether another gateway than this one was announced."""
@@ -290,14 +297,18 @@ class _Performance:
         return answers
 
     async def _call(self, step: Step) -> dict[str, Any]:
-        link = await self.stage.link(self.client, step.connection)
+        link = await self.stage.link(self.mode, self.client, step.connection)
         meta: dict[str, Any] = {}
+        session = f"{self.play.thread or self.cast.place} {step.session}"
         if self.play.named:
-            meta[f"{META}/session"] = f"{self.play.thread or self.cast.place} {step.session}"
+            meta[f"{META}/session"] = session
         if step.prompt:
             self.prompts[step.session] = step.prompt
-        if self.mode.prompt and self.prompts.get(step.session):
-            meta[f"{META}/prompt"] = self.prompts[step.session]
+        if self.mode.prompt and (prompt := self.prompts.get(step.session)):
+            if self.mode.hooks and self.play.named:
+                await self.stage.hook(self.client, session, prompt)
+            else:
+                meta[f"{META}/prompt"] = prompt
         named = (
             {"name": step.tool, "arguments": dict(step.arguments)} if step.method == "tools/call" else step.arguments
         )
@@ -326,9 +337,9 @@ class _Performance:
         await until(lambda: json.loads(listed.read_text("utf-8") or "null") == tricks)
         if self.stage.trusting:
             await self.stage.lock()
-        link = await self.stage.link(self.client, 0)
+        link = await self.stage.link(self.mode, self.client, 0)
         for _ in range(LISTINGS):
-            await anyio.sleep(GLANCE)
+            await anyio.sleep(BETWEEN)
             self.shown += json.dumps(await link.ask("tools/list", {}), ensure_ascii=False)
 
     def _compare(self, steps: Sequence[Step], answers: Sequence[Mapping[str, Any]], lines: Sequence[Any]) -> None:

@@ -6,6 +6,7 @@ A part of what `python -m tests.attacks.run` plays, with values of a seed of its
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -44,17 +45,30 @@ def assert_held(figures: Figures, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(450)
 async def test_a_hijacked_agent_of_a_closed_client_does_no_hard_harm_and_honest_work_is_seldom_asked_about(
     houses: list[House], seed: int
 ) -> None:
-    organisation, found = Organisation(seed), []
+    """The same comes of each play where annotations lie, by another door and era, and with prompts from hooks."""
+    organisation, plain, mode = Organisation(seed), Mode(closed=True, prompt=False), Mode(closed=True, prompt=True)
+    played = list(some(organisation, mode.name, SOME))
+    doors = (replace(mode, door="http", era="modern"), replace(mode, door="http"), replace(mode, hooks=True))
+    parts = [[each for number, each in enumerate(played) if (number + seed) % SOME == at] for at in range(len(doors))]
     async with Stage(houses[0], organisation).open() as stage:
-        for mode, of in ((Mode(closed=True, prompt=False), 1), (Mode(closed=True, prompt=True), SOME)):
-            found.append(await play_all(stage, mode, some(organisation, mode.name, of)))
-    for figures in found:
+        found = {mode: await play_all(stage, mode, played)}  # first, as in the house where upstreams lie
+        found[plain] = await play_all(stage, plain, some(organisation, plain.name, 1))
+    async with Stage(houses[1], organisation, lying=True).open() as stage:
+        lied = await play_all(stage, mode, played)
+    by_door: list[list[Figures]] = []
+    for house, ways in zip(houses[2:], (doors, (mode,) * len(doors)), strict=True):  # each with the same plays before
+        async with Stage(house, organisation).open() as stage:
+            by_door.append([await play_all(stage, way, part) for way, part in zip(ways, parts, strict=True)])
+    for figures in (found[plain], found[mode]):
         assert_held(figures, seed)
         assert figures.per_task <= MOST_PROMPTS[figures.mode], (seed, figures.row())
+    assert told(lied) == told(found[mode]), f"lying annotations, seed {seed}"
+    for door, there, here in zip(doors, *by_door, strict=True):
+        assert told(there) == told(here) != [], f"{door}, seed {seed}"
 
 
 @pytest.mark.slow
@@ -62,32 +76,35 @@ async def test_a_hijacked_agent_of_a_closed_client_does_no_hard_harm_and_honest_
 async def test_a_hijacked_agent_of_an_open_client_does_no_hard_harm_and_asks_less_than_every_write_would(
     houses: list[House], seed: int
 ) -> None:
-    organisation, found = Organisation(seed), []
-    async with Stage(houses[0], organisation, era="modern").open() as stage:
-        for mode in (Mode(closed=False, prompt=False), Mode(closed=False, prompt=True)):
-            found.append(await play_all(stage, mode, some(organisation, mode.name, SOME)))
-    for figures in found:
-        assert_held(figures, seed)
-        assert figures.prompts < writes(organisation), (seed, figures.row())
+    organisation = Organisation(seed)
+    async with Stage(houses[0], organisation).open() as stage:
+        for prompt in (False, True):
+            mode = Mode(closed=False, prompt=prompt, era="modern")
+            figures = await play_all(stage, mode, some(organisation, mode.name, SOME))
+            assert_held(figures, seed)
+            assert figures.prompts < writes(organisation), (seed, figures.row())
+
+
+PUBLIC = ("publish-by-", "comment-on-issue", "form-on-page")  # what good origins alone let through
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-async def test_annotations_that_lie_change_no_figure(houses: list[House], seed: int) -> None:
-    organisation, mode = Organisation(seed), Mode(closed=True, prompt=True)
-    found = []
-    for house, lying in zip(houses, (False, True), strict=True):
-        async with Stage(house, organisation, lying=lying).open() as stage:
-            found.append(told(await play_all(stage, mode, some(organisation, mode.name, SOME))))
-    assert found[0] == found[1], f"seed {seed}"
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-async def test_each_attack_does_harm_where_everything_is_allowed_and_accepted(houses: list[House], seed: int) -> None:
+async def test_the_packs_hold_what_origins_alone_let_through_and_where_all_is_allowed_each_attack_does_harm(
+    houses: list[House], seed: int
+) -> None:
     organisation, mode = Organisation(seed), Mode(closed=True, prompt=False)
-    attacks = [each for each in some(organisation, mode.name, SOME // 2) if not each[1].honest]
-    async with Stage(houses[0], organisation, "free", trusting=True).open() as stage:
+    async with Stage(houses[0], organisation, "packed").open() as stage:
+        for rules in ("packed", "bare"):
+            if rules != stage.rules:
+                await stage.ruled(rules)
+            made = plays(organisation, f"{mode.name} {rules}", 1)
+            public = [each for each in made if each[1].name.startswith(PUBLIC)]
+            harmed = (await play_all(stage, mode, public)).hard
+            assert len(harmed) == (len(public) if rules == "bare" else 0), (rules, f"seed {seed}")
+        await stage.ruled("free")
+        stage.trusting = True
+        attacks = [each for each in some(organisation, mode.name, SOME // 2) if not each[1].honest]
         figures = await play_all(stage, mode, attacks)
     assert [each.play for each in figures.results if not (each.harm.hard or each.harm.soft)] == []
 

@@ -1,32 +1,24 @@
 """Deciding in the console, in a real browser before a real gateway: what a person does, and what the upstream gets."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
 import pytest
 from mcp.client.client import Client
+from playwright.async_api import Browser
 
-from tests.browser.kit import Visitor, visitor
-from tests.e2e.kit import LABELS, House, asked, reason, text, until
+from tests.browser.kit import SHORT, Desk
+from tests.e2e.kit import House, asked, reason, text
 
-pytestmark = pytest.mark.slow
-
-SHORT = 'hold = "100ms"'
-
-
-@asynccontextmanager
-async def at_work(house: House, **more: object) -> AsyncIterator[tuple[Client, Visitor]]:
-    """A gateway, an agent that calls, and a person who is signed in."""
-    house.configure(limits=SHORT, **more)  # type: ignore[arg-type]  # passed on
-    async with house.serving(), visitor(house) as person, house.http_client("legacy", await house.token()) as client:
-        yield client, await person.sign_in()
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 
-async def ask(client: Client, tool: str = "note", words: str = "one") -> str:
+async def ask(client: Client, words: str, tool: str = "ledger__note") -> str:
     """Call a tool that needs a person; the id of the approval that it waits for."""
-    held = await client.call_tool(f"ledger__{tool}", {"text": words})
+    held = await client.call_tool(tool, {"text": words})
     assert reason(held) == "approval-pending", held
     return asked(held)
 
@@ -37,11 +29,19 @@ async def state(house: House, approval: str) -> str:
     return str(row["state"])
 
 
-async def test_a_call_arrives_live_and_is_approved_by_keyboard_alone(house: House) -> None:
-    async with at_work(house) as (client, person):
-        page = person.page
+@asynccontextmanager
+async def desk_of(house: House, chromium: Browser) -> AsyncIterator[Desk]:
+    """A gateway of the test's own, for what counts all that waits or stands."""
+    house.configure(limits=SHORT)
+    async with house.serving():
+        yield Desk(house, chromium, await house.token())
+
+
+async def test_a_call_arrives_live_and_is_approved_by_keyboard_alone(house: House, chromium: Browser) -> None:
+    async with desk_of(house, chromium) as desk, desk.at_work() as (client, person):
+        page = (await person.sign_in()).page
         await page.get_by_text("Nothing waits for a person").wait_for()
-        approval = await ask(client)
+        approval = await ask(client, "one")
         row = page.locator(f"[data-row={approval}]")
         await row.wait_for()  # by itself: nobody reloads
         assert await page.locator("[data-count]").inner_text() == "1"
@@ -65,11 +65,11 @@ async def test_a_call_arrives_live_and_is_approved_by_keyboard_alone(house: Hous
         await page.locator("[data-state=used]").wait_for()
 
 
-async def test_a_card_takes_no_yes_in_its_first_moment(house: House) -> None:
-    async with at_work(house) as (client, person):
-        page, approval = person.page, await ask(client)
+async def test_a_card_takes_no_yes_in_its_first_moment(desk: Desk) -> None:
+    async with desk.at_work() as (client, person):
+        page, approval = person.page, await ask(client, "too soon")
         await page.clock.install()
-        await person.go(f"/approvals/{approval}")
+        await person.sign_in(f"/approvals/{approval}")
         await page.clock.pause_at(await page.evaluate("Date.now() + 5"))
         button = page.locator("[data-do=once]")
         await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
@@ -79,44 +79,44 @@ async def test_a_card_takes_no_yes_in_its_first_moment(house: House) -> None:
         await page.keyboard.press("a")
         await page.clock.run_for(690)
         assert await button.is_disabled()
-        assert await state(house, approval) == "waiting"
+        assert await state(desk.house, approval) == "waiting"
         await page.clock.run_for(20)
         assert await button.is_enabled()
 
 
-async def test_a_denial_is_told_to_the_model_with_its_reason(house: House) -> None:
-    async with at_work(house) as (client, person):
-        approval = await ask(client)
-        await person.go(f"/approvals/{approval}")
+async def test_a_denial_is_told_to_the_model_with_its_reason(desk: Desk) -> None:
+    async with desk.at_work() as (client, person):
+        approval = await ask(client, "denied")
+        await person.sign_in(f"/approvals/{approval}")
         await person.page.keyboard.press("d")
         await person.page.keyboard.type("wait for the audit")
         await person.page.keyboard.press("Enter")
         await person.page.locator("[data-state=denied]").wait_for()
-        denied = await client.call_tool("ledger__note", {"text": "one"})
+        denied = await client.call_tool("ledger__note", {"text": "denied"})
         assert reason(denied) == "approval-denied"
         assert "wait for the audit" in text(denied)
-        assert house.forwarded == []
+        assert desk.house.forwarded == []
 
 
-async def test_a_denied_tool_can_be_blocked_for_the_session(house: House) -> None:
-    async with at_work(house) as (client, person):
-        await person.go(f"/approvals/{await ask(client)}")
+async def test_a_denied_tool_can_be_blocked_for_the_session(desk: Desk) -> None:
+    async with desk.at_work() as (client, person):
+        await person.sign_in(f"/approvals/{await ask(client, 'barred')}")
         await person.page.keyboard.press("b")
         await person.page.keyboard.press("Enter")
         await person.page.locator("[data-state=denied]").wait_for()
-        barred = await client.call_tool("ledger__note", {"text": "two"})
+        barred = await client.call_tool("ledger__note", {"text": "barred, too"})
         assert reason(barred) == "tool-barred"
-        assert house.forwarded == []
+        assert desk.house.forwarded == []
 
 
-async def test_edited_arguments_come_back_as_a_card_of_their_own_and_run_so(house: House) -> None:
-    async with at_work(house) as (client, person):
-        page, approval = person.page, await ask(client)
-        await person.go(f"/approvals/{approval}")
+async def test_edited_arguments_come_back_as_a_card_of_their_own_and_run_so(desk: Desk) -> None:
+    async with desk.at_work() as (client, person):
+        page, approval = person.page, await ask(client, "plain")
+        await person.sign_in(f"/approvals/{approval}")
         await person.armed()
         await page.keyboard.press("e")
         field = page.get_by_label("Arguments, as JSON")
-        assert json.loads(await field.input_value()) == {"text": "one"}
+        assert json.loads(await field.input_value()) == {"text": "plain"}
         dialog = page.locator("[data-dialog=edit]")
         for wrong, words in (('{"text": ', "no JSON"), ('{"text": 7}', "schema")):
             await field.fill(wrong)
@@ -130,15 +130,15 @@ async def test_edited_arguments_come_back_as_a_card_of_their_own_and_run_so(hous
         await person.armed()
         await page.keyboard.press("a")
         await page.locator("[data-state=approved]").wait_for()
-        done = await client.call_tool("ledger__note", {"text": "one"})
+        done = await client.call_tool("ledger__note", {"text": "plain"})
         assert not done.is_error, done
-        assert house.forwarded == ["note another one"]
+        assert desk.house.forwarded == ["note another one"]
 
 
-async def test_a_grant_is_given_on_a_card_counts_and_is_taken_back(house: House) -> None:
-    async with at_work(house) as (client, person):
+async def test_a_grant_is_given_on_a_card_counts_and_is_taken_back(house: House, chromium: Browser) -> None:
+    async with desk_of(house, chromium) as desk, desk.at_work() as (client, person):
         page = person.page
-        await person.go(f"/approvals/{await ask(client)}")
+        await person.sign_in(f"/approvals/{await ask(client, 'one')}")
         await person.armed()
         await page.keyboard.press("p")
         dialog = page.locator("[data-dialog=pattern]")
@@ -156,28 +156,14 @@ async def test_a_grant_is_given_on_a_card_counts_and_is_taken_back(house: House)
         assert "2 / 20" in await row.inner_text()
         await row.get_by_role("button", name="Revoke").click()
         await page.get_by_text("No grant stands").wait_for()
-        await ask(client, words="four")
+        await ask(client, "four")
         assert house.forwarded == ["note two", "note three"]
 
 
-SENDS = """\
-upstream = "ledger"
-owner = "alice@example.com"
-[[tool]]
-match = "note"
-effect = "egress"
-sinks = { text = "email" }
-[[rule]]
-id = "ledger.known"
-tools = "note"
-decide = "ask-unless-proven"
-"""
-
-
-async def test_a_recipient_that_a_person_vouches_for_is_not_asked_about_again(house: House) -> None:
-    async with at_work(house, policies={"ledger": SENDS}) as (client, person):
+async def test_a_recipient_that_a_person_vouches_for_is_not_asked_about_again(desk: Desk) -> None:
+    async with desk.at_work() as (client, person):
         page = person.page
-        await person.go(f"/approvals/{await ask(client, words='bob@example.com')}")
+        await person.sign_in(f"/approvals/{await ask(client, 'bob@example.com', 'mail__note')}")
         await person.armed()
         await page.keyboard.press("v")
         await page.get_by_role("button", name="Vouch and approve").click()
@@ -185,49 +171,48 @@ async def test_a_recipient_that_a_person_vouches_for_is_not_asked_about_again(ho
         await page.get_by_label("bob@example.com").check()
         await page.get_by_role("button", name="Vouch and approve").click()
         await page.locator("[data-state=approved]").wait_for()
-        assert not (await client.call_tool("ledger__note", {"text": "bob@example.com"})).is_error
-        assert not (await client.call_tool("ledger__note", {"text": "bob@example.com"})).is_error
-        await ask(client, words="eve@example.com")
-        assert house.forwarded == ["note bob@example.com"] * 2
+        assert not (await client.call_tool("mail__note", {"text": "bob@example.com"})).is_error
+        assert not (await client.call_tool("mail__note", {"text": "bob@example.com"})).is_error
+        await ask(client, "eve@example.com", "mail__note")
+        assert desk.house.forwarded == ["note bob@example.com"] * 2
 
 
-async def test_a_destructive_call_needs_the_name_of_its_tool_typed(house: House) -> None:
-    async with at_work(house) as (client, person):
-        page, approval = person.page, await ask(client, "wipe", "all")
-        await person.go(f"/approvals/{approval}")
+async def test_a_destructive_call_needs_the_name_of_its_tool_typed(desk: Desk) -> None:
+    async with desk.at_work() as (client, person):
+        page, approval = person.page, await ask(client, "typed", "ledger__wipe")
+        await person.sign_in(f"/approvals/{approval}")
         await person.armed()
         await page.keyboard.press("a")  # leads to the field, and approves nothing
         await page.keyboard.type("ledger__note")
         await page.keyboard.press("Enter")
         await page.get_by_role("alert").filter(has_text="type `ledger__wipe`").wait_for()
         person.errors.clear()  # the browser tells of the refusal
-        assert await state(house, approval) == "waiting"
+        assert await state(desk.house, approval) == "waiting"
         await page.keyboard.press("Control+a")
         await page.keyboard.type("ledger__wipe")
         await page.keyboard.press("Enter")
         await page.locator("[data-state=approved]").wait_for()
 
 
-async def test_calls_of_one_session_are_approved_in_part_as_one_plan(house: House) -> None:
-    async with at_work(house) as (client, person):
+async def test_calls_of_one_session_are_approved_in_part_as_one_plan(desk: Desk) -> None:
+    async with desk.at_work() as (client, person):
         page = person.page
-        first, second, third = [await ask(client, words=words) for words in ("one", "two", "three")]
-        danger = await ask(client, "wipe", "all")
-        await person.go(f"/approvals/{first}")
+        first, second, third = [await ask(client, f"{words} of a plan") for words in ("one", "two", "three")]
+        danger = await ask(client, "the plan", "ledger__wipe")
+        await person.sign_in(f"/approvals/{first}")
         await person.armed()
         await page.locator(f"input[value={second}]").check()
         assert await page.locator(f"input[value={danger}]").count() == 0
         await page.get_by_role("button", name="Approve the chosen ones").click()
         await page.locator("[data-said]").filter(has_text="1 of 1 approved").wait_for()
-        states = [await state(house, one) for one in (first, second, third, danger)]
-        assert states == ["waiting", "approved", "waiting", "waiting"]
+        states = {row["id"]: row["state"] for row in await desk.house.items("approvals", "--state", "all")}
+        assert [states[one] for one in (first, second, third, danger)] == ["waiting", "approved", "waiting", "waiting"]
 
 
-async def test_a_tool_that_nobody_labelled_is_labelled_first_and_decided_again(house: House) -> None:
-    unlabelled = LABELS.replace('match = ["note", "stall", "die"]', 'match = ["stall", "die"]')
-    async with at_work(house, policies={"ledger": unlabelled}) as (client, person):
+async def test_a_tool_that_nobody_labelled_is_labelled_first_and_decided_again(desk: Desk) -> None:
+    async with desk.at_work() as (client, person):
         page = person.page
-        await person.go(f"/approvals/{await ask(client)}")
+        await person.sign_in(f"/approvals/{await ask(client, 'one', 'bare__note')}")
         await person.armed()
         assert await page.locator("[data-do=once], [data-form=once]").count() == 0
         proposed = await page.locator("[name=effect]:checked").input_value()
@@ -235,14 +220,14 @@ async def test_a_tool_that_nobody_labelled_is_labelled_first_and_decided_again(h
         await page.get_by_role("button", name="Write the label").click()
         await page.get_by_text("the call is decided anew").wait_for()
         assert proposed
-        assert 'effect = "read"' in (house.folder / "policies" / "ledger.labels.toml").read_text(encoding="utf-8")
-        assert not (await client.call_tool("ledger__note", {"text": "one"})).is_error
-        assert house.forwarded == ["note one"]
+        assert 'effect = "read"' in (desk.house.folder / "policies" / "bare.labels.toml").read_text(encoding="utf-8")
+        assert not (await client.call_tool("bare__note", {"text": "one"})).is_error
+        assert desk.house.forwarded == ["note one"]
 
 
-async def test_everything_is_frozen_and_thawed_from_the_header(house: House) -> None:
-    async with at_work(house) as (client, person):
-        page = person.page
+async def test_everything_is_frozen_and_thawed_from_the_header(desk: Desk) -> None:
+    async with desk.at_work() as (client, person):
+        page = (await person.sign_in()).page
         await page.get_by_role("button", name="Freeze").click()
         await page.get_by_label("Why, for the record").fill("looking into it")
         await page.get_by_role("button", name="Freeze").last.click()
@@ -253,21 +238,23 @@ async def test_everything_is_frozen_and_thawed_from_the_header(house: House) -> 
         assert not (await client.call_tool("ledger__look", {"text": "x"})).is_error
 
 
-async def test_what_another_door_settles_is_settled_on_the_open_card(house: House) -> None:
-    async with at_work(house) as (client, person):
-        approval = await ask(client)
-        await person.go(f"/approvals/{approval}")
-        assert (await house.run("deny", approval)).code == 0
+async def test_what_another_door_settles_is_settled_on_the_open_card(desk: Desk) -> None:
+    async with desk.at_work() as (client, person):
+        approval = await ask(client, "settled elsewhere")
+        await person.sign_in(f"/approvals/{approval}")
+        assert (await desk.house.run("deny", approval)).code == 0
         await person.page.locator("[data-state=denied]").wait_for()
         assert await person.page.locator("[data-do=once]").count() == 0
 
 
-async def test_hidden_characters_and_huge_values_are_shown_for_what_they_are(house: House) -> None:
-    async with at_work(house) as (client, person):
+async def test_hidden_characters_and_huge_values_are_shown_for_what_they_are(desk: Desk) -> None:
+    async with desk.at_work() as (client, person):
         page = person.page
-        await person.go(f"/approvals/{await ask(client, words='pay ' + chr(0x202E) + 'ecila' + chr(0x200B))}")
+        await person.sign_in(
+            f"/approvals/{await ask(client, 'pay ' + chr(0x202E) + 'ecila' + chr(0x200B), 'odd__note')}"
+        )
         assert await page.locator("mark.hid").all_inner_texts() == ["\\u{202e}", "\\u{200b}"]
-        await person.go(f"/approvals/{await ask(client, words='<b>x</b>' + 'y' * 100_000)}")
+        await person.go(f"/approvals/{await ask(client, '<b>x</b>' + 'y' * 100_000, 'odd__note')}")
         values = page.locator(".values")
         assert "100008 characters" in await values.inner_text()
         assert not await values.locator("pre").is_visible()
@@ -276,25 +263,22 @@ async def test_hidden_characters_and_huge_values_are_shown_for_what_they_are(hou
         assert await values.locator("b").count() == 0, "an agent's text is never markup"
 
 
-async def test_a_card_that_nobody_answers_counts_down_and_ends(house: House) -> None:
-    soon = LABELS + '[[rule]]\nid = "ledger.soon"\ntools = "note"\ndecide = "ask"\napprove = { timeout = "3s" }\n'
-    async with at_work(house, policies={"ledger": soon}) as (client, person):
-        approval = await ask(client)
-        await person.go(f"/approvals/{approval}")
+async def test_a_card_that_nobody_answers_counts_down_and_ends(desk: Desk) -> None:
+    async with desk.at_work() as (client, person):
+        approval = await ask(client, "one", "soon__note")
+        await person.sign_in(f"/approvals/{approval}")
         left = await person.page.locator("[data-card] [data-clock]").inner_text()
         assert left.startswith("0:0")
-        await until(lambda: _expired(house, approval))
-        await person.page.locator("[data-state=expired]").wait_for()
+        lower = person.page.locator("[data-card] [data-clock]").filter(has_text=re.compile("0:0[01]"))
+        await lower.wait_for()
+        await person.page.locator("[data-state=expired]").wait_for()  # though nobody asks for approvals
+        assert await state(desk.house, approval) == "expired"
 
 
-async def _expired(house: House, approval: str) -> bool:
-    return await state(house, approval) == "expired"
-
-
-async def test_keys_are_listed_and_do_nothing_while_somebody_types(house: House) -> None:
-    async with at_work(house) as (client, person):
-        page, approval = person.page, await ask(client)
-        await person.go(f"/approvals/{approval}")
+async def test_keys_are_listed_and_do_nothing_while_somebody_types(desk: Desk) -> None:
+    async with desk.at_work() as (client, person):
+        page, approval = person.page, await ask(client, "while typing")
+        await person.sign_in(f"/approvals/{approval}")
         await person.armed()
         await page.keyboard.press("?")
         await page.get_by_role("heading", name="Keys").wait_for()
@@ -305,4 +289,4 @@ async def test_keys_are_listed_and_do_nothing_while_somebody_types(house: House)
         await page.keyboard.press("Escape")
         await page.keyboard.press("Control+a")
         await anyio.lowlevel.checkpoint()
-        assert await state(house, approval) == "waiting"
+        assert await state(desk.house, approval) == "waiting"

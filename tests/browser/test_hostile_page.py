@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.browser.kit import visitor
-from tests.e2e.kit import House, asked
+from tests.browser.kit import Desk
+from tests.e2e.kit import asked
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 ATTACK = """async ([console, approval]) => {
   const found = {};
@@ -80,11 +80,11 @@ def hostile() -> Iterator[tuple[int, list[str]]]:
 
 
 @pytest.mark.may_block("the hostile server is started and stopped in the test's own thread")
-async def test_a_page_on_another_port_has_the_cookie_and_gets_nothing_by_it(house: House) -> None:
-    house.configure(limits='hold = "100ms"')
-    async with house.serving(), visitor(house) as person, house.http_client("legacy", await house.token()) as client:
+async def test_a_page_on_another_port_has_the_cookie_and_gets_nothing_by_it(desk: Desk) -> None:
+    house = desk.house
+    async with desk.at_work() as (client, person):
         await person.sign_in()
-        approval = asked(await client.call_tool("ledger__note", {"text": "one"}))
+        approval = asked(await client.call_tool("ledger__note", {"text": "attacked"}))
         with hostile() as (port, seen):
             page = await person.page.context.new_page()
             await page.goto(f"http://localhost:{port}/")
@@ -94,7 +94,6 @@ async def test_a_page_on_another_port_has_the_cookie_and_gets_nothing_by_it(hous
         tried = ("read", "read blind", "act", "act blind", "get", "frame")
         assert found == {**dict.fromkeys(tried, "failed"), "key": "none", "storage": 0}
         assert await house.items("freeze") == []
-        (row,) = await house.items("approvals")
-        assert (row["id"], row["state"]) == (approval, "waiting")
+        assert [row["state"] for row in await house.items("approvals", "show", approval)] == ["waiting"]
         await person.go("/")
         await person.page.locator(f"[data-row={approval}]").wait_for()

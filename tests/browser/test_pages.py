@@ -5,12 +5,13 @@ With WARDGATE_SCREENSHOTS=1 the pictures of docs/screenshots are made anew.
 
 import pytest
 from mcp.client.client import Client
+from playwright.async_api import Browser
 
-from tests.browser.kit import DESKTOP, PHONE, Visitor, browser, visitor
+from tests.browser.kit import LOOKS, SHORT, Desk, Visitor, visitor
 from tests.e2e.kit import House, asked, until
 from tests.made import token
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 LABELS = """\
 upstream = "ledger"
@@ -72,55 +73,51 @@ async def busy(house: House, client: Client) -> dict[str, str]:
     return {"card": f"/approvals/{card}", "typed": f"/approvals/{danger}", "decision": f"/decisions/{call}"}
 
 
-@pytest.mark.parametrize(
-    ("size", "scheme"),
-    [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")],
-    ids=["desk", "desk, dark", "phone", "phone, dark"],
-)
-async def test_every_page_fits_and_can_be_used_by_everybody(
-    size: tuple[int, int], scheme: str, house: House, request: pytest.FixtureRequest
-) -> None:
+async def test_every_page_fits_and_can_be_used_by_everybody(house: House, chromium: Browser) -> None:
     house.environment["PLANTED"] = token()
-    house.configure(house.ledger(inherit_env=["PLANTED"]), limits='hold = "100ms"', policies={"ledger": LABELS})
-    place = request.node.callspec.id.replace(", ", "-")
-    async with house.serving(), browser() as chromium, house.http_client("legacy", await house.token()) as client:
-        more = await busy(house, client)
+    house.configure(house.ledger(inherit_env=["PLANTED"]), limits=SHORT, policies={"ledger": LABELS})
+    async with house.serving():
+        async with house.http_client("legacy", await house.token()) as client:
+            more = await busy(house, client)
         pages = {**PAGES, **{name: (path, "ledger") for name, path in more.items()}}
-        async with visitor(house, size, chromium, color_scheme=scheme) as person:
+        wrong = []
+        async with visitor(house, chromium) as person:
             await person.sign_in()
-            wrong = []
             for name, (path, words) in pages.items():
                 await person.go(path)
                 if "/approvals/" in path:
                     await person.armed()
                 await person.page.locator("[data-page]").filter(has_text=words).wait_for()
-                wrong += [f"{name}: {fault}" for fault in await person.faults()]
-                wide = await person.page.evaluate("document.documentElement.scrollWidth")
-                wrong += [f"{name}: {wide} px wide"] if wide > size[0] else []
-                await person.shot(f"{name}-{place}")
-            await _dialogs(person, more["card"], wrong)
-            assert wrong == []
+                for look in LOOKS:
+                    await person.look(look)
+                    wrong += [f"{name}, {look}: {fault}" for fault in await person.flaws()]
+                    await person.shot(f"{name}-{look}")
+            wrong += await _dialogs(person, more["card"])
+        assert wrong == []
 
 
-async def _dialogs(person: Visitor, card: str, wrong: list[str]) -> None:
-    """The card's dialogs, too."""
+async def _dialogs(person: Visitor, card: str) -> list[str]:
+    """What is wrong with the card's dialogs."""
+    wrong = []
     await person.go(card)
     await person.armed()
     for key in "xped?":
         await person.page.keyboard.press(key)
         await person.page.locator("dialog[open]").wait_for()
-        wrong += [f"dialog {key}: {fault}" for fault in await person.faults()]
+        for look in LOOKS:
+            await person.look(look)
+            wrong += [f"dialog {key}, {look}: {fault}" for fault in await person.faults()]
         await person.page.keyboard.press("Escape")
         await until(lambda: _closed(person))
+    return wrong
 
 
 async def _closed(person: Visitor) -> bool:
     return not await person.page.locator("dialog[open]").count()
 
 
-async def test_somebody_who_is_not_signed_in_sees_a_link_to_a_card_and_nothing_of_it(house: House) -> None:
-    house.configure(limits='hold = "100ms"')
-    async with house.serving(), visitor(house) as person, house.http_client("legacy", await house.token()) as client:
+async def test_somebody_who_is_not_signed_in_sees_a_link_to_a_card_and_nothing_of_it(desk: Desk) -> None:
+    async with desk.at_work() as (client, person):
         approval = asked(await client.call_tool("ledger__note", {"text": "the words of the call"}))
         await person.page.goto(f"{person.address}/approvals/{approval}")
         await person.page.get_by_role("heading", name="This tab is not signed in").wait_for()
@@ -129,24 +126,23 @@ async def test_somebody_who_is_not_signed_in_sees_a_link_to_a_card_and_nothing_o
         await person.shot("sign-in-desk")
 
 
-async def test_a_link_signs_in_once_and_leaves_no_trace_in_the_address(house: House) -> None:
-    async with house.serving(), browser() as chromium:
-        link = (await house.run("console")).out.strip()
-        async with visitor(house, of=chromium) as person, visitor(house, of=chromium) as late:
-            late.expected = ["403"]
-            await person.page.goto(link)
-            await person.ready()
-            assert person.page.url == f"{person.address}/"
-            await person.page.reload()
-            await person.ready()  # the tab remembers
-            await late.page.goto(link)
-            await late.page.get_by_role("alert").filter(has_text="this link was used").wait_for()
-            await late.page.reload()
-            await late.page.get_by_role("heading", name="This tab is not signed in").wait_for()
+async def test_a_link_signs_in_once_and_leaves_no_trace_in_the_address(desk: Desk) -> None:
+    link = (await desk.house.run("console")).out.strip()
+    async with visitor(desk.house, desk.chromium) as person, visitor(desk.house, desk.chromium) as late:
+        late.expected = ["403"]
+        await person.page.goto(link)
+        await person.ready()
+        assert person.page.url == f"{person.address}/"
+        await person.page.reload()
+        await person.ready()  # the tab remembers
+        await late.page.goto(link)
+        await late.page.get_by_role("alert").filter(has_text="this link was used").wait_for()
+        await late.page.reload()
+        await late.page.get_by_role("heading", name="This tab is not signed in").wait_for()
 
 
-async def test_a_new_tab_of_the_same_browser_is_let_in_and_signing_out_ends_both(house: House) -> None:
-    async with house.serving(), visitor(house) as person:
+async def test_a_new_tab_of_the_same_browser_is_let_in_and_signing_out_ends_both(desk: Desk) -> None:
+    async with visitor(desk.house, desk.chromium) as person:
         await person.sign_in()
         second = await person.page.context.new_page()
         await second.goto(f"{person.address}/policy")

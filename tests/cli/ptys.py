@@ -71,16 +71,22 @@ class Pty:
 
 
 @asynccontextmanager
-async def terminal(*words: str, environment: Mapping[str, str] | None = None, height: int = 40) -> AsyncIterator[Pty]:
-    """`wardgate WORDS` on a terminal of 100 columns, until the block ends."""
+async def terminal(
+    *words: str,
+    environment: Mapping[str, str] | None = None,
+    height: int = 40,
+    width: int = 100,
+    folder: Path | None = None,
+    program: str = str(Path(sys.executable).with_name("wardgate")),
+) -> AsyncIterator[Pty]:
+    """`wardgate WORDS`, or another program, on a terminal, until the block ends; `folder` is where it works."""
     master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, 100, 0, 0))
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
     given = {**os.environ, "TERM": "xterm-256color", **(environment or {})}
     given.pop("COLUMNS", None)
     given.pop("LINES", None)
-    command = [str(Path(sys.executable).with_name("wardgate")), *words]
     process = await anyio.open_process(
-        command, stdin=slave, stdout=slave, stderr=slave, env=given, start_new_session=True
+        [program, *words], stdin=slave, stdout=slave, stderr=slave, env=given, cwd=folder, start_new_session=True
     )
     os.close(slave)
     try:

@@ -5,7 +5,7 @@ What commands ask of it is answered as ever; upstreams, labels and screening are
 
 from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import anyio
 import anyio.to_thread
 import pytest
+from msgspec.structs import replace
 
 from gateway.app.commands import Commands
 from gateway.approvals import Approvals
@@ -61,6 +62,7 @@ class FakeReload:
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
+        self.on_held: list[Any] = []
         self.accepted: list[tuple[str, str]] = []
 
     def status(self) -> dict[str, Any]:
@@ -158,10 +160,12 @@ def _gateway(room: Room) -> SimpleNamespace:
             raise ApprovalError("it is labelled already", "settled")
 
     states = {"files": ("ready", ""), "mail": ("failed", "it ended")}
-    catalogue = SimpleNamespace(offered=lambda kind, only: (), of=lambda upstream, name: None)
+    catalogue = SimpleNamespace(
+        offered=lambda kind, only: (), of=lambda upstream, name: None, shelved=lambda upstream, kind: ()
+    )
     return SimpleNamespace(
         reload=room.reload,
-        settings=SimpleNamespace(upstreams=dict(states), approvers={}, clients={}),
+        settings=SimpleNamespace(upstreams=dict(states), approvers={}, clients={}, file=room.folder / "upstreams.toml"),
         clock=room.clock,
         store=room.store,
         records=room.records,
@@ -170,7 +174,12 @@ def _gateway(room: Room) -> SimpleNamespace:
         screener=SimpleNamespace(clean=clean, left_out={"files.PIN": "shorter than 8 characters"}),
         labels=SimpleNamespace(label=label),
         leaks=room.leaks,
-        flows=SimpleNamespace(holds=lambda key: room.held.get(key, frozenset())),
+        flows=SimpleNamespace(
+            holds=lambda key: room.held.get(key, frozenset()), status=lambda: {"forms": 0, "most": 9, "told": ""}
+        ),
+        scanner=SimpleNamespace(loaded=True),
         monitor=SimpleNamespace(sessions=lambda: room.sessions),
-        upstreams=SimpleNamespace(states=lambda: states, catalogue=catalogue),
+        upstreams=SimpleNamespace(
+            states=lambda: states, started=lambda name: ("2025-11-25", 0.25), catalogue=catalogue
+        ),
     )

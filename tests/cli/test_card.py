@@ -1,12 +1,12 @@
 """The card as a terminal shows it: everything of it is text, and the gateway's own line comes last."""
 
 import io
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from rich.console import Console
 
 from gateway.cli.card import draw

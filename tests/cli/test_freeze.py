@@ -71,7 +71,7 @@ async def test_a_word_holds_what_it_names(
         (["mai"], 1, "unknown"),
         (["maili"], 0, ""),
         (["--reason", "why"], 2, "needs what to hold"),
-        (["--every"], 2, "unrecognized"),
+        (["--every"], 2, "unknown option `--every`"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

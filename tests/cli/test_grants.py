@@ -1,12 +1,12 @@
 """`grants`: what is listed, what is revoked, and what it says where nothing fits."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.cli import grants
 from gateway.core.approval import Chosen, Voter

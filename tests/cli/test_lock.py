@@ -35,7 +35,7 @@ def test_words_that_contradict_each_other_are_2(words: list[str], capsys: Captur
     with pytest.raises(SystemExit) as ended:
         lock.run(words)
     assert ended.value.code == 2
-    assert "usage: wardgate lock" in capsys.readouterr().err
+    assert "wardgate lock: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("command", "words"), [(lock, ["--check"]), (accept, ["x@12345678"]), (tools, [])])

@@ -1,9 +1,11 @@
-"""`wardgate record find` and `record rotate`: what they print, their exit codes, and how a value comes in."""
+"""`wardgate record find`, `rotate` and `forget`: what they print, their exit codes, and how a value comes in."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,9 @@ from gateway.core.model import Kind
 from gateway.records import Records
 from gateway.schema import KEY_NAME, SIGNING_NAME
 from gateway.store import open_store
+from gateway.store.flow import all_forms
 from gateway.store.folder import hold
-from tests.fakes import FakeClock, a_record
+from tests.fakes import NOON, FakeClock, a_record
 from tests.store.keep import AT_ONCE, on_disk
 
 VALUE = "4200 to Ada"
@@ -119,6 +122,8 @@ def test_a_value_can_come_from_a_file_or_from_standard_input(config: Path, end: 
         (["rotate"], 2),
         (["rotate", "other"], 2),
         (["rotate", "digest", "--lost"], 1),
+        (["forget"], 2),
+        (["forget", "--before", "tomorrow"], 2),
     ],
 )
 def test_exit_codes(config: Path, words: list[str], expected: int) -> None:
@@ -138,7 +143,10 @@ def test_only_auditors_look_for_values(
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("words", [["find", "--value", "x"], ["rotate", "digest"]], ids=["find", "rotate"])
+WITHOUT = [["find", "--value", "x"], ["rotate", "digest"], ["forget", "--before", "1d"]]
+
+
+@pytest.mark.parametrize("words", WITHOUT, ids=["find", "rotate", "forget"])
 def test_without_a_record_the_exit_code_is_3_and_nothing_is_made(tmp_path: Path, words: list[str]) -> None:
     (tmp_path / "upstreams.toml").write_text('[gateway]\nstate = "state"\n', encoding="utf-8")
     assert code(tmp_path, *words) == 3
@@ -183,3 +191,61 @@ def test_no_key_is_exchanged_while_a_gateway_runs(config: Path, capsys: pytest.C
     assert f"pid {os.getpid()}" in said
     assert "stop it first" in said
     assert (config / "state" / KEY_NAME).read_bytes() == before
+
+
+async def wrote(config: Path) -> None:
+    """A tainted session wrote something at noon, and something an hour later."""
+    async with open_store(config / "state", AT_ONCE) as store:
+        records = Records(store, FakeClock())
+        for hour, mark in ((0, "0" * 16), (1, "1" * 16)):
+            at = NOON + timedelta(hours=hour)
+            await records.append(a_record(5 + hour, Kind.INTENT, at=at, marks=(mark,)))
+
+
+async def forms(config: Path) -> list[str]:
+    async with open_store(config / "state", AT_ONCE) as store:
+        return list(await all_forms(store, 9))
+
+
+def test_what_tainted_sessions_wrote_is_forgotten_where_a_person_says_so_and_the_record_tells_of_it(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anyio.run(wrote, config)
+    words = ["forget", "--before", f"{NOON + timedelta(minutes=30):%Y-%m-%dT%H:%M:%SZ}"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))  # which is no terminal
+    assert (run(config, *words), anyio.run(forms, config)) == (1, ["0" * 16, "1" * 16])
+    assert "1 of 2" in capsys.readouterr().out
+    assert run(config, *words, "--yes", "--json") == 0
+    assert printed(capsys)["items"] == [{"forms": 2, "older": 1, "forgotten": 1}]
+    assert anyio.run(forms, config) == ["1" * 16]
+    told = on_disk(config / "state")[-1]
+    assert (told.kind, told.principal[:3]) == (Kind.FLOW, "os:")
+    assert told.extra == {"forgotten": 1, "before": "2026-11-22T12:30:00.000000Z"}
+    assert run(config, *words, "--yes") == 0
+    assert "none of 1 forms" in capsys.readouterr().out
+    assert on_disk(config / "state")[-1] == told
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y\n", ["1" * 16]), ("n\n", ["0" * 16, "1" * 16]), ("", None)])
+def test_at_a_terminal_it_is_asked_whether_it_shall_be_believed_again(
+    config: Path, answer: str, left: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anyio.run(wrote, config)
+    terminal = io.StringIO(answer)
+    terminal.isatty = lambda: True  # type: ignore[method-assign]  # a terminal for this test
+    monkeypatch.setattr(sys, "stdin", terminal)
+    said = run(config, "forget", "--before", f"{NOON + timedelta(minutes=30):%Y-%m-%dT%H:%M:%SZ}")
+    assert said == (0 if answer == "y\n" else 1)
+    assert anyio.run(forms, config) == (left or ["0" * 16, "1" * 16])
+
+
+def test_nothing_is_forgotten_while_a_gateway_runs(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with hold(config / "state"):
+        assert code(config, "forget", "--before", "1d", "--yes") == 3
+    assert "stop it first" in capsys.readouterr().err
+
+
+def test_what_is_written_later_is_never_forgotten_before(config: Path) -> None:
+    anyio.run(wrote, config)
+    assert run(config, "forget", "--before", "2999-01-01", "--yes") == 0
+    assert on_disk(config / "state")[-1].extra["before"] < "2999"

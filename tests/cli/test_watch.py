@@ -7,15 +7,20 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
+from gateway.acceptance import Held
+from gateway.agreed import POLICY
 from gateway.app.news import MOST, News
+from gateway.app.reload import held_item
 from gateway.cli import approvals
+from gateway.cli.feed import Feed
+from gateway.cli.watch import line
 from gateway.core.approval import Chosen, Voter
 from gateway.core.model import ApprovalState, Choice, Effect, Proof, Tier
 from tests.cli.ptys import Pty, terminal
@@ -243,6 +248,43 @@ async def test_piped_it_prints_a_line_for_each_that_opens_and_is_settled(tmp_pat
             assert f"denied by os:bob  {row.id}" in await lines.take()
             lines.process.send_signal(signal.SIGINT)
             assert await lines.process.wait() == 0
+
+
+def heard(feed: Feed) -> list[Any]:
+    """What is new, once there is something."""
+    link = feed.listen()
+    assert link is not None
+    events = feed.hear(link)
+    assert events is not None
+    return events
+
+
+async def test_a_policy_that_is_held_is_told_once_also_to_who_comes_later(tmp_path: Path, capsys: Capture) -> None:
+    held = Held(POLICY, "ab" * 32, {}, ("rule `more` (may loosen)",))
+    async with running(tmp_path / "c", capsys) as room:
+        early, late = Feed(str(room.folder)), Feed(str(room.folder))
+        assert await anyio.to_thread.run_sync(heard, early) == []
+        room.reload.rows.append(held_item(held))
+        for hear in room.reload.on_held * 2:
+            hear(held)
+        (told,) = await anyio.to_thread.run_sync(heard, early)
+        assert (told["event"], told["item"]) == ("held", held_item(held))
+        assert f"held     policy  1 differences  wardgate accept policy@{'ab' * 32}" in line(told)
+        (told,) = await anyio.to_thread.run_sync(heard, late)
+        assert (told["event"], told["item"]) == ("held", held_item(held))
+        row = await room.asks()
+        for feed in (early, late):
+            assert [event["item"]["id"] for event in await anyio.to_thread.run_sync(heard, feed)] == [row.id]
+
+
+async def test_a_policy_that_is_held_is_told_on_the_screen(tmp_path: Path, capsys: Capture) -> None:
+    async with running(tmp_path / "c", capsys) as room, watching(room) as screen:
+        await screen.see("Nothing waits for a person.")
+        held = Held(POLICY, "ab" * 32, {}, ())
+        room.reload.rows.append(held_item(held))
+        for hear in room.reload.on_held:
+            hear(held)
+        await screen.see("held: policy waits for a person", "policy@abab")
 
 
 async def test_as_json_each_line_is_an_object_across_a_restart(tmp_path: Path, capsys: Capture) -> None:

@@ -23,6 +23,7 @@ state = "state"
 call_timeout = "10s"
 session_meta = "example.com/session"
 prompt_meta = "example.com/prompt"
+log = "json"
 id = "house"
 
 [upstreams.files]
@@ -46,6 +47,7 @@ owner = "bob@example.com"
 owner = "alice@example.com"
 trust = ["session", "prompt"]
 closed = true
+metrics = true
 hold = "40s"
 upstreams = ["tracker"]
 
@@ -95,6 +97,7 @@ def test_a_whole_configuration_is_read(tmp_path: Path) -> None:
     )
     assert settings.clients["claude-code"].trust == {"session", "prompt"}
     assert settings.clients["claude-code"].closed
+    assert (settings.clients["claude-code"].metrics, gateway.log) == (True, "json")
     assert settings.clients["claude-code"].hold == 40.0
     assert settings.clients["claude-code"].upstreams == ("tracker",)
     assert settings.approvers["alice"].proofs == {Proof.LOCAL, Proof.SIGNED}
@@ -194,6 +197,8 @@ TOKEN = "gh" + "p_" + "a1B2c3D4e5F6" * 3
         pytest.param(LEAST + '[gateway]\nlisten = "127.0.0.1"', 6, "`127.0.0.1:8765`", id="no port"),
         pytest.param(LEAST + '[gateway]\nlisten = "127.0.0.1:65536"', 6, "`127.0.0.1:8765`", id="no such port"),
         pytest.param(LEAST + '[gateway]\nsession_meta = "x"', 6, "a key such as", id="no meta key"),
+        pytest.param(LEAST + '[gateway]\nlog = "xml"', 6, "text or json", id="no form of a log"),
+        pytest.param(LEAST + '[clients.a]\nowner = "a"\nmetrics = 1', 7, "true or false", id="no flag"),
         pytest.param(LEAST + '[clients.unknown]\nowner = "a"', 5, "other than `unknown`", id="a client named unknown"),
         pytest.param(LEAST + '[clients.a]\nowner = "a"\ntrust = ["all"]', 7, "session or prompt", id="too much trust"),
         pytest.param(

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import anyio
 import httpx2
+from msgspec.structs import replace
 
 from gateway.console.app import Console
 from gateway.console.leaks import BECOMES
@@ -51,7 +52,8 @@ from gateway.core.view import Card, History, view
 from gateway.errors import ApprovalError
 from gateway.reading import Row, Story
 from gateway.server.auth import NO_TOKEN, Denied
-from gateway.server.http import Door, DoorSettings, names_of
+from gateway.server.http import Door, DoorSettings
+from gateway.server.names import names_of
 from gateway.server.peer import Peer
 from tests.fakes import DEADLINE, NOON, FakeClock, a_call, a_record, a_row, a_tool, an_ask
 
@@ -125,6 +127,7 @@ class FakeGate:
     done: list[tuple[Any, ...]] = field(default_factory=list)
     bodies: list[Mapping[str, Any]] = field(default_factory=list)
     held: list[Freeze] = field(default_factory=list)
+    policies: list[str] = field(default_factory=list)  # digests of those that wait
     given: list[Grant] = field(default_factory=list)
     recorded: list[Row] = field(default_factory=list)
     queries: list[tuple[str, Query]] = field(default_factory=list)
@@ -178,6 +181,9 @@ class FakeGate:
             raise ApprovalError(f"unknown grant `{prefix}`", "unknown")
         self.done.append(("revoke", prefix, voter.by))
         return found
+
+    def held_policies(self) -> Sequence[str]:
+        return self.policies
 
     def freezes(self) -> Sequence[Freeze]:
         return self.held

@@ -1,11 +1,11 @@
 """The stream of events: what a tab is told, in order, and when it ends."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import anyio
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from gateway.console.feed import MOST_PENDING, MOST_STREAMS, Feed
 from gateway.console.signin import IDLE, SignIns, Tab
@@ -103,3 +103,15 @@ async def test_one_stream_too_many_is_refused() -> None:
         assert (await tab.get("/events")).status_code == 503
         for stream in streams:
             await stream.aclose()  # type: ignore[attr-defined]  # an async generator
+
+
+async def test_a_policy_that_waits_for_a_person_is_told_as_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.console.feed.TICK", 0.01)
+    async with signed_in() as (room, _):
+        tab = room.signins.find(*room.signins.open("os:bob"))
+        assert tab is not None
+        stream = room.console._feed.stream(tab)
+        assert (await anext(stream))["event"] == "hello"
+        room.gate.policies.append("ab" * 32)
+        assert (await anext(stream))["event"] == "held"
+        await stream.aclose()  # type: ignore[attr-defined]  # an async generator

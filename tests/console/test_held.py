@@ -1,14 +1,14 @@
 """What is held, in the console: shown as it is, and accepted there by who may, exactly as it was shown."""
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.console.pages import MOST_HELD
-from gateway.core.card import visible
 from gateway.core.model import Proof
+from gateway.core.visible import visible
 from tests.console.room import POLICY, Room, Tab, holdings, signed_in
 
 READ, WIPE = holdings()

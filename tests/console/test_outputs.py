@@ -1,8 +1,7 @@
 """A card that asks whether an output may leave: it says what was found where, and nothing of a call to come."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.model import RELEASE, ApprovalState
 from tests.console.room import FIRST, SECOND, signed_in

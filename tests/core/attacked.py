@@ -1,9 +1,10 @@
 """A small mail server with labels, policies for it, grants on it, and what reach tells of it."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from gateway.core.grants import labels_digest, pins
 from gateway.core.model import Choice, Grant, Proof, Reason

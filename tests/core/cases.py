@@ -1,9 +1,10 @@
 """Values for tests of the core: a tool, a call, facts and policies from a few words each."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from gateway.core.canon import canonical, count_nodes
 from gateway.core.model import (

@@ -1,7 +1,8 @@
 """What the record says of a call: the grounds of a decision as they were, and names without secrets."""
 
-from dataclasses import replace
 from datetime import timedelta
+
+from msgspec.structs import replace
 
 from gateway.core.account import HEARD, Trail
 from gateway.core.capture import Capture

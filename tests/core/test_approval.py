@@ -1,11 +1,11 @@
 """The life of an approval: every state against every event, whose vote counts, and what a row covers."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.core.approval import (
     TRANSITIONS,

@@ -74,9 +74,29 @@ def test_a_card_is_the_one_that_was_opened() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kept", "found"),
+    [
+        ('[{"by":"os:ada","proof":"local","approve":true,"note":"fine","evidence":{}}]', True),
+        ('[{"by":"os:bob","proof":"local","approve":true,"note":"","evidence":{}}]', False),
+        ('[{"by":"os:ada","proof":"local","approve":true,"note":"","evidence":{"key":"k"}}]', False),
+        ("[]", False),
+        ("[7]", False),
+        ("7", False),
+        ("[", False),
+    ],
+)
+def test_votes_are_kept_as_they_were_told_last(kept: str, found: bool) -> None:
+    beside = looked(Kind.APPROVAL, an_approval(), an_approval("waiting", BY_ADA))
+    assert beside.votes("a_2", b"of rows that were let go") == ""
+    assert ("not those given" in beside.votes("a_1", kept.encode())) is not found
+
+
+@pytest.mark.parametrize(
     ("kept", "wrong"),
     [
         ((b"body", "", "later", 3, 3), ""),
+        ((b"body", "", "later", 3, 2, 2), ""),
+        ((b"body", "", "later", 3, 1, 2), "not what was given"),
         ((b"another", "", "later", 3, 0), "not what was given"),
         ((b"body", "", "much later", 3, 0), "not what was given"),
         ((b"body", "", "later", 4, 0), "not what was given"),
@@ -85,7 +105,7 @@ def test_a_card_is_the_one_that_was_opened() -> None:
         ((b"body", "revoked by os:eve", "later", 3, 0), "not ended"),
     ],
 )
-def test_a_grant_is_the_one_that_was_given(kept: tuple[bytes, str, str, int, int], wrong: str) -> None:
+def test_a_grant_is_the_one_that_was_given(kept: tuple[Any, ...], wrong: str) -> None:
     beside = looked(Kind.GRANT, a_grant(kept=mark(b"body")))
     assert wrong in beside.grant("g_1", *kept)
     assert bool(beside.grant("g_1", *kept)) is bool(wrong)

@@ -1,10 +1,10 @@
 """The card: what a person sees is all of it, with nothing hidden, and the gateway's own line last."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.card import (
     FOLDED,
@@ -16,11 +16,11 @@ from gateway.core.card import (
     card,
     statement,
     value_line,
-    visible,
     why,
 )
 from gateway.core.model import Approval, ApprovalState, Effect, Reason, Requirement, Shown, Tier
 from gateway.core.outward import parted
+from gateway.core.visible import visible
 
 AT = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
 

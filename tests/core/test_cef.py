@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from msgspec import structs
 from msgspec.json import decode
 
-from gateway.core.card import visible
 from gateway.core.cef import OPENING, escape, escape_header, event_class, line, severity, unix_us
 from gateway.core.model import Finding, Kind, Reason, Record
+from gateway.core.visible import visible
 from tests.fakes import NOON, a_record
 
 ESCAPES = {"n": "\n", "r": "\r"}

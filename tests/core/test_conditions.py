@@ -17,8 +17,10 @@ from gateway.core.conditions import (
     preload,
     try_out,
 )
+from gateway.core.decide import decide
 from gateway.core.expressions import FIELDS
-from gateway.core.model import Effect, SinkKind
+from gateway.core.model import Effect, SinkKind, Verdict
+from gateway.core.policy import Known, parse
 from gateway.core.sinks import ValueList
 from tests.core.cases import call_of, facts_of, tool_of
 
@@ -171,3 +173,21 @@ def test_listed_takes_a_string_and_the_name_of_a_list(value: object, name: objec
 def test_the_engine_can_be_loaded_ahead() -> None:
     preload()
     assert listing(LISTS)("a@corp.example", "colleagues")
+
+
+def test_a_condition_that_is_only_checked_never_holds_and_blocks_what_it_is_asked_of() -> None:
+    condition, problems = compile_condition("true", LISTS, compiles=False)
+    assert problems == []
+    assert isinstance(scene_of({}).holds(condition), str)
+    text = '[[rule]]\nid = "a"\nwhen = "args.n == 1"\ntools = "mail/send"\ndecide = "allow"\n'
+    policy, wrong = parse({"p.toml": f'owner = "a"\n{text}'}, Known(compiles=False))
+    call = call_of({"n": 1})
+    decided = decide(call, facts_of(tool_of(Effect.READ), call), policy)
+    assert (wrong, decided.verdict) == ((), Verdict.BLOCK)
+
+
+def test_conditions_of_one_text_are_the_same_whatever_was_compiled() -> None:
+    one, other = (compile_condition("true", LISTS, compiles=compiles)[0] for compiles in (True, False))
+    assert (one, hash(one)) == (other, hash(other))
+    assert one != compile_condition("false", LISTS)[0]
+    assert one != "true"

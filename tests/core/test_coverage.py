@@ -1,9 +1,9 @@
 """How far an upstream is screened, in words: what passes by label and what is out of reach is named."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.coverage import MOST_NAMES, Part, Sight, badge, coverage, part_item
 from gateway.core.model import OutputLabel, SecretAction, Surface, Tool, Trust

@@ -1,13 +1,13 @@
 """The decision: tables for what is decided, laws for how decisions combine."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.core import decide as module
 from gateway.core.decide import decide

@@ -1,10 +1,10 @@
 """Figures of approvals, and what would spare people the questions of a rule that they wave through."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.approval import Chosen, Voter, draft
 from gateway.core.canon import canonical, keyed_digest

@@ -1,12 +1,12 @@
 """Grants: what can be given on a card, and which calls one covers: that one, as it was, and nothing near it."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.core.approval import Chosen, Voter
 from gateway.core.canon import canonical, keyed_digest

@@ -1,11 +1,11 @@
 """How an approval is kept: what is written is what is read, also of a row that an earlier gateway wrote."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.approval import Chosen, Voter
 from gateway.core.canon import canonical

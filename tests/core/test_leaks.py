@@ -1,10 +1,10 @@
 """What a leak is, what a record shows of it, what may be said of it, and when it is due."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.leaks import (
     COLUMNS,

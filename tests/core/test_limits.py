@@ -1,11 +1,11 @@
 """Budgets, loops and observation: what is counted, what follows at the limit, and that none of it loosens anything."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.decide import counted, decide
 from gateway.core.grants import offered

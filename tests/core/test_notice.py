@@ -1,19 +1,21 @@
-"""What notices say, and whom a mailbox may write to."""
+"""What notices say."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
+from msgspec.structs import replace
 
 from gateway.core.leaks import Leak, LeakState, Seen, Stage
 from gateway.core.model import Grade, Kind, ToolRef
 from gateway.core.notice import (
     LONGEST,
+    MOST_DUE,
     Group,
+    due_notice,
     group_of,
     incident_notice,
     leak_notice,
-    mail_to,
     notice_of,
     short,
     signal_notice,
@@ -52,32 +54,6 @@ def test_names_of_an_upstream_are_bounded_and_hide_nothing() -> None:
 
 def test_a_group_is_who_asks_with_what_in_which_session() -> None:
     assert group_of(ROW) == Group("os:alice", "claude-code", "s1")
-
-
-BOX = "mailtos://me@mail.example.com?to=first@x.example&cc=all@x.example&from=gate@x.example"
-
-
-def test_a_mailbox_is_made_out_to_one_address() -> None:
-    made = mail_to("ada@x.example", ["ntfy://topic", BOX])
-    assert made == "mailtos://me@mail.example.com?from=gate%40x.example&to=ada%40x.example"
-
-
-@pytest.mark.parametrize(
-    ("address", "targets"),
-    [
-        ("ada@x.example", ["ntfy://topic", "json://127.0.0.1"]),
-        ("ada@x.example", []),
-        ("ada@x.example", ["mailto://"]),
-        ("the mail team", [BOX]),
-        ("ada", [BOX]),
-        ("ada@localhost", [BOX]),
-        ("ada@x.example,eve@y.example", [BOX]),
-        ("ada@x.example bcc:eve@y.example", [BOX]),
-        ("ada@eve@y.example", [BOX]),
-    ],
-)
-def test_nobody_is_written_to_without_a_mailbox_or_one_plain_address(address: str, targets: list[str]) -> None:
-    assert mail_to(address, targets) == ""
 
 
 @pytest.mark.parametrize("method", ["resources/read", "resources/subscribe", "completion/complete"])
@@ -169,3 +145,28 @@ def test_a_signal_is_told_by_its_name_and_never_with_a_value_of_the_call() -> No
     )
     bare = a_record(1, Kind.SIGNAL, tool="", upstream="", principal="")
     assert signal_notice(bare, "").text == "in a call, by claude-code for nobody known\nwardgate explain d_0000000001"
+
+
+DUE = a_record(
+    1,
+    Kind.SIGNAL,
+    detail="permissions-due",
+    extra={"owner": "ada@corp.dev", "count": 1, "what": [["mail/send\u202e", "unused for 90 days"]]},
+)
+
+
+def test_an_owner_reads_what_to_look_at_and_how_to_list_it() -> None:
+    notice = due_notice(DUE)
+    assert (notice.title, notice.stays) == ("Wardgate: a permission is to be looked at", False)
+    assert notice.text.splitlines() == [
+        "of ada@corp.dev:",
+        "mail/send\\u{202e}: unused for 90 days",
+        "wardgate tools --kind all --owner ada@corp.dev",
+    ]
+
+
+def test_of_many_permissions_some_are_named() -> None:
+    many = [[f"mail/t{number}", "new"] for number in range(20)]
+    notice = due_notice(structs.replace(DUE, extra={"owner": "ada", "count": 25, "what": many}))
+    assert notice.title == "Wardgate: 25 permissions are to be looked at"
+    assert notice.text.splitlines()[MOST_DUE : MOST_DUE + 2] == ["mail/t9: new", "and 15 more"]

@@ -1,8 +1,7 @@
 """What of the secrets in a call's arguments a decision is told: those that leave, and no others."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.model import Act, Effect, Finding, Grade, Surface, Tool
 from gateway.core.outward import MOST, excused, leaving, sends, spared

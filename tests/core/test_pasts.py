@@ -225,9 +225,9 @@ def test_what_can_not_be_trusted_is_not_taken_over(
 
 
 def test_raised_sessions_are_read_again_in_order() -> None:
-    raised = {"s2": "new-sink", "s1": "new-tool"}
-    assert list(read_raised(raised_text(raised)).items()) == list(raised.items())
-    assert read_raised("") == read_raised("[") == read_raised('{"a":1}') == {}
+    raised = [(("os:ada", "desk", "os:ada/desk/a"), "new-sink"), (("os:ada", "desk", ""), "new-tool")]
+    assert read_raised(raised_text(raised)) == raised
+    assert read_raised("") == read_raised("[") == read_raised('{"a":1}') == []
 
 
 def test_identities_things_and_sessions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,7 @@
 """Personal data: what a label says of it, what becomes of it, and that it is no secret."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.grading import grade
 from gateway.core.grants import labels_digest

@@ -1,11 +1,13 @@
 """Laws of policies, whatever they say: what is added only tightens, order plays no part, and an error blocks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.core.decide import decide
 from gateway.core.model import Call, Decision, Effect, Facts, Reason, Requirement, SinkKind, Tool, Verdict
@@ -67,8 +69,7 @@ class Ruled:
         return f'[[rule]]\nid = "{id}"\ntools = "{self.tools}"\ndecide = "{self.decide}"\n{when}{more}'
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(msgspec.Struct, frozen=True):
     """One file: its rules, a limit, and whether it only observes."""
 
     rules: tuple[Ruled, ...]

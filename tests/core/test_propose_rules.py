@@ -1,12 +1,12 @@
 """What might be said in a policy, from what was recorded: with its evidence, and never what anybody denied."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import tomli
+from msgspec.structs import replace
 
 from gateway.core.grounds import SHAPE
 from gateway.core.model import (

@@ -1,9 +1,10 @@
 """A raised session: what would pass above tier read is asked about, nothing is blocked, and no old grant lifts it."""
 
-from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.card import why
 from gateway.core.decide import decide
@@ -21,7 +22,8 @@ from gateway.core.model import (
     Verdict,
 )
 from gateway.core.policy import Policy, parse
-from gateway.core.raised import heightened
+from gateway.core.raised import RaisedSessions, heightened
+from gateway.core.session import IDLE, key_of
 from tests.fakes import NOON, a_call, a_row, a_tool
 
 ALLOW = Decision(Verdict.ALLOW, Reason.RULE, ("files.free",), authorised={"rule_owner": "a"}, uses=("g_1",))
@@ -95,3 +97,47 @@ def test_a_card_names_the_rule_and_the_signal() -> None:
     row = a_row("a_1", a_call(), tool, decision)
     shown = replace(row, shown=replace(row.shown, detail=decision.detail))
     assert why(shown) == "rule files.free (session-raised); signal `new-sink` raised the session"
+
+
+MINE, NAMED = key_of("os:ada", "desk", "s_1"), key_of("os:ada", "desk", "os:ada/desk/work")
+
+
+def test_a_session_belongs_to_its_trusted_name_alone_or_to_all_that_principal_and_client_do() -> None:
+    assert MINE == key_of("os:ada", "desk", "s_2") == key_of("os:ada", "desk", "os:ada/other/work")
+    assert NAMED == ("os:ada", "desk", "os:ada/desk/work")
+
+
+def test_the_first_signal_that_raised_a_session_is_kept() -> None:
+    raised = RaisedSessions()
+    raised.add(NAMED, "new-sink", NOON, NOON)
+    raised.add(NAMED, "new-tool", NOON, NOON)
+    assert (raised.by(NAMED), raised.by(MINE), raised.changes) == ("new-sink", "", 1)
+    assert raised.called(NAMED, NOON + 9 * IDLE) == "new-sink"
+
+
+def test_without_a_name_it_is_raised_until_nothing_was_called_for_so_long() -> None:
+    raised = RaisedSessions()
+    raised.add(MINE, "new-sink", NOON, NOON)
+    assert raised.called(MINE, NOON + IDLE) == "new-sink"
+    assert raised.called(MINE, NOON + 2 * IDLE) == "new-sink"
+    assert raised.called(MINE, NOON + 3 * IDLE + timedelta(seconds=1)) == ""
+    assert (raised.called(MINE, NOON), raised.by(MINE), raised.changes) == ("", "", 2)
+    raised.add(MINE, "new-tool", NOON, NOON)
+    assert raised.by(MINE) == "new-tool"
+
+
+def test_what_raised_one_without_a_name_longer_ago_raises_it_no_more() -> None:
+    raised, later = RaisedSessions(), NOON + IDLE + timedelta(seconds=1)
+    raised.add(MINE, "new-sink", NOON, later)
+    raised.add(NAMED, "new-sink", NOON, later)
+    assert (raised.by(MINE), raised.by(NAMED)) == ("", "new-sink")
+
+
+def test_so_many_are_known_and_those_that_were_raised_last_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.core.raised.REMEMBERED", 2)
+    raised = RaisedSessions()
+    for key in (MINE, NAMED, key_of("os:eve", "desk", "")):
+        raised.add(key, "new-sink", NOON, NOON)
+    assert raised.newest(9) == [(NAMED, "new-sink"), (("os:eve", "desk", ""), "new-sink")]
+    assert raised.newest(1) == [(("os:eve", "desk", ""), "new-sink")]
+    assert raised.called(MINE, NOON) == ""

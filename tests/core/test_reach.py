@@ -1,10 +1,10 @@
 """Reach: what would pass unasked of a hijacked agent. Never less than `decide` lets pass, and told in a number."""
 
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.flow import ARGUMENT, PROMPT, TRUSTED
 from gateway.core.model import Choice, Effect, Tier

@@ -1,11 +1,11 @@
 """Reach tells never less than `decide` lets pass unasked in a tainted session, whatever the policy, call and grants."""
 
-from dataclasses import replace
 from random import Random
 from typing import Any
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.core.decide import decide
 from gateway.core.flow import ARGUMENT, PROMPT, READ_ARGUMENT, TRUSTED, Origins, trace, weighs

@@ -1,7 +1,8 @@
 """The question about an output: bound to it, answered by a person, and without a word of what was found."""
 
-from dataclasses import replace
 from datetime import timedelta
+
+from msgspec.structs import replace
 
 from gateway.core.canon import canonical
 from gateway.core.card import card

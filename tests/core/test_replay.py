@@ -1,11 +1,11 @@
 """Deciding again on what a record holds: what it tells, what it doesn't, and that the rest is never guessed."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.canon import canonical
 from gateway.core.grounds import LARGE, SHAPE, asked_facts, told_facts

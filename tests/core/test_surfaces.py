@@ -1,10 +1,10 @@
 """Resources, prompts and methods under policy: their labels, the rules that speak of them, and what holds without."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.decide import decide, is_question
 from gateway.core.model import Decision, Effect, Reason, SinkKind, Surface, Tier, Tool, ToolRef, Trust, Verdict

@@ -6,7 +6,15 @@ import pytest
 from inline_snapshot import snapshot
 
 from gateway.core.model import Finding, Kind, Reason, Record
-from gateway.core.telemetry import error_type, note_of, parent_of, span_of
+from gateway.core.telemetry import (
+    CLIENT_DURATION,
+    SERVER_DURATION,
+    durations_of,
+    error_type,
+    note_of,
+    parent_of,
+    span_of,
+)
 from tests.fakes import NOON, a_record
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -178,3 +186,26 @@ def test_a_record_of_no_call_is_a_note_of_no_trace() -> None:
     assert note_of("feed", 3, an_end(outcome="blocked")).text == "outcome:blocked files/write_file (rule)"
     nowhere = an_end(outcome="blocked", upstream="", tool="nope")
     assert note_of("feed", 3, nowhere).text == "outcome:blocked nope (rule)"
+
+
+@pytest.mark.parametrize(
+    ("more", "errors"),
+    [
+        ({}, [None, None]),
+        ({"outcome": "error"}, ["tool_error", "tool_error"]),
+        ({"outcome": "unknown", "reason": Reason.UPSTREAM_ERROR.value}, ["upstream-error", "upstream-error"]),
+        ({"release": "withheld", "reason": Reason.SCANNER_FAILED.value}, ["scanner-failed", None]),
+    ],
+    ids=["ok", "the tool failed", "nobody knows", "withheld here"],
+)
+def test_a_duration_is_an_error_where_it_failed(more: dict[str, str], errors: list[str | None]) -> None:
+    found = durations_of(an_end(timings_us={"decide": 1_000, "upstream": 4_000}, **more))
+    assert [one.name for one in found] == [SERVER_DURATION, CLIENT_DURATION]
+    assert [one.attributes.get("error.type") for one in found] == errors
+    assert [one.seconds for one in found] == [pytest.approx(0.005), pytest.approx(0.004)]
+
+
+def test_a_call_that_was_never_sent_has_no_time_at_its_upstream() -> None:
+    (one,) = durations_of(an_end(outcome="blocked", upstream="", tool="made_up", timings_us={"decide": 10}))
+    assert "gen_ai.tool.name" not in one.attributes
+    assert one.attributes["gen_ai.operation.name"] == "execute_tool"

@@ -1,8 +1,7 @@
 """The life of a session: which prompts open a turn, and what each call lists."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.hooks import Happened, HookEvent
 from gateway.core.turns import (

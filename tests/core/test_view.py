@@ -1,10 +1,10 @@
 """The card as data: exact values with everything hidden made visible, what differs, and what can be chosen."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.model import Approval, ApprovalState, Choice, Effect, Reason, Requirement, Shown, Tier
 from gateway.core.view import FOLD, Card, History, Value, before, view, visible_lines

@@ -1,8 +1,7 @@
 """A hypothetical call explained: what every rule says of it, and what would have changed the answer."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.model import Principal, Surface, ToolRef
 from gateway.core.policy import Policy

@@ -1,10 +1,10 @@
 """The words for the model are those of `approvals.md`, and there are words for every reason."""
 
-from dataclasses import replace
 from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core import words
 from gateway.core.model import ApprovalState, Decision, Obligation, ObligationKind, Outcome, Reason, Verdict

@@ -1,5 +1,6 @@
 """Fixtures of the end-to-end tests: the installed command, before real servers, in a home of the test's own."""
 
+import fcntl
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,9 +21,11 @@ def real_upstreams() -> RealUpstreams:
 
 
 @pytest.fixture(scope="session")
-def _warm(wardgate_command: str, _away_from_home: None) -> None:
+def _warm(wardgate_command: str, rules_cache: Path, _away_from_home: None) -> None:
     """Compile the scanner's rules once, so that no gateway of a test has to."""
-    subprocess.run([wardgate_command, "warm"], check=True, stdin=subprocess.DEVNULL, timeout=WARM_DEADLINE)
+    with (rules_cache.parent / "compiling").open("w") as one_at_a_time:
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)  # the next worker finds them compiled
+        subprocess.run([wardgate_command, "warm"], check=True, stdin=subprocess.DEVNULL, timeout=WARM_DEADLINE)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ each door.
 Knows nothing of the gateway's inside: it speaks to it as people and clients do. Whatever it starts, it stops by its id.
 """
 
+import hashlib
 import inspect
 import json
 import os
@@ -15,8 +16,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -36,7 +37,6 @@ POLL = 0.02
 LEDGER = Path(__file__).parents[1] / "servers" / "ledger.py"
 ALL_READS = '[[tool]]\nmatch = "*"\neffect = "read"\n'
 PLACE = "@PLACE@"  # a house's own folder, in what is kept for the next one
-LOCKS: dict[str, str] = {}  # tables of upstreams -> what was accepted of them
 
 LABELS = """\
 upstream = "ledger"
@@ -77,6 +77,16 @@ async def until(claim: Callable[[], Any], patience: float = PATIENCE) -> Any:
             if found:
                 return found
             await anyio.sleep(POLL)
+
+
+@contextmanager
+def case(*words: object) -> Iterator[None]:
+    """Whatever fails in here tells of which case it did."""
+    try:
+        yield
+    except BaseException as failed:
+        failed.add_note(f"the case: {', '.join(map(str, words))}")
+        raise
 
 
 def free_port() -> int:
@@ -204,12 +214,19 @@ class House:
     def lock(self, *tables: str) -> None:
         """Accept what the upstreams offer, as a person would by `wardgate lock --yes`, with a state folder aside.
 
-        One that can't be asked has nothing in the lock. The same ones are asked once in a run of the tests.
+        One that can't be asked has nothing in the lock. The same ones are asked once in a run of the tests, by
+        whichever worker meets them first.
         """
         asked = "\n".join(tables).replace(str(self.place), PLACE)
-        if text := LOCKS.get(asked) or self._asked(tables):
-            LOCKS[asked] = text
-            self.write("policies/tools.lock", text.replace(PLACE, str(self.place)))
+        beside = Path(self.environment.get("WARDGATE_CACHE", self.place / "rules"))  # all workers share it
+        kept = beside.with_name("locks") / hashlib.sha256(asked.encode()).hexdigest()
+        if not kept.exists() and (text := self._asked(tables)):
+            kept.parent.mkdir(exist_ok=True)
+            made = kept.with_name(f"{kept.name}.{os.getpid()}")
+            made.write_text(text, encoding="utf-8")
+            made.rename(kept)  # whole or not at all: other workers read it
+        if kept.exists():
+            self.write("policies/tools.lock", kept.read_text(encoding="utf-8").replace(PLACE, str(self.place)))
 
     def _asked(self, tables: Sequence[str]) -> str:
         aside = self.place / "locking"

@@ -16,7 +16,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tests.e2e.kit import LOCKS, House, upstream_table
+from mcp.client.context import ClientRequestContext
+from mcp_types import (
+    CreateMessageRequestParams,
+    CreateMessageResult,
+    ElicitRequestFormParams,
+    ElicitResult,
+    ListRootsResult,
+    Root,
+    TextContent,
+)
+
+from tests.e2e.kit import House, upstream_table
 
 LEAKY = Path(__file__).parents[1] / "servers" / "leaky.py"
 RESULTS = (
@@ -130,19 +141,19 @@ def found(folder: Path, planted: Mapping[str, str]) -> Mapping[str, list[str]]:
 def among(everything: Iterable[tuple[str, bytes]], planted: Mapping[str, str]) -> Mapping[str, list[str]]:
     """The secrets that stand in named bytes in whatever form, by the surface where they were planted."""
     everything = list(everything)
+    whole = b"\0".join(data for _, data in everything)  # nearly always there is nothing: looked through once
     rest: dict[str, list[str]] = {}
     for surface, secret in planted.items():
         ways = {form for form in forms(secret) if len(form) > 8}
-        where = [name for name, data in everything if any(way in data for way in ways)]
-        if where:
-            rest[surface] = where
+        if any(way in whole for way in ways):
+            rest[surface] = [name for name, data in everything if any(way in data for way in ways)]
     return rest
 
 
-def records(house: House, kind: str) -> list[dict[str, Any]]:
-    """The bodies of a kind on the record, oldest first."""
+def records(house: House, kind: str = "") -> list[dict[str, Any]]:
+    """The bodies on the record, all or those of a kind, oldest first."""
     with closing(sqlite3.connect(house.state / "record.db")) as db:
-        found = db.execute("SELECT body FROM record WHERE kind = ? ORDER BY seq", (kind,)).fetchall()
+        found = db.execute("SELECT body FROM record WHERE kind = ? OR ? = '' ORDER BY seq", (kind, kind)).fetchall()
     return [json.loads(body) for (body,) in found]
 
 
@@ -156,9 +167,10 @@ class Planted(dict[str, str]):
 
 def leaking(house: House, planted: Planted, **more: Any) -> House:
     """The house before an upstream that leaks on every surface; `more` is for `House.configure`."""
-    plan = house.world / "secrets.json"
+    plan = (
+        house.world / f"secrets-{secrets.token_hex(4)}.json"
+    )  # what this upstream offers is another thing in each test
     plan.write_text(json.dumps({surface: planted[surface] for surface in PLANTED}), encoding="utf-8")
-    LOCKS.clear()  # what this upstream offers is another thing in each test
     own: dict[str, Any] = {"per": "client", "elicit": "form", "instructions": True}
     table = upstream_table("leaky", [sys.executable, str(LEAKY), str(plan)], **own)
     broken = [upstream_table(mode, [sys.executable, str(LEAKY), str(plan), mode]) for mode in ("gone", "mute")]
@@ -168,3 +180,24 @@ def leaking(house: House, planted: Planted, **more: Any) -> House:
         *(table, *broken, record),
         **{"policies": policies, "limits": 'hold = "100ms"', "trust": ["session", "prompt"], "locked": True, **more},
     )
+
+
+def answering(planted: Planted) -> dict[str, Any]:
+    """The callbacks of a client that gives secrets away in whatever it is asked for."""
+
+    async def person(context: ClientRequestContext, params: Any) -> ElicitResult:
+        assert isinstance(params, ElicitRequestFormParams)
+        return ElicitResult(action="accept", content={"x": planted["elicit-answer"]})
+
+    async def model(context: ClientRequestContext, params: CreateMessageRequestParams) -> CreateMessageResult:
+        said = TextContent(type="text", text=f"use {planted['sample-answer']}")
+        return CreateMessageResult(role="assistant", content=said, model="m")
+
+    async def folders(context: ClientRequestContext) -> ListRootsResult:
+        return ListRootsResult(roots=[Root(uri=f"file:///home/{planted['roots-answer']}")])
+
+    async def hear(params: Any) -> None:
+        pass
+
+    asked = {"elicitation_callback": person, "sampling_callback": model, "list_roots_callback": folders}
+    return {**asked, "logging_callback": hear}

@@ -87,10 +87,35 @@ class RealUpstreams:
         """The time in any zone; local time is UTC."""
         return Launch(self._path("time", "bin", "mcp-server-time"), ["--local-timezone", "UTC"])
 
+    def thinking(self) -> Launch:
+        """Thoughts that are numbered and counted."""
+        return self._npm("server-sequential-thinking")
+
+    def fetch(self, proxy: str) -> Launch:
+        """Pages of the web, all of them by way of the server at `proxy`."""
+        return Launch(self._path("fetch", "bin", "mcp-server-fetch"), ["--proxy-url", proxy])
+
     def inspector(self) -> Launch:
         """The command line of the Inspector; options follow, then the server's address or `--` and its command."""
         launcher = self._path(PACKAGES, "inspector", "clients", "launcher", "build", "index.js")
         return Launch(self._path("node", "node"), [launcher, "--cli", "--format", "json", "--stored-auth-only"])
+
+    def claude(self) -> Launch:
+        """Claude Code's own command line."""
+        return self._client("@anthropic-ai", "claude-code", "cli-wrapper.cjs")
+
+    def codex(self) -> Launch:
+        """Codex's own command line."""
+        return self._client("@openai", "codex", "bin", "codex.js")
+
+    def gemini(self) -> Launch:
+        """Gemini's own command line."""
+        return self._client("@google", "gemini-cli", "bundle", "gemini.js")
+
+    def _client(self, *script: str) -> Launch:
+        """A client whose package is a script for Node; nothing of it was run when it was installed."""
+        path = self._path("npm", "node_modules", *script)
+        return Launch(self._path("node", "node"), [path])
 
     async def inspect(
         self, options: Sequence[str], server: Sequence[str] | str, environment: Mapping[str, str], token: str = ""

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import anyio
 import httpx2
 import pytest
+from mcp.client.client import Client
 
 from tests.e2e.kit import PATIENCE, House, asked, listens, wire
 
@@ -38,59 +39,71 @@ async def signed_in(house: House) -> AsyncIterator[httpx2.AsyncClient]:
         yield http
 
 
-@pytest.mark.parametrize("door", ["shim", "standalone", "http"])
-async def test_the_console_is_there_whichever_way_the_gateway_was_started(door: str, house: House) -> None:
+async def denies(house: House, http: httpx2.AsyncClient, held: str) -> None:
+    """The call that waits is on the console, and is denied there."""
+    assert held in (await http.get("/data/")).text
+    (row,) = await house.items("approvals")
+    body = {"choice": "deny", "note": "not today", "digest": row["arguments_digest"]}
+    told = await http.post(f"/do/approvals/{held}", json=body)
+    assert (told.status_code, told.json()["state"]) == (200, "denied")
+
+
+async def is_answered(house: House, http: httpx2.AsyncClient, client: Client) -> None:
+    """A call of this client is denied on the console, and the client hears why."""
+    await denies(house, http, asked(await client.call_tool("ledger__note", {"text": "one"})))
+    denied = await client.call_tool("ledger__note", {"text": "one"})
+    assert "not today" in str(denied.content)
+
+
+async def test_the_console_is_there_where_the_gateway_was_started_on_demand(house: House) -> None:
     house.configure(limits=SHORT)
-    async with house.client(door, "legacy") as client:
-        held = asked(await client.call_tool("ledger__note", {"text": "one"}))
-        async with signed_in(house) as http:
-            assert held in (await http.get("/data/")).text
-            (row,) = await house.items("approvals")
-            body = {"choice": "deny", "note": "not today", "digest": row["arguments_digest"]}
-            told = await http.post(f"/do/approvals/{held}", json=body)
-            assert (told.status_code, told.json()["state"]) == (200, "denied")
-        denied = await client.call_tool("ledger__note", {"text": "one"})
-        assert "not today" in str(denied.content)
+    async with house.client("shim", "legacy") as client, signed_in(house) as http:
+        await is_answered(house, http, client)
     assert house.forwarded == []
 
 
 async def test_a_standalone_gateway_listens_only_once_its_console_is_asked_for(house: House) -> None:
+    house.configure(limits=SHORT)
+    note = {"name": "ledger__note", "arguments": {"text": "one"}}
     async with wire(house, "--standalone") as pipes:
         await pipes.greet("legacy")
+        held = (await pipes.ask("tools/call", note))["result"]["_meta"]["dev.wardgate/approval"]["id"]
         assert _listening(pipes.process.pid) == []
         async with signed_in(house) as http:
             here = http.base_url
-            assert (await http.get("/data/")).status_code == 200
+            await denies(house, http, held)
             assert (await http.post("/mcp", json={})).status_code == 401, "no client comes in this way"
+        assert "not today" in str((await pipes.ask("tools/call", note))["result"]["content"])
         (port,) = _listening(pipes.process.pid)
         assert (here.host, here.port) == ("localhost", port)
         async with signed_in(house) as second:
             assert second.base_url == here
     assert not listens(port)
+    assert house.forwarded == []
 
 
-async def test_clients_tokens_and_the_console_know_nothing_of_each_other(house: House) -> None:
-    async with house.serving():
-        token = await house.token()
-        async with signed_in(house) as http:
-            assert (await http.post("/mcp", json={})).status_code == 401
-            del http.headers["x-wardgate-key"]
-            for path in ("/data/", "/events"):
-                answer = await http.get(path, headers={"authorization": f"Bearer {token}"})
-                assert answer.status_code == 401
-            assert (await http.get("/mcp/none")).status_code == 401
-            assert (await http.get("/nowhere")).status_code == 404
+async def opens_every_page(http: httpx2.AsyncClient) -> None:
+    """Every page of a fresh gateway can be opened."""
+    for page in PAGES:
+        answer = await http.get(f"/data/{page}")
+        assert answer.status_code == 200, (page, answer.text)
 
 
-async def test_every_page_of_a_fresh_gateway_can_be_opened(house: House) -> None:
-    async with house.serving(), signed_in(house) as http:
-        for page in PAGES:
-            answer = await http.get(f"/data/{page}")
-            assert answer.status_code == 200, (page, answer.text)
+async def knows_no_token(http: httpx2.AsyncClient, token: str) -> None:
+    """Clients' tokens and the console know nothing of each other."""
+    assert (await http.post("/mcp", json={})).status_code == 401
+    key = http.headers.pop("x-wardgate-key")
+    for path in ("/data/", "/events"):
+        answer = await http.get(path, headers={"authorization": f"Bearer {token}"})
+        assert answer.status_code == 401
+    assert (await http.get("/mcp/none")).status_code == 401
+    assert (await http.get("/nowhere")).status_code == 404
+    http.headers["x-wardgate-key"] = key
 
 
-async def test_an_open_stream_holds_no_gateway_back_from_its_end(house: House) -> None:
-    async with house.serving() as gateway, signed_in(house) as http, http.stream("GET", "/events") as events:
+async def holds_nothing_back(gateway: anyio.abc.Process, http: httpx2.AsyncClient) -> None:
+    """An open stream holds no gateway back from its end."""
+    async with http.stream("GET", "/events") as events:
         lines = events.aiter_lines()
         assert await anext(lines) == "event: hello"
         gateway.terminate()
@@ -100,9 +113,18 @@ async def test_an_open_stream_holds_no_gateway_back_from_its_end(house: House) -
         assert gateway.returncode == 0
 
 
-async def test_without_a_gateway_there_is_no_link(house: House) -> None:
-    ended = await house.run("console")
-    assert (ended.code, ended.out) == (3, "")
+async def test_the_console_of_a_gateway_that_serves_opens_by_its_link_alone_and_ends_with_it(house: House) -> None:
+    house.configure(limits=SHORT)
+    none = await house.run("console")
+    assert (none.code, none.out) == (3, ""), "without a gateway there is no link"
+    async with house.serving() as gateway, signed_in(house) as http:
+        token = await house.token()
+        await opens_every_page(http)
+        await knows_no_token(http, token)
+        async with house.http_client("legacy", token) as client:
+            await is_answered(house, http, client)
+        await holds_nothing_back(gateway, http)
+    assert house.forwarded == []
 
 
 def test_nothing_of_the_console_is_imported_before_somebody_opens_it() -> None:

@@ -30,53 +30,50 @@ def greet_as(house: House, version: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("era", ERAS)
-async def test_a_newer_shim_makes_the_gateway_hand_its_clients_over(era: str, house: House) -> None:
-    async with house.client("shim", era) as client:
-        assert text(await client.call_tool("ledger__look", {"text": "one"}))
+async def test_a_newer_shim_makes_the_gateway_hand_its_clients_over(house: House) -> None:
+    async with house.client("shim", "legacy") as legacy, house.client("shim", "modern", name="other") as modern:
+        for client in (legacy, modern):
+            assert text(await client.call_tool("ledger__look", {"text": "one"}))
         before = house.gateway()
         assert greet_as(house, "99.0.0") == {"handover": True}
         await until(lambda: house.gateway() != before)
-        assert text(await client.call_tool("ledger__look", {"text": "two"}))
+        for client in (legacy, modern):
+            assert text(await client.call_tool("ledger__look", {"text": "two"}))
         await until(lambda: before not in house.processes("serve"))
-    assert house.forwarded == ["look one", "look two"]
-    sessions = {row["session"] for row in await house.items("log", "--tool", "look")}
-    assert len(sessions) == 1
+    assert house.forwarded == ["look one", "look one", "look two", "look two"]
+    rows = await house.items("log", "--tool", "look")
+    assert len({(row["client"], row["session"]) for row in rows}) == len({row["client"] for row in rows}) == 2
 
 
-async def test_a_shim_without_its_pipes_is_told_so(house: House) -> None:
-    async with house.client("shim", "modern"):
-        assert greet_as(house, "0.0.1")["bye"] == 3
-
-
-async def test_a_stop_is_a_stop(house: House) -> None:
-    async with wire(house) as client:
-        await client.greet("legacy")
-        os.kill(house.gateway(), signal.SIGTERM)
-        with_code = await until(lambda: client.process.returncode is not None and [client.process.returncode])
-        assert with_code == [0]
-        await until(lambda: not house.processes("serve"))
-    assert not (house.state / "gateway.json").exists()  # its pid may be another program's soon
-
-
-@pytest.mark.parametrize("era", ERAS)
-async def test_bytes_are_relayed_where_descriptors_can_not_be_passed(era: str, house: House) -> None:
+async def is_relayed(house: House, era: str) -> None:
+    """Bytes are relayed where descriptors can't be passed."""
     words = house.stdio("--relay")
     parameters = StdioServerParameters(command=words[0], args=words[1:], env=house.environment)
     with house.log() as log:
         async with Client(stdio_client(parameters, log), mode=MODES[era], cache=None) as client:
-            assert text(await client.call_tool("ledger__look", {"text": "x" * 300_000}))
-    assert len(house.forwarded) == 1
+            assert text(await client.call_tool("ledger__look", {"text": era + "x" * 300_000}))
+    assert sum(line.startswith(f"look {era}") for line in house.forwarded) == 1, era
 
 
 @pytest.mark.slow
-async def test_shims_that_open_together_start_one_gateway(house: House) -> None:
-    house.configure()
+async def test_shims_that_open_together_start_one_gateway_and_a_stop_is_a_stop(house: House) -> None:
     async with AsyncExitStack() as stack:
         opened = [await stack.enter_async_context(wire(house)) for _ in range(6)]
         async with anyio.create_task_group() as tasks:
             for pipes in opened:
                 tasks.start_soon(pipes.greet, "legacy")
         assert len(house.processes("serve")) == 1
+        assert greet_as(house, "0.0.1")["bye"] == 3  # a shim without its pipes is told so
+        for era in ERAS:
+            await is_relayed(house, era)
+        os.kill(house.gateway(), signal.SIGTERM)
+        for pipes in opened:
+            with_code = await until(
+                lambda each=pipes: each.process.returncode is not None and [each.process.returncode]
+            )
+            assert with_code == [0]
+        await until(lambda: not house.processes("serve"))
+    assert not (house.state / "gateway.json").exists()  # its pid may be another program's soon
+    assert len(house.forwarded) == 2
     log = (house.state / "gateway.log").read_text(encoding="utf-8")
     assert log.count(" listens on ") == 1

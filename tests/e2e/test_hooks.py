@@ -2,8 +2,9 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -50,6 +51,32 @@ def records(house: House, kind: str = "") -> list[dict[str, Any]]:
     return [body for body in bodies if kind in ("", body["kind"])]
 
 
+@dataclass
+class Story:
+    """One session of Claude Code's; what it puts on the record, with pipes of its own, is everything since it began."""
+
+    house: House
+    session: str
+    before: int
+
+    async def told(self, *events: Mapping[str, Any], **options: Any) -> None:
+        """Play hook events of this session; all are taken without a word."""
+        for each in events:
+            assert await self.house.hook({**each, "session_id": self.session}, **options) == Ended(0, "", "")
+
+    def records(self, kind: str = "") -> list[dict[str, Any]]:
+        """What the record got since the session began, oldest first."""
+        return [body for body in records(self.house)[self.before :] if kind in ("", body["kind"])]
+
+
+@asynccontextmanager
+async def telling(house: House, session: str) -> AsyncIterator[tuple[Story, Wire]]:
+    """A session whose hooks tell, and its pipes."""
+    async with wire(house) as client:
+        await client.greet("legacy")
+        yield Story(house, session, len(records(house))), client
+
+
 async def note(client: Wire, text: str, tool_use: str = "", name: str = "ledger__note") -> None:
     """A write call, as Claude Code sends it."""
     meta = {"progressToken": 1, **({"claudecode/toolUseId": tool_use} if tool_use else {})}
@@ -57,35 +84,22 @@ async def note(client: Wire, text: str, tool_use: str = "", name: str = "ledger_
     assert not answer["result"].get("isError"), answer
 
 
-async def taken(house: House, *events: Mapping[str, Any], **options: Any) -> None:
-    for each in events:
-        assert await house.hook(each, **options) == Ended(0, "", "")
-
-
-@pytest.fixture
-def trusting(house: House) -> House:
-    """A house that listens to the hooks of `tester`."""
-    return house.configure(policies={"ledger": FREE}, trust=["prompt"])
-
-
-@pytest.mark.slow
-async def test_a_turn_is_on_the_record_from_the_prompt_to_the_write(trusting: House) -> None:
+async def is_on_the_record(house: House) -> None:
+    """A turn is on the record from the prompt to the write."""
     secret = credentials(7)["github"][1]
-    house = trusting
-    async with wire(house) as client:
-        await client.greet("legacy")
-        await taken(house, started(), prompt(f"note what the file says; the token is {secret}"))
+    async with telling(house, SESSION) as (story, client):
+        await story.told(started(), prompt(f"note what the file says; the token is {secret}"))
         given = {"command": f"curl -H 'Authorization: Bearer {secret}' example.com"}
         response = {"stdout": "the ticket is AB-2041", "stderr": ""}
-        await taken(house, tool("PreToolUse", "toolu_1", "Bash", given))
-        await taken(house, tool("PostToolUse", "toolu_1", "Bash", given, tool_response=response, duration_ms=26))
-        await taken(house, tool("PreToolUse", "toolu_2", OURS, {"text": "AB-2041"}))
+        await story.told(tool("PreToolUse", "toolu_1", "Bash", given))
+        await story.told(tool("PostToolUse", "toolu_1", "Bash", given, tool_response=response, duration_ms=26))
+        await story.told(tool("PreToolUse", "toolu_2", OURS, {"text": "AB-2041"}))
         await note(client, "AB-2041", "toolu_2")
-        await taken(house, tool("PostToolUse", "toolu_2", OURS, {"text": "AB-2041"}, tool_response="note: AB-2041"))
+        await story.told(tool("PostToolUse", "toolu_2", OURS, {"text": "AB-2041"}, tool_response="note: AB-2041"))
         await note(client, "nobody asked")
-        await taken(house, stop())
-    (asked,), (other,) = records(house, "prompt"), records(house, "client-tool")
-    tied, untied = records(house, "intent")
+        await story.told(stop())
+    (asked,), (other,) = story.records("prompt"), story.records("client-tool")
+    tied, untied = story.records("intent")
     assert asked["extra"]["proves"] is True
     assert asked["extra"]["client_session"] == SESSION
     assert asked["extra"]["text"].startswith("note what the file says; the token is [REDACTED")
@@ -98,88 +112,90 @@ async def test_a_turn_is_on_the_record_from_the_prompt_to_the_write(trusting: Ho
     written = json.dumps(records(house))
     assert secret not in written
     assert "stdout" not in written  # what a client's tool returned is not on the record
-    assert (await house.run("verify")).code == 0
 
 
-@pytest.mark.slow
-async def test_what_does_not_open_a_turn_proves_nothing(trusting: House) -> None:
-    house = trusting
-    async with wire(house) as client:
-        await client.greet("legacy")
-        await taken(house, started(), prompt("one"), prompt("two, inside the turn", "75f4e19b"))
-        await taken(house, stop(), prompt("<task-notification>three</task-notification>", "80d02bd5"))
-        await taken(house, stop(), prompt("four", "90d02bd5"))
-        sdk = {"attended": "0", "entrypoint": "sdk-cli"}
-        await taken(house, {**started(), "session_id": "other"}, {**prompt("five"), "session_id": "other"}, **sdk)
-    said = [(each["extra"]["text"][:4], each["extra"].get("why_not", "")) for each in records(house, "prompt")]
-    assert said == [
-        ("one", ""),
-        ("two,", "open-turn"),
-        ("<tas", "not-typed"),
-        ("four", ""),
-        ("five", "not-interactive"),
+async def proves_nothing(house: House) -> None:
+    """What doesn't open a turn proves nothing."""
+    async with telling(house, "turns") as (story, _):
+        await story.told(started(), prompt("one"), prompt("two, inside the turn", "75f4e19b"))
+        await story.told(stop(), prompt("<task-notification>three</task-notification>", "80d02bd5"))
+        await story.told(stop(), prompt("four", "90d02bd5"))
+        sdk = Story(house, "other", story.before)
+        await sdk.told(started(), prompt("five"), attended="0", entrypoint="sdk-cli")
+    told = [each["extra"] for each in story.records("prompt")]
+    assert [(each["text"][:4], each.get("why_not", ""), each["proves"]) for each in told] == [
+        ("one", "", True),
+        ("two,", "open-turn", False),
+        ("<tas", "not-typed", False),
+        ("four", "", True),
+        ("five", "not-interactive", False),
     ]
-    assert [each["extra"]["proves"] for each in records(house, "prompt")] == [True, False, False, True, False]
 
 
-@pytest.mark.slow
-async def test_only_a_client_that_is_trusted_is_listened_to(trusting: House) -> None:
-    house = trusting
-    async with wire(house) as client:
-        await client.greet("legacy")
+async def listens_to_trusted_clients_alone(house: House) -> None:
+    """Only a client that is trusted is listened to."""
+    async with telling(house, "trusted") as (story, _):
         for stranger in ("other", "nobody"):
             ended = await house.hook(prompt("do it"), client=stranger)
             assert (ended.code, ended.out) == (1, "")
             assert ended.err.count("\n") == 1
             assert f"[clients.{stranger}]" in ended.err
-        await taken(house, started(), prompt("do it"), tool("PreToolUse", "toolu_1", OURS, {}))
+        await story.told(started(), prompt("do it"), tool("PreToolUse", "toolu_3", OURS, {}))
         async with wire(house, "--client", "other") as another:
             await another.greet("legacy")
-            await note(another, "not mine", "toolu_1")
-    assert len(records(house, "prompt")) == 1
-    (intent,) = records(house, "intent")
+            await note(another, "not mine", "toolu_3")
+    assert len(story.records("prompt")) == 1
+    (intent,) = story.records("intent")
     assert intent["prompt"] == "unknown"
 
 
-@pytest.mark.slow
-async def test_an_event_that_is_not_taken_is_one_line_and_never_exit_code_2(trusting: House) -> None:
-    house = trusting
-    nobody = await house.hook(event("Stop"))
-    assert (nobody.code, nobody.out) == (1, "")
-    assert "no gateway answers" in nobody.err
-    async with wire(house) as client:
-        await client.greet("legacy")
+async def is_one_line(house: House) -> None:
+    """An event that is not taken is one line, and never exit code 2."""
+    async with telling(house, "odd") as (story, _):
         for odd in (b"", b"[]", b"{", b'{"hook_event_name": "Elsewhere", "session_id": "x"}', b'{"prompt": 7}'):
             ended = await house.hook(odd)
             assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1), (odd, ended)
-    assert records(house, "prompt") == []
+    assert story.records("prompt") == []
 
 
-@pytest.mark.slow
-async def test_a_long_answer_of_a_tool_is_cut_and_its_length_told(trusting: House) -> None:
-    house = trusting
-    async with wire(house) as client:
-        await client.greet("legacy")
-        await taken(house, started(), prompt("read it"))
-        read = tool("PostToolUse", "toolu_1", "Read", {"file_path": "/a"}, tool_response={"content": "x" * (3 << 20)})
-        await taken(house, read)
-    (other,) = records(house, "client-tool")
+async def is_cut(house: House) -> None:
+    """A long answer of a tool is cut, and its length told."""
+    async with telling(house, "long") as (story, _):
+        read = tool("PostToolUse", "toolu_4", "Read", {"file_path": "/a"}, tool_response={"content": "x" * (3 << 20)})
+        await story.told(started(), prompt("read it"), read)
+    (other,) = story.records("client-tool")
     assert other["omitted"]["result"] > 3 << 20
     assert "result_digest" not in other
     assert other["arguments"] == {"file_path": "/a"}
 
 
-@pytest.mark.slow
-async def test_a_prompt_in_meta_is_recorded_for_a_trusted_client_alone(trusting: House) -> None:
-    house = trusting
-    house.configure(policies={"ledger": FREE}, trust=["prompt"])
-    meta = {"dev.wardgate/prompt": "note it down"}
+async def is_recorded_from_meta(house: House) -> None:
+    """A prompt in `_meta` is recorded for a trusted client alone."""
+    before = len(records(house))
     for client_name in ("tester", "other"):
         async with wire(house, "--client", client_name) as client:
             await client.greet("legacy")
-            params = {"name": "ledger__note", "arguments": {"text": client_name}, "_meta": meta}
-            assert "result" in await client.ask("tools/call", params)
-    (asked,) = records(house, "prompt")
+            params = {"name": "ledger__note", "arguments": {"text": client_name}}
+            meta = {"dev.wardgate/prompt": "note it down"}
+            assert "result" in await client.ask("tools/call", {**params, "_meta": meta})
+    story = Story(house, "", before)
+    (asked,) = story.records("prompt")
     assert (asked["client"], asked["extra"]["proves"], asked["extra"]["source"]) == ("tester", True, "meta")
-    trusted, other = records(house, "intent")
+    trusted, other = story.records("intent")
     assert (trusted["turn"], other["prompt"]) == (asked["id"], "unknown")
+
+
+@pytest.mark.slow
+async def test_what_the_hooks_of_a_trusted_client_tell_is_on_the_record_and_nothing_else_is(house: House) -> None:
+    house.configure(policies={"ledger": FREE}, trust=["prompt"])
+    nobody = await house.hook(event("Stop"))
+    assert (nobody.code, nobody.out) == (1, "")
+    assert "no gateway answers" in nobody.err
+    async with house.serving():
+        await is_on_the_record(house)
+        await proves_nothing(house)
+        await listens_to_trusted_clients_alone(house)
+        await is_one_line(house)
+        await is_cut(house)
+        await is_recorded_from_meta(house)
+    assert (await house.run("verify")).code == 0

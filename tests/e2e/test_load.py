@@ -5,7 +5,7 @@ Knows nothing of the gateway's inside: each answer is counted, and the ledger te
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,14 +64,14 @@ class Storm:
         self.times[mark] += 1
         self.answers[mark] = said(answer)
 
-    def check(self, marks: Iterable[str]) -> set[str]:
+    def check(self, marks: Iterable[str], what: str) -> set[str]:
         """Every call got one answer, its own or an honest `busy`; gives the ones that were served."""
         wanted = set(marks)
-        assert set(self.answers) == wanted
-        assert set(self.times.values()) == {1}
+        assert set(self.answers) == wanted, what
+        assert set(self.times.values()) == {1}, what
         served = {mark for mark, text in self.answers.items() if text == f"look: {mark}"}
         odd = {mark: text for mark, text in self.answers.items() if mark not in served and text != "busy"}
-        assert odd == {}
+        assert odd == {}, what
         return served
 
 
@@ -143,82 +143,77 @@ async def bystand(pipes: Wire, meta: Mapping[str, Any], calls: int = 20) -> None
         assert said(answer) == f"look: {mark}"
 
 
-def check_forwarded(house: House, served: set[str]) -> None:
-    """What was answered with a result was forwarded once, and nothing else was."""
-    reached = [line.removeprefix("look ") for line in house.forwarded if "bystander" not in line]
-    assert len(reached) == len(set(reached))
-    assert set(reached) == served
+@asynccontextmanager
+async def storming(house: House, what: str, *names: str) -> AsyncIterator[Iterator[tuple[list[str], Storm]]]:
+    """The marks and the storm of each client, that share `CALLS`; after it, what was answered with a result was
+    forwarded once, and nothing else was.
+    """
+    before = len(house.forwarded)
+    storms = {name: (marks_of(f"{what} {name}", CALLS // len(names)), Storm.empty()) for name in names}
+    yield iter(storms.values())
+    served: set[str] = set().union(*(storm.check(marks, what) for marks, storm in storms.values()))
+    reached = [line.removeprefix("look ") for line in house.forwarded[before:] if "bystander" not in line]
+    assert len(reached) == len(set(reached)), what
+    assert set(reached) == served, what
 
 
-@pytest.mark.parametrize("era", ERAS)
-async def test_500_calls_at_once_of_one_client_on_stdio_are_each_answered_once(era: str, house: House) -> None:
-    storm, marks = Storm.empty(), marks_of("one")
-    async with wire(house) as pipes, wire(house) as other:
-        meta, others = await pipes.greet(era), await other.greet("legacy")
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(pour, pipes, meta, marks, storm)
-            tasks.start_soon(bystand, other, others)
-    check_forwarded(house, storm.check(marks))
-
-
-async def test_500_calls_at_once_of_ten_clients_on_stdio_are_each_answered_once(house: House) -> None:
-    storms = {f"c{number}": Storm.empty() for number in range(10)}
-    async with AsyncExitStack() as stack:
-        greeted = []
-        for at, who in enumerate(storms):  # one after the other: the first one starts the gateway
+async def test_500_calls_at_once_on_stdio_are_each_answered_once(house: House) -> None:
+    async with wire(house) as other, AsyncExitStack() as stack:
+        others, greeted = await other.greet("legacy"), []
+        for at in range(10):
             pipes = await stack.enter_async_context(wire(house))
-            greeted.append((who, pipes, await pipes.greet(ERAS[at % 2])))
-        async with anyio.create_task_group() as tasks:
-            for who, pipes, meta in greeted:
-                tasks.start_soon(pour, pipes, meta, marks_of(who, CALLS // 10), storms[who])
-    check_forwarded(house, set().union(*(storm.check(marks_of(who, CALLS // 10)) for who, storm in storms.items())))
+            greeted.append((pipes, await pipes.greet(ERAS[at % 2])))
+        for era, (pipes, meta) in zip(ERAS, greeted, strict=False):
+            async with storming(house, f"one {era}", "tester") as storms, anyio.create_task_group() as tasks:
+                tasks.start_soon(pour, pipes, meta, *next(storms))
+                tasks.start_soon(bystand, other, others)
+        async with storming(house, "ten", *map(str, range(10))) as storms, anyio.create_task_group() as tasks:
+            for (pipes, meta), (marks, storm) in zip(greeted, storms, strict=True):
+                tasks.start_soon(pour, pipes, meta, marks, storm)
 
 
-@pytest.mark.parametrize("names", [["tester"], ["tester", "other"]], ids=["one client", "two clients"])
-async def test_500_calls_at_once_over_http_are_each_answered_once(names: list[str], house: House) -> None:
-    storms = {name: Storm.empty() for name in names}
+async def test_500_calls_at_once_over_http_are_each_answered_once_and_two_principals_keep_apart(house: House) -> None:
     async with house.serving(), wire(house) as other, AsyncExitStack() as stack:
         others = await other.greet("legacy")
-        clients = {name: await stack.enter_async_context(http(house, await house.token(name))) for name in names}
-        async with anyio.create_task_group() as tasks:
-            for name, client in clients.items():
-                tasks.start_soon(pour_http, client, marks_of(name, CALLS // len(names)), storms[name])
-            tasks.start_soon(bystand, other, others)
-    served = [storm.check(marks_of(name, CALLS // len(names))) for name, storm in storms.items()]
-    check_forwarded(house, set().union(*served))
-
-
-async def test_two_principals_see_only_their_own_answers_sessions_and_handles(house: House) -> None:
-    """Under load on both, with equal ids; neither gets anywhere with the other's session or handle."""
-    storms = {name: Storm.empty() for name in ("tester", "other")}
-    async with house.serving(), AsyncExitStack() as stack:
         mine, theirs = [
             await stack.enter_async_context(http(house, await house.token(name))) for name in ("tester", "other")
         ]
-        held = await mine.ask(request(1, "kept", MODERN, "note"))
-        handle = held["result"]["requestState"]
-        session = await _open(mine)
-        answers = {"dev.wardgate/approval": {"action": "accept", "content": {"approve": True}}}
-        again = request(1, "kept", MODERN, "note", requestState=handle, inputResponses=answers)
+        for what, doors in (("one", {"tester": mine}), ("two", {"tester": mine, "other": theirs})):
+            async with storming(house, what, *doors) as storms, anyio.create_task_group() as tasks:
+                for door, (marks, storm) in zip(doors.values(), storms, strict=True):
+                    tasks.start_soon(pour_http, door, marks, storm)
+                tasks.start_soon(bystand, other, others)
+        await keep_apart(house, mine, theirs)
 
-        async def steal() -> None:
-            for _ in range(20):
-                assert said(await theirs.ask(again)) != "note: kept"
-                listed = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
-                refused = await theirs.send(listed, mcp_session_id=session, mcp_protocol_version="2025-11-25")
-                assert refused.status_code == 404
 
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(pour_http, mine, marks_of("tester", 100), storms["tester"])
-            tasks.start_soon(pour_http, theirs, marks_of("other", 100), storms["other"])
-            tasks.start_soon(steal)
-        assert "note kept" not in house.forwarded
-        for name, storm in storms.items():
-            storm.check(marks_of(name, 100))
-        rows = await house.items("log", "--kind", "outcome", "--tool", "look", "--limit", "500")
-        assert {row["principal"] for row in rows} == {"client:tester", "client:other"}
-        (row,) = await house.items("approvals")
-        assert row["principal"] == "client:tester"
+async def keep_apart(house: House, mine: Door, theirs: Door) -> None:
+    """Under load on both, with equal ids, neither principal gets anywhere with the other's session or handle."""
+    held = await mine.ask(request(1, "kept", MODERN, "note"))
+    handle = held["result"]["requestState"]
+    session = await _open(mine)
+    answers = {"dev.wardgate/approval": {"action": "accept", "content": {"approve": True}}}
+    again = request(1, "kept", MODERN, "note", requestState=handle, inputResponses=answers)
+    marks = {name: marks_of(f"apart {name}", 100) for name in ("tester", "other")}
+    storms = {name: Storm.empty() for name in marks}
+
+    async def steal() -> None:
+        for _ in range(20):
+            assert said(await theirs.ask(again)) != "note: kept"
+            listed = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+            refused = await theirs.send(listed, mcp_session_id=session, mcp_protocol_version="2025-11-25")
+            assert refused.status_code == 404
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pour_http, mine, marks["tester"], storms["tester"])
+        tasks.start_soon(pour_http, theirs, marks["other"], storms["other"])
+        tasks.start_soon(steal)
+    assert "note kept" not in house.forwarded
+    for name, storm in storms.items():
+        storm.check(marks[name], f"apart {name}")
+    rows = await house.items("log", "--kind", "outcome", "--tool", "look", "--limit", "200")
+    assert {row["principal"] for row in rows} == {"client:tester", "client:other"}
+    (row,) = await house.items("approvals")
+    assert row["principal"] == "client:tester"
 
 
 async def _open(client: Door) -> str:
@@ -237,11 +232,12 @@ def resident(pid: int) -> int:
 
 
 def drift(sizes: Sequence[int]) -> float:
-    """What a step adds in that third of the run that adds least: a leak adds with every call, and what is taken once
-    (while the disk pauses, the records of reads wait in memory, bounded by the record's queue) is in one or two thirds.
+    """What a step adds in that quarter of the run that adds least: a leak adds with every call, and what is taken once
+    (while the disk pauses, the records of reads wait in memory, bounded by the record's queue; then they are counted)
+    is in few of them.
     """
-    third = (len(sizes) - 1) // 3
-    return min((sizes[start + third] - sizes[start]) / third for start in (0, third, 2 * third))
+    quarter = (len(sizes) - 1) // 4
+    return min((last - first) / quarter for first, last in zip(sizes, sizes[quarter:], strict=False))
 
 
 @pytest.mark.timeout(240)

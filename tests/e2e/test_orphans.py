@@ -3,10 +3,10 @@
 import os
 import signal
 import sys
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from pathlib import Path
 
-import pytest
+from mcp.client.client import Client
 
 from tests.e2e.kit import House, text, until, upstream_table
 from tests.upstreams.test_sandbox import PATH, real
@@ -46,8 +46,8 @@ def stubborn(house: House, **more: object) -> House:
     script = house.world / "program" / "stubborn.py"
     script.parent.mkdir()
     script.write_text(STUBBORN, encoding="utf-8")
-    command = [sys.executable, str(script)]
-    return house.configure(upstream_table("stubborn", command, era="2025-11-25", **more), policies={"stubborn": LABELS})
+    table = upstream_table("stubborn", [sys.executable, str(script)], era="2025-11-25", **more)
+    return house.configure(table, policies={"stubborn": LABELS}, locked=False)
 
 
 def running(house: House) -> list[int]:
@@ -60,19 +60,31 @@ def running(house: House) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("door", ["standalone", "shim", "http"])
-async def test_kill_9_of_the_gateway_leaves_nothing_of_its_upstreams(door: str, house: House) -> None:
-    stubborn(house)
+async def killed(house: House, *clients: AbstractAsyncContextManager[Client], alone: bool = False) -> bool:
+    """Kill the gateway of these clients once its upstream runs; whether everything of that ended with it."""
     over = False
-    with suppress(Exception):  # what the client makes of a gateway that vanishes is not the matter here
-        async with house.client(door, "legacy") as client:
-            await client.session.list_tools()
-            left = await until(lambda: running(house) if len(running(house)) == 2 else None)
+    with suppress(Exception):  # what a client makes of a gateway that vanishes is not the matter here
+        async with AsyncExitStack() as stack:
+            for each in clients:
+                await (await stack.enter_async_context(each)).session.list_tools()
+            left = await until(lambda: found if len(found := running(house)) == 2 else None)
             house.write("upstreams.toml", "")  # no gateway can start in its place
-            os.kill(house.processes("--standalone")[0] if door == "standalone" else house.gateway(), signal.SIGKILL)
+            os.kill(house.processes("--standalone")[0] if alone else house.gateway(), signal.SIGKILL)
             await until(lambda: not set(left) & set(running(house)))
             over = True
-    assert over
+    return over
+
+
+async def test_kill_9_of_a_gateway_on_its_own_leaves_nothing_of_its_upstreams(house: House) -> None:
+    stubborn(house)
+    assert await killed(house, house.client("standalone", "legacy"), alone=True)
+
+
+async def test_kill_9_of_a_gateway_that_a_shim_started_leaves_nothing_of_its_upstreams(house: House) -> None:
+    """With a client at each of its doors."""
+    stubborn(house)
+    token = await house.token()
+    assert await killed(house, house.client("shim", "legacy"), house.http_client("legacy", token))
 
 
 @real

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.kit import LABELS, House, asked, reason
+from tests.e2e.kit import LABELS, House, asked, reason, until
 
 PROVEN = '[[rule]]\nid = "ledger.proven"\ntools = "wipe"\ndecide = "ask-unless-proven"\n'
 SHORT = 'hold = "100ms"'
@@ -38,7 +38,7 @@ async def test_the_origins_of_a_session_are_asked_of_its_gateway(house: House) -
     house.write("policies/ledger.toml", labels + PROVEN)
     async with house.client("shim", "legacy") as client:
         assert not (await client.call_tool("ledger__look", {"text": "taints"})).is_error
-        (session,) = await house.items("sessions")
+        (session,) = await until(lambda: house.items("sessions"))
         name = session["session"]
         whole, *places = await house.items("reach", "--session", name)
         assert whole["number"] == 2

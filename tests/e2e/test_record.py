@@ -6,8 +6,8 @@ import shutil
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -39,22 +39,61 @@ def look_again(client: Client) -> Callable[[], Any]:
 
 
 @pytest.mark.slow
-async def test_a_locked_record_refuses_calls_until_it_is_free_again(house: House) -> None:
-    async with house.client("shim", "legacy") as client:
+async def test_a_locked_record_refuses_calls_and_a_gateway_killed_in_mid_call_is_replaced(house: House) -> None:
+    house.configure(limits='hold = "100ms"')
+    async with AsyncExitStack() as stack:
+        clients = {era: await stack.enter_async_context(house.client("shim", era)) for era in ERAS}
         await until(lambda: house.items("log", "--kind", "catalogue"))  # nothing else waits to be recorded
-        with closing(store(house)) as db:
-            db.execute("BEGIN EXCLUSIVE")
-            refused = await client.call_tool("ledger__stall", {"text": "one"})
-            assert refused.is_error
-            assert reason(refused) == "record-failed"
-            read = await client.call_tool("ledger__look", {"text": "meanwhile"})
-            assert reason(read) == "record-failed"
-            assert house.forwarded == []
-            db.execute("ROLLBACK")
+        await locked(house, clients)
+        await killed(house, clients)
+    proven = await house.run("verify")
+    assert proven.code == 0, proven.out
+
+
+async def locked(house: House, clients: Mapping[str, Client]) -> None:
+    """While somebody else holds the record, nothing is forwarded; then calls work again."""
+    with closing(store(house)) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        for era, client in clients.items():
+            refused = await client.call_tool("ledger__stall", {"text": "locked"})
+            assert refused.is_error, era
+            assert reason(refused) == "record-failed", era
+            read = await client.call_tool("ledger__look", {"text": "locked"})
+            assert reason(read) == "record-failed", era
+        assert house.forwarded == []
+        db.execute("ROLLBACK")
+    for client in clients.values():
         await until(look_again(client))
-    assert "stall one" not in house.forwarded
-    assert "look meanwhile" not in house.forwarded
-    assert (await house.run("verify")).code == 0
+    assert set(house.forwarded) == {"look again"}
+
+
+async def killed(house: House, clients: Mapping[str, Client]) -> None:
+    """The calls that a kill cuts off are unknown, and the next gateway goes on with all that waited."""
+    answers: dict[str, CallToolResult] = {}
+
+    async def stall(era: str) -> None:
+        answers[era] = await clients[era].call_tool("ledger__stall", {"text": era})
+
+    held = {era: await client.call_tool("ledger__note", {"text": era}) for era, client in clients.items()}
+    before = len(house.forwarded)
+    async with anyio.create_task_group() as calls:
+        for era in clients:
+            calls.start_soon(stall, era)
+        await until(lambda: len(house.forwarded) == before + len(clients))
+        os.kill(house.gateway(), signal.SIGKILL)
+    for era, client in clients.items():
+        assert answers[era].is_error, era
+        assert "OUTCOME UNKNOWN" in text(answers[era]), era
+        assert reason(answers[era]) == "gateway-stopped", era
+        assert text(await client.call_tool("ledger__look", {"text": era})) == f"look: {era}"
+    ended = await house.outcomes("stall")
+    assert [each for each in ended if each[1] != "record-failed"] == [("unknown", "gateway-stopped")] * len(clients)
+    for era, client in clients.items():  # what waited for a person waits on
+        assert (await house.run("approve", asked(held[era]))).code == 0, era
+        assert not (await client.call_tool("ledger__note", {"text": era})).is_error, era
+    stalled, others = house.forwarded[before:][: len(clients)], house.forwarded[before:][len(clients) :]
+    assert set(stalled) == {f"stall {era}" for era in clients}
+    assert others == [*(f"look {era}" for era in clients), *(f"note {era}" for era in clients)]
 
 
 def gone(folder: Path) -> bool:
@@ -63,115 +102,87 @@ def gone(folder: Path) -> bool:
     return not folder.exists()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("how", ["removed", "swapped"])
-async def test_a_state_folder_that_is_taken_from_a_running_gateway_refuses_writes(how: str, house: House) -> None:
-    async with house.client("standalone", "modern") as client:
-        assert text(await client.call_tool("ledger__look", {"text": "before"})) == "look: before"
-        if how == "removed":
-            await until(lambda: gone(house.state))
-        else:
-            house.state.rename(house.folder / "old")
-            shutil.copytree(house.folder / "old", house.state, ignore=NO_SOCKET)
-        refused = await client.call_tool("ledger__stall", {"text": "one"})
-        assert refused.is_error
-        assert reason(refused) == "record-failed"
-        read = await client.call_tool("ledger__look", {"text": "after"})
-        assert reason(read) == "record-failed"
-    assert house.forwarded == ["look before"]
+async def taken(house: House, client: Client, how: str) -> None:
+    """Take the state folder from a gateway that runs; it forwards nothing any more."""
+    before = house.forwarded
+    assert text(await client.call_tool("ledger__look", {"text": how})) == f"look: {how}"
+    if how == "removed":
+        await until(lambda: gone(house.state))
+    else:
+        house.state.rename(house.folder / "old")
+        shutil.copytree(house.folder / "old", house.state, ignore=NO_SOCKET)
+    for tool in ("stall", "look"):
+        refused = await client.call_tool(f"ledger__{tool}", {"text": "after"})
+        assert refused.is_error, (how, tool)
+        assert reason(refused) == "record-failed", (how, tool)
+    assert house.forwarded == [*before, f"look {how}"], how
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("era", ERAS)
-async def test_a_gateway_killed_in_mid_call_is_replaced_and_the_call_is_unknown(era: str, house: House) -> None:
-    house.configure(limits='hold = "100ms"')
-    answers: list[CallToolResult] = []
-
-    async with house.client("shim", era) as client:
-
-        async def stall() -> None:
-            answers.append(await client.call_tool("ledger__stall", {"text": "one"}))
-
-        held = await client.call_tool("ledger__note", {"text": "two"})
-        async with anyio.create_task_group() as calls:
-            calls.start_soon(stall)
-            await until(lambda: "stall one" in house.forwarded)
-            os.kill(house.gateway(), signal.SIGKILL)
-        (lost,) = answers
-        assert lost.is_error
-        assert "OUTCOME UNKNOWN" in text(lost)
-        assert reason(lost) == "gateway-stopped"
-        assert text(await client.call_tool("ledger__look", {"text": "next"})) == "look: next"
-        assert await house.outcomes("stall") == [("unknown", "gateway-stopped")]
-        assert (await house.run("approve", asked(held))).code == 0  # what waited for a person waits on
-        assert not (await client.call_tool("ledger__note", {"text": "two"})).is_error
-    assert house.forwarded == ["stall one", "look next", "note two"]
-    proven = await house.run("verify")
-    assert proven.code == 0, proven.out
-
-
-@pytest.mark.slow
-async def test_a_killed_standalone_gateway_leaves_an_open_intent_that_the_next_start_closes(house: House) -> None:
+async def test_a_killed_standalone_gateway_leaves_an_open_intent_and_one_without_its_state_folder_refuses(
+    house: House,
+) -> None:
     with pytest.raises(BaseException):  # noqa: B017, PT012 - how a client says that its server is gone is the SDK's own
-        async with house.client("standalone", "legacy") as client, anyio.create_task_group() as calls:
-            calls.start_soon(client.call_tool, "ledger__stall", {"text": "one"})
-            await until(lambda: "stall one" in house.forwarded)
-            (intent,) = await house.items("log", "--kind", "intent")
-            assert intent["tool"] == "stall"  # on the disk before it was forwarded
-            (pid,) = house.processes("--standalone")
-            os.kill(pid, signal.SIGKILL)
+        async with house.client("standalone", "legacy") as client:
+            await no_second_one_starts(house, client)
+            async with anyio.create_task_group() as calls:
+                calls.start_soon(client.call_tool, "ledger__stall", {"text": "one"})
+                await until(lambda: "stall one" in house.forwarded)
+                intents = await house.items("log", "--kind", "intent", "--tool", "stall")
+                assert len(intents) == 1  # on the disk before it was forwarded
+                (pid,) = house.processes("--standalone")
+                os.kill(pid, signal.SIGKILL)
     assert await house.outcomes("stall") == []
-    async with house.client("standalone", "legacy"):
-        assert await until(lambda: house.outcomes("stall")) == [("unknown", "gateway-stopped")]
-    assert house.forwarded == ["stall one"]
-
-
-@pytest.mark.slow
-async def test_a_second_gateway_does_not_start_on_the_same_state_folder(house: House) -> None:
-    async with house.client("standalone", "legacy") as client:
-        for words in (["serve"], ["stdio", "--standalone"]):
-            second = await house.run(*words)
-            assert second.code == 3
-            assert second.out == ""
-            assert len(second.err.splitlines()) == 1
-        assert text(await client.call_tool("ledger__look", {"text": "fine"})) == "look: fine"
-
-
-@pytest.mark.slow
-async def test_verify_finds_every_kind_of_tampering(house: House) -> None:
     async with house.client("standalone", "modern") as client:
-        for word in ("one", "two", "three"):
-            await client.call_tool("ledger__look", {"text": word})
+        assert await until(lambda: house.outcomes("stall")) == [("unknown", "gateway-stopped")]
+        assert house.forwarded.count("stall one") == 1
+        await taken(house, client, "swapped")
+    async with house.client("standalone", "modern") as client:
+        await taken(house, client, "removed")
+
+
+async def no_second_one_starts(house: House, client: Client) -> None:
+    """A state folder is one gateway's."""
+    for words in (["serve"], ["stdio", "--standalone"]):
+        second = await house.run(*words)
+        assert second.code == 3, words
+        assert second.out == "", words
+        assert len(second.err.splitlines()) == 1, words
+    assert text(await client.call_tool("ledger__look", {"text": "fine"})) == "look: fine"
+
+
+async def check_tampering(house: House) -> None:
+    """Every kind is found; the record is whole again after it."""
     assert (await house.run("verify")).code == 0
     whole = house.place / "whole"
     shutil.copytree(house.state, whole, ignore=NO_SOCKET)
+    with closing(store(house)) as db:
+        ((row,),) = db.execute("SELECT min(seq) FROM record WHERE kind = 'outcome' AND tool = 'look'")
     for tampering in (
-        "UPDATE record SET body = replace(body, 'look', 'peek') WHERE seq = 3",
-        "UPDATE record SET body = CAST(replace(CAST(body AS TEXT), 'look', 'peek') AS BLOB) WHERE seq = 3",
-        "UPDATE record SET tool = 'peek' WHERE seq = 3",
-        "DELETE FROM record WHERE seq = 4",
+        f"UPDATE record SET body = replace(body, 'look', 'peek') WHERE seq = {row}",
+        f"UPDATE record SET body = CAST(replace(CAST(body AS TEXT), 'look', 'peek') AS BLOB) WHERE seq = {row}",
+        f"UPDATE record SET tool = 'peek' WHERE seq = {row}",
+        f"DELETE FROM record WHERE seq = {row}",
         "DELETE FROM record WHERE seq = (SELECT max(seq) FROM record)",
     ):
         with closing(store(house)) as db:
             assert db.execute(tampering).rowcount == 1
-        found = await house.run("verify")
+        found = await house.run("verify", "--json")
         assert found.code == 1, tampering
-        (row,) = json.loads((await house.run("verify", "--json")).out)["items"]
-        assert row["ok"] is False
+        (told,) = json.loads(found.out)["items"]
+        assert told["ok"] is False, tampering
         shutil.rmtree(house.state)
         shutil.copytree(whole, house.state)
-    assert (await house.run("verify")).code == 0
 
 
 @pytest.mark.slow
-async def test_a_call_is_proven_to_somebody_without_the_store_and_checkpoints_elsewhere_outlast_a_cut(
-    house: House,
-) -> None:
+async def test_a_call_is_proven_without_the_store_and_every_tampering_and_cut_is_found(house: House) -> None:
     kept = house.folder / "kept"
     house.configure(house.ledger(), f'[record]\ncheckpoints = [{{ file = "{kept}" }}]\n')
     bundle = house.folder / "bundle.json"
     async with house.client("shim", "modern") as client:
-        await client.call_tool("ledger__look", {"text": "one"})
+        for word in ("one", "two", "three"):
+            await client.call_tool("ledger__look", {"text": word})
         (outcome, *_) = await house.items("log", "--kind", "outcome")
         assert (await house.run("export", "--proof", outcome["id"], "--output", str(bundle))).code == 0
         proven = await anyio.run_process(
@@ -179,9 +190,11 @@ async def test_a_call_is_proven_to_somebody_without_the_store_and_checkpoints_el
         )
         assert proven.returncode == 0, proven.stderr
         assert b"outcome" in proven.stdout
-        assert (await house.run("verify", "--against", str(kept))).code == 0
         assert (await house.run("export", "--proof", outcome["id"], "--output", str(bundle))).code == 1  # it is there
         assert (await house.run("export", "--proof", "d_ZZZZZZZZZZ")).code == 1
+    house.close()
+    await check_tampering(house)
+    assert (await house.run("verify", "--against", str(kept))).code == 0
     with closing(store(house)) as db:
         (size,) = db.execute("SELECT max(seq) FROM record WHERE kind = 'policy'").fetchone()
         db.execute("DELETE FROM record WHERE seq > ?", (size,))

@@ -47,6 +47,7 @@ SCOPE = Path("/proc/sys/kernel/yama/ptrace_scope")
 MAY_TRACE = os.getuid() == 0 or not SCOPE.exists() or SCOPE.read_text(encoding="ascii").strip() == "0"
 """Whether this system lets a process read another one's memory that is no child of it."""
 DOORS = ("socket", "terminal", "console")
+LEVELS = ("local", "signed")  # the proof that is asked for at levels 0 and 1
 TABLE = {
     "decide by a GET, without signing in, with half a sign-in, a client's token or through MCP": (
         "decide_without_the_right",
@@ -126,10 +127,10 @@ class Scene:
         assert reason(held) == "approval-pending", held
         return asked(held)
 
-    async def states(self, kind: str) -> list[str]:
-        """What became of the rows of one kind."""
-        rows = {row["id"]: row for row in await self.house.items("approvals", "--state", "all")}
-        return [rows[id]["state"] for id in self.plan["rows"][kind].values()]
+    async def states(self) -> dict[str, list[str]]:
+        """What became of the rows of each kind."""
+        states = {row["id"]: row["state"] for row in await self.house.items("approvals", "--state", "all")}
+        return {kind: [states[id] for id in rows.values()] for kind, rows in self.plan["rows"].items()}
 
     async def signs(self, row: str) -> None:
         """Ada signs an approval with her passphrase."""
@@ -216,7 +217,7 @@ async def through_mcp(scene: Scene) -> bool:
     """Whether a client of the gateway's can decide: by a tool, or by an answer that it was not asked for."""
     tools = [tool.name for tool in (await scene.client.list_tools()).tools]
     assert not [tool for tool in tools if re.search("approv|grant|wardgate|deny", tool)]
-    before, forwarded = await scene.states("local"), scene.house.forwarded
+    before, forwarded = await scene.states(), scene.house.forwarded
     yes = {"wardgate_approval": ElicitResult(action="accept", content={"approve": True})}
     for state in (scene.plan["rows"]["local"]["socket"], "A" * 22, "r_" + "A" * 22):
         with pytest.raises(MCPError) as problem:
@@ -228,12 +229,14 @@ async def through_mcp(scene: Scene) -> bool:
                 allow_input_required=True,
             )
         assert problem.value.error.data["dev.wardgate/decision"]["reason"] == "handle-invalid"
-    return (await scene.states("local"), scene.house.forwarded) != (before, forwarded)
+    return (await scene.states(), scene.house.forwarded) != (before, forwarded)
 
 
 LOOKS = ("read_files", "read_environment", "read_memory")
 KEPT_OUT = {"PermissionError", "OperationalError"}  # nothing was missing, or misspelt: it was not let in
 FORGES = ("decide_without_the_right", "sign_as_an_approver")
+CALL = "call_as_a_client"
+UNTOUCHED = {"local": ["waiting"] * 3, "signed": ["waiting"] * 6}
 
 
 @pytest.mark.slow
@@ -241,7 +244,8 @@ async def test_what_a_process_of_the_same_user_can_do_is_what_the_readme_says(op
     house = open_house
     came: dict[str, bool] = {}
     async with scene(house) as made:
-        came |= await made.tries(*LOOKS, *FORGES)
+        came |= await made.tries(*LOOKS, *FORGES, CALL)
+        assert came.pop(CALL)
         uninvited = "not signed in: 401, token of a client: 401, used link: 403, data: 401"
         assert made.why["decide_without_the_right"] == (
             f"{uninvited}, cookie alone: 401, key alone: 401, another page: 403, GET: 405"
@@ -249,19 +253,14 @@ async def test_what_a_process_of_the_same_user_can_do_is_what_the_readme_says(op
         told = dict(line.split(": ", 1) for line in made.why["sign_as_an_approver"].splitlines())
         assert told["own key"] == told["endorsed"] == "the key is enrolled for nobody here"
         assert told["replayed"] == "the signature does not fit what was to be signed"
-        assert await made.tries("call_as_a_client") == {"call_as_a_client": True}
         assert await until(lambda: made.levels("look")) == [0]
         assert made.levels("wipe") == [1]  # the one that ada signed
         came["through_mcp"] = await through_mcp(made)
-        assert await made.states("local") == ["waiting"] * 3
-        assert await made.states("signed") == ["waiting"] * 6
-        local = await made.tries(*(f"{door}:local" for door in DOORS))
-        signed = await made.tries(*(f"{door}:signed" for door in DOORS))
-        assert await made.states("local") == ["approved"] * 3
-        assert await made.states("signed") == ["waiting"] * 6
-        came |= await made.tries("put_a_key_in_an_approvers_place")
+        assert await made.states() == UNTOUCHED
+        doors = await made.tries(*(f"{door}:{kind}" for kind in LEVELS for door in DOORS))
+        assert await made.states() == {**UNTOUCHED, "local": ["approved"] * 3}
+        came |= await made.tries("put_a_key_in_an_approvers_place", "edit_policies", "act_without_the_gateway")
         assert [state for state, _ in made.approvers()] == ["enrolled", "revoked", "enrolled"]
-        came |= await made.tries("edit_policies", "act_without_the_gateway")
         elsewhere = await anyio.to_thread.run_sync(_checkpoint, house)
         came |= await made.tries("stop_the_gateway")
         await until(lambda: made.gateway.returncode is not None)
@@ -269,8 +268,8 @@ async def test_what_a_process_of_the_same_user_can_do_is_what_the_readme_says(op
     came |= await _tampering(house, made, elsewhere)
     if not MAY_TRACE:
         del came["read_memory"]
-    for level, doors in enumerate((local, signed)):
-        found = came | {door: doors[f"{door}:{('local', 'signed')[level]}"] for door in DOORS}
+    for level, kind in enumerate(LEVELS):
+        found = came | {door: doors[f"{door}:{kind}"] for door in DOORS}
         assert found == {name: said for name, said in said_at(level).items() if name in found}, f"level {level}"
     await _the_edited_policy_counts_once_it_is_accepted(house)
 
@@ -311,8 +310,7 @@ async def _the_edited_policy_counts_once_it_is_accepted(house: House) -> None:
     async with house.client("shim", "modern") as client:
         assert (await call(client, "ledger__wipe", {"text": "held"})).is_error
         assert house.forwarded[-1] != "wipe held"
-    await house.consent()
-    async with house.client("shim", "modern") as client:
+        await house.consent()
         assert not (await call(client, "ledger__wipe", {"text": "as I like"})).is_error
     assert house.forwarded[-1] == "wipe as I like"
     new, *_, old = await house.items("log", "--kind", "policy")
@@ -326,19 +324,18 @@ async def test_what_a_process_of_another_user_can_do_is_what_the_readme_says(ope
     changes = ("edit_policies", "act_without_the_gateway", "cut_the_record", "stop_the_gateway")
     async with scene(house) as made:
         made.plan["cut"] = 1
-        came = await made.tries(*LOOKS, *FORGES, "put_a_key_in_an_approvers_place", *changes, user=NOBODY)
-        doors = await made.tries(*(f"{door}:local" for door in DOORS), user=NOBODY)
-        came |= {door: doors[f"{door}:local"] for door in DOORS}
+        doors = {f"{door}:local": door for door in DOORS}
+        tried = (*LOOKS, *FORGES, "put_a_key_in_an_approvers_place", *changes, *doors, CALL)
+        came = {doors.get(attempt, attempt): came for attempt, came in (await made.tries(*tried, user=NOBODY)).items()}
+        assert came.pop(CALL)
         came["through_mcp"] = await through_mcp(made)
         elsewhere = await anyio.to_thread.run_sync(_checkpoint, house)
         came["unseen_by_a_checkpoint"] = (await house.run("verify", "--against", str(elsewhere))).code != 0
         assert came == said_at(2)
         assert "Permission denied" in made.why["terminal:local"]
         assert {made.why[name] for name in (*LOOKS, "socket:local", "console:local", *changes)} <= KEPT_OUT
-        assert await made.tries("call_as_a_client", user=NOBODY) == {"call_as_a_client": True}
         assert await until(lambda: made.levels("look")) == [2]
-        assert await made.states("local") == ["waiting"] * 3
-        assert await made.states("signed") == ["waiting"] * 6
+        assert await made.states() == UNTOUCHED
         assert house.forwarded == ["wipe signed by ada", "look by the door"]
         assert made.approvers() == [("enrolled", "os:root")]
         await stop(made.gateway)

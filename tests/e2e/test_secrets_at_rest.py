@@ -7,43 +7,25 @@ and in every value of every table.
 import base64
 import json
 import sqlite3
-from collections.abc import Mapping
+from bisect import bisect
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from mcp.client.client import Client
-from mcp.client.context import ClientRequestContext
 from mcp.shared.exceptions import MCPError
-from mcp_types import (
-    CreateMessageRequestParams,
-    CreateMessageResult,
-    ElicitRequestFormParams,
-    ElicitResult,
-    PromptReference,
-    TextContent,
-)
+from mcp_types import PromptReference
 
 from tests.e2e.kit import ERAS, House, Wire, until, wire
-from tests.e2e.planted import RESULTS, Planted, fake_token, forms, found, records
-from tests.e2e.planted import leaking as planted_house
+from tests.e2e.planted import RESULTS, Planted, answering, fake_token, forms, found, leaking, records
 
 # Deprecated in the modern era, and still what legacy clients do.
 pytestmark = pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
-
-
-@pytest.fixture
-def planted() -> Planted:
-    """Secrets, made up for one test."""
-    return Planted()
-
-
-@pytest.fixture
-def leaking(house: House, planted: Planted) -> House:
-    """A house before an upstream that leaks on every surface."""
-    return planted_house(house, planted)
 
 
 def test_a_secret_is_found_in_every_form(tmp_path: Path) -> None:
@@ -60,44 +42,75 @@ def test_a_secret_is_found_in_every_form(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("era", ERAS)
-async def test_nothing_that_an_upstream_says_is_at_rest(era: str, leaking: House, planted: Planted) -> None:
-    async def person(context: ClientRequestContext, params: Any) -> ElicitResult:
-        assert isinstance(params, ElicitRequestFormParams)
-        return ElicitResult(action="accept", content={"x": planted["elicit-answer"]})
+async def test_nothing_that_upstreams_clients_hooks_and_people_say_is_at_rest(house: House) -> None:
+    planted, said, begun = Planted(), [Planted() for _ in range(3)], []
+    leaking(house, planted)
+    async with house.serving():
+        for step in (
+            *(partial(an_upstream_says_them, house, era, planted) for era in ERAS),
+            *(partial(a_client_says_them, house, era, said[number]) for number, era in enumerate(ERAS)),
+            partial(hooks_and_people_say_them, house, said[-1]),
+            partial(they_come_over_http, house, planted),
+        ):
+            begun.append(datetime.now(UTC))
+            await step()
+        planted |= {f"{number}-{surface}": one for number, each in enumerate(said) for surface, one in each.items()}
+        assert found(house.state, planted) == {}
+    assert found(house.state, planted) == {}
+    assert (await house.run("verify")).code == 0
+    _, *upstreams, legacy, modern, hooks, _ = parts(records(house), begun)
+    for new in upstreams:
+        the_record_tells_of_an_upstream(new)
+    for new in (legacy, modern):
+        the_record_tells_of_a_client(new)
+    the_record_tells_of_hooks_and_people(hooks)
 
-    async def model(context: ClientRequestContext, params: CreateMessageRequestParams) -> CreateMessageResult:
-        said = TextContent(type="text", text=f"use {planted['sample-answer']}")
-        return CreateMessageResult(role="assistant", content=said, model="m")
 
-    async def hear(params: Any) -> None:
-        pass
+def parts(bodies: Sequence[dict[str, Any]], begun: Sequence[datetime]) -> list[list[dict[str, Any]]]:
+    """The bodies of the record before the first of these moments, and from each of them to the next."""
+    split: list[list[dict[str, Any]]] = [[] for _ in (None, *begun)]
+    for body in bodies:
+        split[bisect(begun, datetime.fromisoformat(body["at"]))].append(body)
+    return split
 
-    callbacks = {"elicitation_callback": person, "sampling_callback": model, "logging_callback": hear}
-    async with leaking.client("shim", era, **callbacks) as client:
+
+def of(new: Sequence[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """The bodies of one kind."""
+    return [body for body in new if body["kind"] == kind]
+
+
+async def an_upstream_says_them(house: House, era: str, planted: Planted) -> None:
+    crashes = len(crashed(house))
+    async with house.client("shim", era, **answering(planted)) as client:
         if era == "legacy":
             await client.set_logging_level("debug")
         listed = {tool.name for tool in (await client.list_tools()).tools}
         assert "leaky__text" in listed
         for name in (*RESULTS, "progress", "notice", "elicit", "sample", "crash"):
             await outcome(client, f"leaky__{name}")
-        await until(lambda: leaking.outcomes("crash"))
+        await until(lambda: len(crashed(house)) > crashes)
         await outcome(client, "leaky__text")  # where it is down, the refusal says why
         await offered(client)
-    assert found(leaking.state, planted) == {}
-    assert (await leaking.run("verify")).code == 0
-    # What was planted really came by: it is on the record, redacted, also where it was allowed to pass.
-    recorded = {body["tool"]: json.dumps(body["result"]) for body in records(leaking, "outcome") if "result" in body}
+
+
+def crashed(house: House) -> list[dict[str, Any]]:
+    """The crashes that are on the record."""
+    return [body for body in records(house, "outcome") if body.get("tool") == "crash"]
+
+
+def the_record_tells_of_an_upstream(new: Sequence[dict[str, Any]]) -> None:
+    """What was planted really came by: it is on the record, redacted, also where it was allowed to pass."""
+    outcomes = of(new, "outcome")
+    recorded = {body["tool"]: json.dumps(body["result"]) for body in outcomes if "result" in body}
     assert set(RESULTS) <= recorded.keys()
     assert {name for name in RESULTS if "[REDACTED:" not in recorded[name]} == {"image", "blob"}
-    assert {body["tool"] for body in records(leaking, "outcome") if "findings" in body} >= {*RESULTS} - {"image"}
-    assert await leaking.outcomes("allowed") == [("ok", "rule")]
+    assert {body["tool"] for body in outcomes if "findings" in body} >= {*RESULTS} - {"image"}
+    ended = {name: [(b["outcome"], b["reason"]) for b in outcomes if b.get("tool") == name] for name in RESULTS}
+    assert ended["allowed"] == [("ok", "rule")]
     for name in ("asked", "blocked"):
-        assert await leaking.outcomes(name) == [("ok", "secret-found")]
-    assert {body["extra"]["method"] for body in records(leaking, "question")} == {
-        "elicitation/create",
-        "sampling/createMessage",
-    }
+        assert ended[name] == [("ok", "secret-found")]
+    asked = {body["extra"]["method"] for body in of(new, "question")}
+    assert asked == {"elicitation/create", "sampling/createMessage"}
 
 
 async def outcome(client: Client, tool: str, arguments: Mapping[str, Any] | None = None, **meta: Any) -> None:
@@ -121,11 +134,8 @@ async def offered(client: Client) -> None:
         await client.complete(reference, {"name": "who", "value": "A"})
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("era", ERAS)
-async def test_nothing_that_a_client_says_is_at_rest(era: str, leaking: House, planted: Planted) -> None:
-    p = planted
-    async with wire(leaking) as pipes:
+async def a_client_says_them(house: House, era: str, p: Planted) -> None:
+    async with wire(house) as pipes:
         meta = await greet(pipes, era, p)
         number = 0
 
@@ -146,7 +156,7 @@ async def test_nothing_that_a_client_says_is_at_rest(era: str, leaking: House, p
         }
         for tool in ("echo", "write", "text"):
             await ask("tools/call", {"name": f"leaky__{tool}", "arguments": arguments})
-        protected = {"path": str(leaking.state / p["protected-path"])}
+        protected = {"path": str(house.state / p["protected-path"])}
         await ask("tools/call", {"name": "leaky__echo", "arguments": protected})
         await ask("resources/read", {"uri": f"leak://held/{p['held-uri']}"})
         odd = {
@@ -177,12 +187,14 @@ async def test_nothing_that_a_client_says_is_at_rest(era: str, leaking: House, p
         await pipes.put({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": gone})
         await pipes.put(f'{{"no json": {p["garbage"]}'.encode())
         await ask("tools/call", {"name": "leaky__text", "arguments": {}})
-    assert found(leaking.state, planted) == {}
-    assert (await leaking.run("verify")).code == 0
-    (session,) = {body["session"] for body in records(leaking, "intent") if "REDACTED" in body["session"]}
+
+
+def the_record_tells_of_a_client(new: Sequence[dict[str, Any]]) -> None:
+    (session,) = {body["session"] for body in of(new, "intent") if "REDACTED" in body["session"]}
     assert session.partition("[REDACTED:name:")[0].endswith("/tester/")
-    assert len([body for body in records(leaking, "outcome") if "REDACTED" in body.get("tool", "")]) == 8
-    reasons = {body["reason"] for body in records(leaking, "outcome")}
+    outcomes = of(new, "outcome")
+    assert len([body for body in outcomes if "REDACTED" in body.get("tool", "")]) == 8
+    reasons = {body["reason"] for body in outcomes}
     assert {"self-protection", "unknown-tool", "unknown-resource", "unknown-prompt"} <= reasons
 
 
@@ -202,9 +214,7 @@ async def greet(pipes: Wire, era: str, planted: Planted) -> Mapping[str, Any]:
     return meta
 
 
-@pytest.mark.slow
-async def test_nothing_that_hooks_and_people_say_is_at_rest(leaking: House, planted: Planted) -> None:
-    p = planted
+async def hooks_and_people_say_them(house: House, p: Planted) -> None:
     common = {"session_id": f"s-{p['hook-session']}", "transcript_path": f"/x/{p['hook-transcript']}", "cwd": p["cwd"]}
     ids = {"prompt_id": p["hook-prompt-id"]}
     tool = {**ids, "tool_use_id": p["hook-tool-use"], "agent_id": p["hook-agent"]}
@@ -230,65 +240,62 @@ async def test_nothing_that_hooks_and_people_say_is_at_rest(leaking: House, plan
         {"hook_event_name": "Stop", "last_assistant_message": p["hook-stop"]},
         {"hook_event_name": f"Odd{p['hook-event']}"},
     ]
-    async with wire(leaking) as pipes:
+    async with wire(house) as pipes:
         await pipes.greet("legacy")
         for event in events:
-            await leaking.hook({**common, **event})
+            await house.hook({**common, **event})
         held: list[str] = []
         for number, word in enumerate(("deny", "approve")):
             arguments = {"text": f"{word} {p['held']}"}
             answer = await pipes.ask("tools/call", {"name": "leaky__write", "arguments": arguments}, number)
             held.append(str(answer["result"]["_meta"]["dev.wardgate/approval"]["id"]))
-        assert found(leaking.state, planted) == {}
-        denied = await leaking.run("deny", held[0], "--reason", f"never send {p['deny-reason']}")
+        assert found(house.state, p) == {}
+        denied = await house.run("deny", held[0], "--reason", f"never send {p['deny-reason']}")
         assert denied.code == 0, denied
-        assert (await leaking.run("approve", held[1])).code == 0
+        assert (await house.run("approve", held[1])).code == 0
         for word in ("deny", "approve"):
             arguments = {"text": f"{word} {p['held']}"}
             await pipes.ask("tools/call", {"name": "leaky__write", "arguments": arguments}, word)
-        await leaking.run("approve", p["unknown-approval"])
-        await leaking.run("explain", p["unknown-id"])
-        await leaking.run("log", "--text", p["searched"])
-    assert found(leaking.state, planted) == {}
-    assert (await leaking.run("verify")).code == 0
-    first, second = records(leaking, "client-tool")
+        await house.run("approve", p["unknown-approval"])
+        await house.run("explain", p["unknown-id"])
+        await house.run("log", "--text", p["searched"])
+
+
+def the_record_tells_of_hooks_and_people(new: Sequence[dict[str, Any]]) -> None:
+    first, second = of(new, "client-tool")
     assert (first["tool"].startswith("[REDACTED:name:"), second["tool"]) == (True, "Bash")
     assert first["session"] == second["session"]
-    (asked,) = records(leaking, "prompt")
+    (asked,) = of(new, "prompt")
     assert "[REDACTED:" in asked["extra"]["text"]
     assert first["turn"] == asked["id"]  # names that are told by digests still tie what belongs together
-    assert any("[REDACTED:" in body.get("detail", "") for body in records(leaking, "approval"))
+    assert any("[REDACTED:" in body.get("detail", "") for body in of(new, "approval"))
 
 
-@pytest.mark.slow
-async def test_nothing_that_comes_over_http_is_at_rest(leaking: House, planted: Planted) -> None:
-    p = planted
-    async with leaking.serving():
-        token = await leaking.token()
-        lines = [
-            f"POST /mcp?key={p['query']} HTTP/1.1",
-            f"POST /{p['path']} HTTP/1.1",
-            f"GET /mcp/{p['upstream-path']} HTTP/1.1",
-        ]
-        odd = {
-            "Authorization": f"Bearer {p['bearer']}",
-            "Mcp-Session-Id": p["session-id"],
-            "traceparent": p["header-trace"],
-            "Cookie": f"a={p['cookie']}",
-            "User-Agent": p["user-agent"],
-            "X-Api-Key": p["api-key"],
-            "Origin": f"http://{p['origin']}.example",
-        }
-        for line in lines:
-            for more in ({}, {"Authorization": f"Bearer {token}"}):
-                await send(leaking.port, line, {**odd, **more})
-        with suppress(MCPError):
-            async with leaking.http_client("modern", token) as client:
-                await outcome(client, "leaky__text")
-        assert (await leaking.run("client", "revoke", "tester")).code == 0
-        p["token"] = token
-        p["token-secret"] = token.partition("_")[2]
-    assert found(leaking.state, planted) == {}
+async def they_come_over_http(house: House, p: Planted) -> None:
+    token = await house.token()
+    lines = [
+        f"POST /mcp?key={p['query']} HTTP/1.1",
+        f"POST /{p['path']} HTTP/1.1",
+        f"GET /mcp/{p['upstream-path']} HTTP/1.1",
+    ]
+    odd = {
+        "Authorization": f"Bearer {p['bearer']}",
+        "Mcp-Session-Id": p["session-id"],
+        "traceparent": p["header-trace"],
+        "Cookie": f"a={p['cookie']}",
+        "User-Agent": p["user-agent"],
+        "X-Api-Key": p["api-key"],
+        "Origin": f"http://{p['origin']}.example",
+    }
+    for line in lines:
+        for more in ({}, {"Authorization": f"Bearer {token}"}):
+            await send(house.port, line, {**odd, **more})
+    with suppress(MCPError):
+        async with house.http_client("modern", token) as client:
+            await outcome(client, "leaky__text")
+    assert (await house.run("client", "revoke", "tester")).code == 0
+    p["token"] = token
+    p["token-secret"] = token.partition("_")[2]
 
 
 async def send(port: int, line: str, headers: Mapping[str, str]) -> None:

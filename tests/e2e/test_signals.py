@@ -56,7 +56,7 @@ async def a_past(state: Path, principal: str) -> None:
 
 
 @pytest.mark.slow
-async def test_a_new_sink_is_told_and_raises_its_session_and_no_other(house: House) -> None:
+async def test_a_new_sink_is_told_and_raises_its_session_over_each_connection_without_a_name(house: House) -> None:
     house.configure(policies={"ledger": POLICY}, limits='hold = "100ms"')
     principal = f"os:{user_name(house.folder.stat().st_uid)}"
     await a_past(house.state, principal)
@@ -78,7 +78,10 @@ async def test_a_new_sink_is_told_and_raises_its_session_and_no_other(house: Hou
         (row,) = await house.items("approvals")
         assert (row["reason"], row["rule"]) == ("session-raised", "ledger.free")
         assert not (await call(one, "ledger__look", {"text": "/srv/a/b.txt"})).is_error
-        assert not (await call(two, "ledger__note", {"text": "/srv/a/c.txt"})).is_error
+        assert reason(await call(two, "ledger__note", {"text": "/srv/a/d.txt"})) == "approval-pending"
+        async with house.client("shim", "legacy") as anew, house.client("shim", "legacy", name="other") as other:
+            assert reason(await call(anew, "ledger__note", {"text": "/srv/a/e.txt"})) == "approval-pending"
+            assert not (await call(other, "ledger__note", {"text": "/srv/a/e.txt"})).is_error
         assert "raised by new-sink" in (await house.run("sessions")).out
     house.close()
     recorded = {row["session"]: row for row in await house.items("sessions")}[signal["session"]]

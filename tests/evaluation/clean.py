@@ -83,7 +83,9 @@ def _cut(group: str, path: Path, rng: random.Random) -> Iterator[Output]:
 
 
 def _log() -> str:
-    """The log of this repository with its changes; empty where there is none."""
-    command = ["git", "-C", str(ROOT), "log", "--patch", "--max-count=60"]
+    """The log of this repository with its changes, but for those of tests, which are full of what looks like secrets;
+    empty where there is none.
+    """
+    command = ["git", "-C", str(ROOT), "log", "--patch", "--max-count=60", "--", ".", ":!tests"]
     done = subprocess.run(command, capture_output=True, check=False)
     return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""

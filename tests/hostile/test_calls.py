@@ -2,12 +2,16 @@
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.model import Failure, Lost, Reason, Reply, Result
+from gateway.upstreams import Upstreams
+from tests.e2e.kit import case
 from tests.upstreams.fleet import GOOD, HOSTILE, Heard, ask, children, running, spec, text_of, until
 
 TIMEOUT, LOST, FAILS, FINE = "timeout", "lost", "fails", "fine"
 ENDS = {"exit", "close_stdout", "endless", "orphan"}
+LONG = {"line_60mb", "endless", "progress_flood", "ask_client"}
 FAULTS = {
     "never": TIMEOUT,
     "unknown_id": TIMEOUT,
@@ -60,24 +64,31 @@ def kind(reply: Reply) -> str:
 
 
 @pytest.mark.parametrize("era", ["modern", "legacy"])
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_a_fault_in_a_call_stays_with_that_call(fault: str, era: str) -> None:
-    pauses_for = 8.0 if fault in ("line_60mb", "endless", "progress_flood", "ask_client") else 0.7
-    async with running(spec("bad", HOSTILE, era, timeout=pauses_for), spec("good", GOOD)) as upstreams:
-        replies: list[Reply] = []
+@pytest.mark.parametrize("ends", [TIMEOUT, LOST, FAILS, FINE])
+async def test_a_fault_in_a_call_stays_with_that_call(ends: str, era: str) -> None:
+    """The same process makes one fault after the other."""
+    bad = spec("bad", HOSTILE, era, timeout=0.7)
+    async with running(bad, replace(bad, name="patient", timeout=8.0), spec("good", GOOD)) as upstreams:
+        for fault in (fault for fault, end in FAULTS.items() if end == ends):
+            with case(fault, era):
+                await _stays_with_its_call(upstreams, "patient" if fault in LONG else "bad", fault)
 
-        async def break_it() -> None:
-            replies.append(await ask(upstreams, f"bad__{fault}"))
 
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(break_it)
-            for number in range(5):
-                assert text_of(await ask(upstreams, "good__echo", {"text": str(number)})) == str(number)
-        assert kind(replies[0]) == FAULTS[fault]
-        if fault in ENDS:
-            await until(upstreams, "bad", "ready")
-        assert text_of(await ask(upstreams, "bad__ok")) == "fine"
-        assert text_of(await ask(upstreams, "good__echo", {"text": "still here"})) == "still here"
+async def _stays_with_its_call(upstreams: Upstreams, bad: str, fault: str) -> None:
+    replies: list[Reply] = []
+
+    async def break_it() -> None:
+        replies.append(await ask(upstreams, f"{bad}__{fault}"))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(break_it)
+        for number in range(5):
+            assert text_of(await ask(upstreams, "good__echo", {"text": str(number)})) == str(number)
+    assert kind(replies[0]) == FAULTS[fault]
+    if fault in ENDS:
+        await until(upstreams, bad, "ready")
+    assert text_of(await ask(upstreams, f"{bad}__ok")) == "fine"
+    assert text_of(await ask(upstreams, "good__echo", {"text": "still here"})) == "still here"
 
 
 async def test_progress_of_a_flood_is_passed_on_but_bounded() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.e2e.kit import ERAS, House, until
+from tests.e2e.kit import ERAS, House, case, until
 from tests.hostile.client import (
     HELLO,
     MODERN,
@@ -46,20 +46,18 @@ def code(answer: Mapping[str, Any]) -> int:
     return int(answer["error"]["code"])
 
 
-@pytest.mark.parametrize("era", ERAS)
-async def test_every_id_is_answered_once_as_it_was_written(era: str, house: House) -> None:
+async def _every_id_is_answered_once_as_it_was_written(house: House, era: str) -> None:
     async with pest(house, era) as client:
         for id in IDS:
-            (answer,) = await told(client, call(id, meta=client.meta), id)
-            assert answer["result"]["content"][0]["text"] == "look: good"
+            (answer,) = await told(client, call(id, f"good {era}", meta=client.meta), id)
+            assert answer["result"]["content"][0]["text"] == f"look: good {era}"
         for number, id in enumerate(NO_IDS, 1):
-            answers = await told(client, call(id, meta=client.meta), None, number)
+            answers = await told(client, call(id, f"good {era}", meta=client.meta), None, number)
             assert code(answers[-1]) == -32600
-    assert house.forwarded.count("look good") == len(IDS)
+    assert house.forwarded.count(f"look good {era}") == len(IDS)
 
 
-@pytest.mark.parametrize("era", ERAS)
-async def test_an_id_that_is_used_twice_at_once_gets_two_answers_and_no_mixture(era: str, house: House) -> None:
+async def _an_id_that_is_used_twice_at_once_gets_two_answers_and_no_mixture(house: House, era: str) -> None:
     async with pest(house, era) as client:
         both = call(7, "one", meta=client.meta) + call(7, "two", meta=client.meta)
         answers = await told(client, both, 7, 2)
@@ -70,8 +68,7 @@ async def test_an_id_that_is_used_twice_at_once_gets_two_answers_and_no_mixture(
         assert len(await told(client, call(7, "three", meta=client.meta), 7, 3)) == 3
 
 
-@pytest.mark.parametrize("era", ERAS)
-async def test_a_cancellation_hits_its_own_call_only(era: str, house: House) -> None:
+async def _a_cancellation_hits_its_own_call_only(house: House, era: str) -> None:
     async with pest(house, era) as client:
 
         def cancel(id: Any) -> bytes:
@@ -84,16 +81,16 @@ async def test_a_cancellation_hits_its_own_call_only(era: str, house: House) -> 
             await client.write(cancel(odd))
         await client.write(line("notifications/cancelled"))
         await client.served()
-        await client.write(call("s", "stalls", "stall", client.meta))
-        await until(lambda: "stall stalls" in house.forwarded)
+        await client.write(call("s", era, "stall", client.meta))
+        await until(lambda: f"stall {era}" in house.forwarded)
         await client.write(cancel("s") * 2)
-        await until(lambda: "cancelled stalls" in house.forwarded)
+        await until(lambda: f"cancelled {era}" in house.forwarded)
         await client.served()
         assert len(client.answers("s")) <= 1
         assert all("error" in answer for answer in client.answers("s"))
 
 
-async def test_a_call_cancelled_at_once_is_answered_or_silent_but_never_twice(house: House) -> None:
+async def _a_call_cancelled_at_once_is_answered_or_silent_but_never_twice(house: House) -> None:
     async with pest(house, "legacy") as client:
         for number in range(50):
             await client.write(call(number) + line("notifications/cancelled", requestId=number))
@@ -101,7 +98,7 @@ async def test_a_call_cancelled_at_once_is_answered_or_silent_but_never_twice(ho
         assert all(len(client.answers(number)) <= 1 for number in range(50))
 
 
-async def test_nothing_but_a_ping_is_served_before_the_handshake(house: House) -> None:
+async def _nothing_but_a_ping_is_served_before_the_handshake(house: House) -> None:
     async with pest(house) as client:
         for method in METHODS:
             await client.write(line(method, method, name="ledger__look", arguments={"text": "early"}))
@@ -114,7 +111,7 @@ async def test_nothing_but_a_ping_is_served_before_the_handshake(house: House) -
     assert all("early" not in each for each in house.forwarded)
 
 
-async def test_a_second_handshake_and_a_foreign_era_get_an_answer_and_change_nothing(house: House) -> None:
+async def _a_second_handshake_and_a_foreign_era_get_an_answer_and_change_nothing(house: House) -> None:
     async with pest(house, "legacy") as client:
         await told(client, line("initialize", "again", **HELLO), "again")
         await told(client, line("initialize", "old", **{**HELLO, "protocolVersion": "1999-01-01"}), "old")
@@ -128,8 +125,27 @@ async def test_a_second_handshake_and_a_foreign_era_get_an_answer_and_change_not
             assert "error" in answer or wrong == "2025-11-25", answer
 
 
-@pytest.mark.parametrize("era", ERAS)
-async def test_a_flood_of_stray_messages_is_survived(era: str, house: House) -> None:
+async def test_messages_ids_and_handshakes_on_the_pipes_get_one_right_answer_each(house: House) -> None:
+    """One gateway before clients of both eras, each of which is a nuisance in another way."""
+    async with pest(house, "legacy") as other:
+        for era in ERAS:
+            for nuisance in (
+                _every_id_is_answered_once_as_it_was_written,
+                _an_id_that_is_used_twice_at_once_gets_two_answers_and_no_mixture,
+                _a_cancellation_hits_its_own_call_only,
+            ):
+                with case(nuisance.__name__, era):
+                    await nuisance(house, era)
+        for nuisance in (
+            _a_call_cancelled_at_once_is_answered_or_silent_but_never_twice,
+            _nothing_but_a_ping_is_served_before_the_handshake,
+            _a_second_handshake_and_a_foreign_era_get_an_answer_and_change_nothing,
+        ):
+            await nuisance(house)
+        await other.served()
+
+
+async def _a_flood_of_stray_messages_is_survived(house: House, other: Pest, before: int, era: str) -> None:
     strays = [
         line("notifications/unheard-of", _meta={}),
         line("notifications/progress", progressToken="nobody's", progress=1),
@@ -139,8 +155,7 @@ async def test_a_flood_of_stray_messages_is_survived(era: str, house: House) -> 
         b'{"jsonrpc": "2.0", "id": 1, "result": null, "error": null}\n',
         b"\n \t\n",
     ]
-    async with pest(house, era) as client, pest(house, "legacy") as other:
-        before = resident(await gateway_of(house))
+    async with pest(house, era) as client:
         for _ in range(40):
             await client.write(b"".join(strays) * 20)
             await other.served()
@@ -151,9 +166,8 @@ async def test_a_flood_of_stray_messages_is_survived(era: str, house: House) -> 
         ] == []
 
 
-async def test_a_flood_of_garbage_gets_an_error_each_and_hurts_nobody(house: House) -> None:
-    async with pest(house, "legacy") as client, pest(house, "modern") as other:
-        before = resident(await gateway_of(house))
+async def _a_flood_of_garbage_gets_an_error_each_and_hurts_nobody(house: House, other: Pest, before: int) -> None:
+    async with pest(house, "legacy") as client:
         for _ in range(20):
             await client.write(b"{garbage\n" * 50 + b"\x00\xff\n" * 50)
             await other.served()
@@ -163,61 +177,86 @@ async def test_a_flood_of_garbage_gets_an_error_each_and_hurts_nobody(house: Hou
         assert resident(await gateway_of(house)) < before + GROWTH
 
 
-async def test_a_line_that_never_ends_costs_its_writer_the_connection_and_nobody_memory(house: House) -> None:
-    house.configure(limits='line = "1MiB"')
-    async with pest(house, "legacy") as other:
-        before = resident(await gateway_of(house))
-        async with pest(house, "legacy") as client:
+async def _a_line_that_never_ends_costs_its_writer_the_connection_and_nobody_memory(
+    house: House, other: Pest, before: int
+) -> None:
+    async with pest(house, "legacy") as client:
 
-            async def write() -> None:
-                for _ in range(200):
-                    await client.write(b"x" * (1 << 20))
-                    await other.served()
-
-            with pytest.raises((anyio.BrokenResourceError, TimeoutError)):
-                await write()
-        await other.served()
-        assert resident(await gateway_of(house)) < before + GROWTH
-
-
-async def test_a_client_that_does_not_read_holds_up_only_itself(house: House) -> None:
-    async with pest(house, "legacy") as other:
-        before = resident(await gateway_of(house))
-        async with pest(house, "legacy", reads=False) as client:
-            for id in range(40):
-                flood = line("tools/call", id, name="ledger__flood", arguments={"mib": 1})
-                with anyio.move_on_after(0.5) as blocked:
-                    await client.write(flood)
+        async def write() -> None:
+            for _ in range(200):
+                await client.write(b"x" * (1 << 20))
                 await other.served()
-                if blocked.cancelled_caught:
-                    break
-            assert resident(await gateway_of(house)) < before + 4 * GROWTH
-        await other.served()
+
+        with pytest.raises((anyio.BrokenResourceError, TimeoutError)):
+            await write()
+    await other.served()
+    assert resident(await gateway_of(house)) < before + GROWTH
 
 
-@pytest.mark.parametrize("how", ["closes", "is killed"])
-async def test_a_client_that_leaves_with_calls_in_flight_leaves_nothing_behind(how: str, house: House) -> None:
-    async with pest(house, "legacy") as other:
-        async with pest(house, "legacy") as client:
-            for number in range(30):
-                await client.write(call(number, str(number), "stall"))
-            await until(lambda: sum(each.startswith("stall") for each in house.forwarded) == 30)
-            if how == "closes":
-                await client.stdin.aclose()
-            else:
-                client.process.kill()
-            await until(lambda: sum(each.startswith("cancelled") for each in house.forwarded) == 30)
-        await other.served()
-        assert await until(lambda: house.outcomes("stall")) == [("unknown", "cancelled")] * 30
+async def test_a_flood_on_the_pipes_is_survived_and_costs_nobody_else_anything(house: House) -> None:
+    """One gateway: all floods together may not let it grow by more than one may."""
+    house.configure(limits='line = "1MiB"')
+    async with pest(house, "legacy") as legacy, pest(house, "modern") as modern:
+        before = resident(await gateway_of(house))
+        for era in ERAS:
+            with case("stray messages", era):
+                await _a_flood_of_stray_messages_is_survived(house, legacy, before, era)
+        await _a_flood_of_garbage_gets_an_error_each_and_hurts_nobody(house, modern, before)
+        await _a_line_that_never_ends_costs_its_writer_the_connection_and_nobody_memory(house, legacy, before)
 
 
-async def test_clients_that_connect_and_say_nothing_hold_nobody_up(house: House) -> None:
+async def _a_client_that_does_not_read_holds_up_only_itself(house: House, other: Pest) -> None:
+    before = resident(await gateway_of(house))
+    async with pest(house, "legacy", reads=False) as client:
+        for id in range(40):
+            flood = line("tools/call", id, name="ledger__flood", arguments={"mib": 1})
+            with anyio.move_on_after(0.5) as blocked:
+                await client.write(flood)
+            await other.served()
+            if blocked.cancelled_caught:
+                break
+        assert resident(await gateway_of(house)) < before + 4 * GROWTH
+    await other.served()
+
+
+async def _a_client_that_leaves_with_calls_in_flight_leaves_nothing_behind(house: House, other: Pest, how: str) -> None:
+    def noted(word: str) -> int:
+        return sum(each.startswith(f"{word} {how}") for each in house.forwarded)
+
+    async def ended() -> list[tuple[str, str]]:
+        rows = await house.items("log", "--kind", "outcome", "--tool", "stall", "--limit", "100")
+        return [(row["outcome"], row["reason"]) for row in rows][: len(rows) - earlier]
+
+    earlier = 0
+    earlier = len(await ended())
+    async with pest(house, "legacy") as client:
+        for number in range(30):
+            await client.write(call(number, f"{how} {number}", "stall"))
+        await until(lambda: noted("stall") == 30)
+        if how == "closes":
+            await client.stdin.aclose()
+        else:
+            client.process.kill()
+        await until(lambda: noted("cancelled") == 30)
+    await other.served()
+    assert await until(ended) == [("unknown", "cancelled")] * 30
+
+
+async def _clients_that_connect_and_say_nothing_hold_nobody_up(house: House, other: Pest) -> None:
     async with AsyncExitStack() as stack:
-        other = await stack.enter_async_context(pest(house, "modern"))
         for _ in range(10):
             await stack.enter_async_context(pest(house))
         for _ in range(5):
             await other.served()
+
+
+async def test_clients_that_leave_say_nothing_or_do_not_read_hold_up_only_themselves(house: House) -> None:
+    async with pest(house, "legacy") as legacy, pest(house, "modern") as modern:
+        for how in ("closes", "is killed"):
+            with case(how):
+                await _a_client_that_leaves_with_calls_in_flight_leaves_nothing_behind(house, legacy, how)
+        await _clients_that_connect_and_say_nothing_hold_nobody_up(house, modern)
+        await _a_client_that_does_not_read_holds_up_only_itself(house, legacy)
 
 
 def modern(id: Any = 1, text: str = "good", tool: str = "look") -> bytes:
@@ -248,15 +287,13 @@ DISAGREE: Mapping[str, tuple[str, ...]] = {
 }
 
 
-async def test_a_header_that_disagrees_with_the_body_is_refused_and_nothing_is_forwarded(house: House) -> None:
-    async with house.serving():
-        token = await house.token()
-        for name, headers in DISAGREE.items():
-            body = modern(text="disagrees")
-            reply = await exchange(house, post(house, body, f"Authorization: Bearer {token}", *headers))
-            assert reply.status == 400, (name, reply)
-            assert "error" in reply.json(), (name, reply)
-            await good(house, token)
+async def _a_header_that_disagrees_with_the_body_is_refused_and_nothing_is_forwarded(house: House, token: str) -> None:
+    for name, headers in DISAGREE.items():
+        body = modern(text="disagrees")
+        reply = await exchange(house, post(house, body, f"Authorization: Bearer {token}", *headers))
+        assert reply.status == 400, (name, reply)
+        assert "error" in reply.json(), (name, reply)
+        await good(house, token)
     assert set(house.forwarded) == {"look good"}
 
 
@@ -293,53 +330,59 @@ def refused(reply: Reply) -> bool:
     return reply.status == 0 or 400 <= reply.status < 500
 
 
-@pytest.mark.timeout(240)
-async def test_bad_http_is_refused_and_the_next_good_call_is_served(house: House) -> None:
-    async with house.serving() as gateway:
-        token = await house.token()
-        before = resident(gateway.pid)
-        for name, made in BAD_HTTP.items():
-            reply = await exchange(house, made(house, f"Authorization: Bearer {token}"))
-            assert refused(reply), (name, reply)
-            assert b"Traceback" not in reply.body, name
-            assert len(reply.body) < 2_000, name
-            await good(house, token)
-        assert resident(gateway.pid) < before + GROWTH
+async def _bad_http_is_refused_and_the_next_good_call_is_served(house: House, token: str) -> None:
+    for name, made in BAD_HTTP.items():
+        reply = await exchange(house, made(house, f"Authorization: Bearer {token}"))
+        assert refused(reply), (name, reply)
+        assert b"Traceback" not in reply.body, name
+        assert len(reply.body) < 2_000, name
+        await good(house, token)
     assert set(house.forwarded) == {"look good"}
     assert "Traceback" not in house.said()
 
 
-async def test_half_open_connections_hold_nobody_up(house: House) -> None:
-    async with house.serving() as gateway, AsyncExitStack() as stack:
-        token = await house.token()
-        before = resident(gateway.pid)
+async def _half_open_connections_hold_nobody_up(house: House, token: str) -> None:
+    async with AsyncExitStack() as stack:
         whole = post(house, modern(), f"Authorization: Bearer {token}", *named())
         for at in range(60):
             stream = await stack.enter_async_context(connection(house))
             await stream.send(whole[: (0, 10, len(whole) // 2, len(whole) - 1)[at % 4]] or b"P")
         for _ in range(5):
             await good(house, token)
-        assert resident(gateway.pid) < before + GROWTH
     assert set(house.forwarded) == {"look good"}
 
 
-async def test_a_connection_that_is_gone_in_mid_call_cancels_its_call_only(house: House) -> None:
-    async with house.serving():
-        token = await house.token()
-        stalls = post(house, modern(1, "gone", "stall"), f"Authorization: Bearer {token}", *named(name="ledger__stall"))
-        async with connection(house) as one:
-            await one.send(stalls)
-            await until(lambda: "stall gone" in house.forwarded)
-            await good(house, token)
-        await until(lambda: "cancelled gone" in house.forwarded)
-        assert await until(lambda: house.outcomes("stall")) == [("unknown", "cancelled")]
+async def _a_connection_that_is_gone_in_mid_call_cancels_its_call_only(house: House, token: str) -> None:
+    stalls = post(house, modern(1, "gone", "stall"), f"Authorization: Bearer {token}", *named(name="ledger__stall"))
+    async with connection(house) as one:
+        await one.send(stalls)
+        await until(lambda: "stall gone" in house.forwarded)
         await good(house, token)
+    await until(lambda: "cancelled gone" in house.forwarded)
+    assert await until(lambda: house.outcomes("stall")) == [("unknown", "cancelled")]
+    await good(house, token)
 
 
-async def test_nobody_learns_anything_of_a_request_without_a_token(house: House) -> None:
-    async with house.serving():
-        for body in (modern(), line("initialize", 1, **HELLO).rstrip(), b"{no json", b""):
-            reply = await exchange(house, post(house, body, *named()))
-            assert reply.status == 401
-            assert "ledger" not in json.dumps([reply.head, reply.body.decode()])
+async def _nobody_learns_anything_of_a_request_without_a_token(house: House) -> None:
+    for body in (modern(), line("initialize", 1, **HELLO).rstrip(), b"{no json", b""):
+        reply = await exchange(house, post(house, body, *named()))
+        assert reply.status == 401
+        assert "ledger" not in json.dumps([reply.head, reply.body.decode()])
     assert house.forwarded == []
+
+
+@pytest.mark.timeout(240)
+async def test_bad_http_is_refused_and_half_open_or_lost_connections_hold_nobody_up(house: House) -> None:
+    """One gateway: all of it together may not let it grow by more than one may."""
+    async with house.serving() as gateway:
+        before = resident(gateway.pid)
+        await _nobody_learns_anything_of_a_request_without_a_token(house)
+        token = await house.token()
+        for nuisance in (
+            _a_header_that_disagrees_with_the_body_is_refused_and_nothing_is_forwarded,
+            _bad_http_is_refused_and_the_next_good_call_is_served,
+            _half_open_connections_hold_nobody_up,
+        ):
+            await nuisance(house, token)
+            assert resident(gateway.pid) < before + GROWTH, nuisance.__name__
+        await _a_connection_that_is_gone_in_mid_call_cancels_its_call_only(house, token)

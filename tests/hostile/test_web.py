@@ -4,11 +4,11 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.model import Failure, Lost, Reason, Reply, ToolRef, Unsent
 from gateway.upstreams import Upstreams, UpstreamSpec

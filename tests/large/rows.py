@@ -9,6 +9,7 @@ Ten million rows take about 10 GB and some minutes.
 
 import argparse
 import base64
+import json
 import random
 import sqlite3
 import sys
@@ -52,6 +53,8 @@ TOOLS = tuple(
 RARE = ("legacy", "export_archive", "quarterly-zebra")  # upstream, tool and a word of the 5,000th call alone
 RARE_CALL = 5_000
 CARD = b"{}"  # of an approval: nobody looks at it
+VOTE = {"by": "os:ada", "approve": True, "proof": "local"}
+VOTES = json.dumps([VOTE])
 APPROVED_EVERY = 1_000  # calls of which one was approved by a person
 PAGE_CACHE = -1_000_000  # kB, as SQLite takes it
 
@@ -125,8 +128,7 @@ def _call(call: int, seq: int, rng: random.Random) -> Iterator[Record]:
     id = f"d_{call:06d}{rng.getrandbits(20):05X}"
     if approval:
         bound = {"call": id, "proof_required": "local", "approvers_required": 1, "expires_at": EXPIRES}
-        vote = {"by": "os:ada", "approve": True, "proof": "local"}
-        said = {"statement": {"approval": approval}, "votes": [vote], "kept": mark(CARD)}
+        said = {"statement": {"approval": approval}, "votes": [VOTE], "kept": mark(CARD)}
         extra = {"state": "approved", "decided_by": "os:ada", "proof": "local", **bound, **said}
         yield Record(Kind.APPROVAL, approval, _at(seq), extra=extra, **about)
         seq += 1
@@ -218,7 +220,7 @@ def _approvals(made: list[Row]) -> Iterator[Row]:
         if kind == "intent" and approval:
             told = decode(body)[1]
             asked = (principal, client, session, upstream, tool, told.definition, told.arguments_digest, at, EXPIRES, 0)
-            yield (approval, "used", id, *asked, "os:ada", at, "local", "", "[]", CARD, told.arguments_digest, "")
+            yield (approval, "used", id, *asked, "os:ada", at, "local", "", VOTES, CARD, told.arguments_digest, "")
 
 
 def index(path: Path) -> None:

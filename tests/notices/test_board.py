@@ -1,9 +1,9 @@
 """Who is told what and when: one notice for a group, a second target at half time, so many an hour at most."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.model import Approval, ApprovalState
 from gateway.notices.board import MOST_GROUPS, PER_HOUR, Act, After, Board, after_of

@@ -13,6 +13,7 @@ from tests.packs.kit import FOLDER, LISTS, PACKS, Listed, listed, policy_of, too
 TOOLS = [tool for pack in PACKS for tool in listed(pack)]
 UPSTREAMS = 'schema = 1\n[upstreams.files]\ncommand = "files"\nowner = "ada@example.com"\n'
 ASKED_FOR = {"filesystem", "git", "github", "fetch", "memory", "sqlite", "postgres", "slack", "mail", "calendar"}
+ASKED_FOR |= {"everything", "sequential-thinking", "time"}
 
 
 def named(tool: Listed) -> str:

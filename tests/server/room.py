@@ -5,7 +5,6 @@ Nothing here decides anything: what a call gets is what the test says.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -21,6 +20,7 @@ from mcp_types import (
     JSONRPCRequest,
     JSONRPCResponse,
 )
+from msgspec.structs import replace
 
 from gateway.config import Limits
 from gateway.core.canon import digest
@@ -137,17 +137,26 @@ class FakeCatalogue:
         }
         self.asked = 0
         self.near: str | None = None
+        self.recalled = frozenset[str]()
+        self.awaited = frozenset[str]()
 
     def put(self, kind: str, things: Sequence[Tool]) -> None:
         self.offered[kind] = list(things)
         self.revision += 1
 
-    def offers(self, kind: str, only: str) -> Sequence[Tool]:
+    def offers(self, kind: str, only: str, client: str) -> Sequence[Tool]:
         self.asked += 1
         return [tool for tool in self.offered[kind] if not only or tool.ref.upstream == only]
 
     def find(self, exposed: str, method: str = "tools/call", only: str = "") -> Tool | None:
         return next((tool for tool in self.offered["tools"] if tool.exposed_as == exposed), None)
+
+    def expected(self, exposed: str, method: str = "tools/call", only: str = "") -> Tool | None:
+        found = self.find(exposed)
+        return found if found is not None and found.ref.upstream in self.recalled else None
+
+    def awaits(self, exposed: str, only: str = "") -> str | None:
+        return next((one for one in self.awaited if exposed.startswith(f"{one}__")), None)
 
     def nearest(self, exposed: str, method: str = "tools/call") -> str | None:
         return self.near

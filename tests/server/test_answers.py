@@ -1,11 +1,11 @@
 """Answer -> wire, in both eras: every shape, one by one."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from mcp.shared.exceptions import MCPError
 from mcp_types import SERVER_INFO_META_KEY
+from msgspec.structs import replace
 
 from gateway.core.model import Asking, Call, Context, Done, Failure, Held, Question, Reason, Refused, Verdict
 from gateway.server.answers import APPROVAL_KEY, DECISION_KEY, envelope, write_answer

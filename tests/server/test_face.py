@@ -1,11 +1,11 @@
 """Every method through the face, from clients of both eras: what reaches the enforcer, and what comes back."""
 
-from dataclasses import replace
 from typing import Any
 
 import anyio
 import pytest
 from mcp_types import TextContent
+from msgspec.structs import replace
 
 from gateway.config import Limits
 from gateway.core.model import Answer, Call, Done, Failure, Held, Reason, Refused, Verdict

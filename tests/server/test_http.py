@@ -4,21 +4,22 @@ import json
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
 import uvicorn
+from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
 from gateway.config import Auth
 from gateway.core.model import Principal
 from gateway.server.auth import UNKNOWN_TOKEN, Denied
 from gateway.server.face import PEER_SCOPE
-from gateway.server.http import Door, DoorSettings, is_new, names_of
+from gateway.server.http import Door, DoorSettings, is_new
 from gateway.server.listener import Patient, uvicorn_config
+from gateway.server.names import names_of
 from gateway.server.peer import Peer
 
 HOST = "127.0.0.1:8765"

@@ -1,9 +1,11 @@
 """Lists as clients get them: pages, cursors, what is cached, and what is said with them."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from mcp.shared.exceptions import MCPError
+from msgspec.structs import replace
 
 from gateway.config import Limits
 from gateway.server import lists
@@ -63,26 +65,26 @@ def test_a_cursor_holds_as_long_as_the_list_is_the_same() -> None:
     catalogue = FakeCatalogue()
     catalogue.put("tools", things(3))
     listed = a_list(catalogue, 2)
-    cursor = listed.of("tools", "").page(None).next
+    cursor = listed.of("tools", "", "").page(None).next
     catalogue.put("prompts", [])
-    assert len(listed.of("tools", "").page(cursor).items) == 1
+    assert len(listed.of("tools", "", "").page(cursor).items) == 1
     with pytest.raises(MCPError):
-        listed.of("tools", "up").page(cursor)
+        listed.of("tools", "up", "").page(cursor)
 
 
 def test_a_list_is_encoded_once_for_each_revision() -> None:
     catalogue = FakeCatalogue()
     listed = a_list(catalogue)
     for _ in range(3):
-        listed.of("tools", "").page(None)
-        listed.etag("tools", "")
+        listed.of("tools", "", "").page(None)
+        listed.etag("tools", "", "")
     assert catalogue.asked == 1
-    listed.of("tools", "up").page(None)
+    listed.of("tools", "up", "").page(None)
     catalogue.put("tools", [])
-    listed.of("tools", "").page(None)
+    listed.of("tools", "", "").page(None)
     assert catalogue.asked == 3
     listed.forget()
-    listed.of("tools", "").page(None)
+    listed.of("tools", "", "").page(None)
     assert catalogue.asked == 4
 
 
@@ -96,7 +98,7 @@ def test_a_page_ends_before_it_is_too_large(monkeypatch: pytest.MonkeyPatch) -> 
     listed = a_list(catalogue)
     counts, cursor = [], None
     while True:
-        page = listed.of("tools", "").page(cursor)
+        page = listed.of("tools", "", "").page(cursor)
         counts.append(len(page.items))
         cursor = page.next
         if cursor is None:
@@ -141,3 +143,42 @@ async def test_each_endpoint_has_its_own_list() -> None:
     for peer, names in ((PEER, ["one__x", "two__x"]), (only("one"), ["one__x"]), (only("none"), [])):
         async with room.wire("modern", peer=peer) as wire:
             assert [tool["name"] for tool in (await wire.ask("tools/list"))["tools"]] == names
+
+
+def test_the_order_of_keys_in_a_definition_makes_no_other_list() -> None:
+    catalogue = FakeCatalogue()
+    listed = a_list(catalogue)
+    catalogue.put("tools", [a_thing("tools", "t", title="T", description="D")])
+    before = listed.etag("tools", "", "")
+    (tool,) = catalogue.offered["tools"]
+    catalogue.put("tools", [replace(tool, definition=dict(reversed(tool.definition.items())))])
+    assert listed.etag("tools", "", "") == before
+    catalogue.put("tools", [a_thing("tools", "t", title="T", description="E")])
+    assert listed.etag("tools", "", "") != before
+
+
+async def test_each_client_has_its_own_list_of_tools_and_the_same_of_all_else() -> None:
+    room = Room()
+    seen: list[tuple[str, str]] = []
+    offers = room.catalogue.offers
+
+    def note(kind: str, only: str, client: str) -> Any:
+        seen.append((kind, client))
+        return offers(kind, only, client)
+
+    room.face._lists._offers = note
+    for client in ("claude-code", "unknown", "claude-code"):
+        async with room.wire("modern", peer=replace(PEER, client=client)) as wire:
+            for method in KINDS:
+                await wire.ask(method)
+    others = [("resources", ""), ("templates", ""), ("prompts", "")]
+    assert seen == [("tools", "claude-code"), *others, ("tools", "unknown")]
+
+
+async def test_a_list_that_depends_on_the_day_is_made_anew_on_the_next() -> None:
+    room = Room()
+    async with room.wire("modern") as wire:
+        for hours, asked in ((0, 1), (1, 1), (24, 2)):
+            room.clock.wall += timedelta(hours=hours)
+            await wire.ask("tools/list")
+            assert room.catalogue.asked == asked

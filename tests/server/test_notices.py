@@ -1,6 +1,5 @@
 """Who is told that a list or a resource changed, and who is not."""
 
-from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -8,6 +7,7 @@ import pytest
 from mcp.client.subscriptions import Subscription
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCRequest
+from msgspec.structs import replace
 
 from gateway.config import Limits
 from gateway.core.model import Answer, Call, Done, Failure, Reason, Refused, Verdict
@@ -279,10 +279,11 @@ async def test_a_client_that_takes_nothing_holds_up_nobody(monkeypatch: pytest.M
         told.append(event)
 
     lists = {"n": 0}
-    everybody = Notices(lambda kind, only: f"{kind}{lists['n']}")
-    deaf, other = Watcher("s_1", "", stuck), Watcher("s_2", "", fine)
+    everybody = Notices(lambda kind, only, client: f"{kind}{lists['n']}")
+    deaf, other = Watcher("s_1", "", "", stuck), Watcher("s_2", "", "", fine)
+    everybody.settle()
     for watcher in (deaf, other):
-        everybody.add(watcher, settled=True)
+        everybody.add(watcher)
     with anyio.fail_after(DEADLINE):
         for number in (1, 2):
             lists["n"] = number

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 from mcp.shared.message import SessionMessage
-from mcp_types import CONNECTION_CLOSED, JSONRPCError, JSONRPCResponse
+from mcp_types import CONNECTION_CLOSED, ErrorData, JSONRPCError, JSONRPCRequest, JSONRPCResponse
 
 from gateway.server.pipes import _answer_left
 from gateway.transport.journal import InFlight
+from gateway.transport.resume import Opening
 
 
 class Written:
@@ -46,3 +47,22 @@ async def test_a_tool_that_was_called_is_answered_as_outcome_unknown() -> None:
     assert message.result["isError"] is True
     assert message.result["_meta"]["dev.wardgate/decision"]["reason"] == "gateway-stopped"
     assert "resultType" not in message.result
+
+
+def test_a_handshake_is_kept_once_it_is_answered_well() -> None:
+    kept: list[Any] = []
+    opening = Opening(kept.append)
+
+    def initialize(id: int, version: str) -> None:
+        opening.ask(JSONRPCRequest(jsonrpc="2.0", id=id, method="initialize", params={"protocolVersion": version}))
+
+    initialize(1, "a")
+    opening.answer(JSONRPCResponse(jsonrpc="2.0", id=7, result={}))
+    assert kept == []
+    opening.answer(JSONRPCError(jsonrpc="2.0", id=1, error=ErrorData(code=-32022, message="not this one")))
+    opening.answer(JSONRPCResponse(jsonrpc="2.0", id=1, result={}))
+    assert kept == [], "a connection whose handshake was refused is none of the legacy era"
+    initialize(2, "b")
+    opening.answer(JSONRPCResponse(jsonrpc="2.0", id=2, result={}))
+    opening.answer(JSONRPCResponse(jsonrpc="2.0", id=2, result={}))
+    assert kept == [{"protocolVersion": "b"}]

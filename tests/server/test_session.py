@@ -1,6 +1,5 @@
 """Legacy sessions over HTTP: whose they are, what is remembered of them, and how they end."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +7,7 @@ from mcp.server.connection import Connection
 from mcp.server.runner import ServerRunner, aclose_shielded
 from mcp.shared.message import ServerMessageMetadata
 from mcp.shared.transport_context import TransportContext
+from msgspec.structs import replace
 
 from gateway.core.model import Principal
 from gateway.server.peer import PEER_SCOPE, Peer

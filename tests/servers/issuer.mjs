@@ -1,5 +1,5 @@
 // A real authorization server for tests: npm `oidc-provider` on loopback, with its own pages to sign in (any name, any
-// password). One line of JSON on stdin configures it ({modules, jwks, clients, ttl}), each further line ({jwks}) rotates
+// password). One line of JSON on stdin configures it ({modules, jwks, clients}), each further line ({jwks}) rotates
 // its keys; it prints its issuer, and ends when stdin does.
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
@@ -25,7 +25,7 @@ function begin(jwks) {
     getResourceServerInfo: (ctx, resource) => ({
       scope: "tools",
       audience: resource,
-      accessTokenTTL: given.ttl ?? 600,
+      accessTokenTTL: 600,
       accessTokenFormat: "jwt",
       jwt: { sign: { alg: "RS256" } },
     }),

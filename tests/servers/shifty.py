@@ -3,11 +3,13 @@
     shifty.py FOLDER
 
 `offers.json` in the folder: {tools, prompts, templates, instructions, version}. Every call is a line in `ledger.txt`.
-The tool `turn` replaces what it offers by `next.json` and says that its lists changed: a rug pull.
+The tool `turn` replaces what it offers by `next.json` and says that its lists changed: a rug pull. As long as there is
+a file `wait` in the folder it has not started; with `fail` in it, it ends instead.
 """
 
 import json
 import sys
+import time
 from pathlib import Path
 
 FOLDER = Path(sys.argv[1])
@@ -52,6 +54,10 @@ def answer(method, params):
 
 
 def main():
+    while (FOLDER / "wait").exists():
+        if (FOLDER / "wait").read_text(encoding="utf-8") == "fail":
+            sys.exit(1)
+        time.sleep(0.01)
     for line in sys.stdin:
         message = json.loads(line)
         if "id" not in message or "method" not in message:

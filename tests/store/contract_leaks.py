@@ -4,11 +4,11 @@ It knows no SQL and no table, only what the functions of `leaks.py` say.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.leaks import Leak, LeakState, Source, continued, leak_id
 from gateway.core.model import Act, Finding, Grade, Kind, Record

@@ -4,10 +4,10 @@ It knows no SQL and no table, only what the functions of `people.py` say.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.approval import Chosen, Voter
 from gateway.core.grants import give

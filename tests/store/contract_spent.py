@@ -5,9 +5,9 @@ It knows no SQL and no table, only what the functions of `spent.py` say.
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 
 import anyio
+from msgspec.structs import replace
 
 from gateway.core.limits import MOST, UNLIMITED
 from gateway.core.model import Spend

@@ -3,11 +3,11 @@
 It knows no SQL and no table, only what the functions of `rows.py` say.
 """
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.approval import Ballot
 from gateway.core.canon import digest

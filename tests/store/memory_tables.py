@@ -291,6 +291,13 @@ def _set_flow(kept: Kept, *values: Value) -> bool:
     return True
 
 
+def _write(kept: Kept, form: Value, call: Value, at: Any) -> bool:
+    row = kept.written.setdefault(form, {"call": call, "at": at})
+    if row["at"] <= at:
+        row |= {"call": call, "at": at}
+    return True
+
+
 def _spend(kept: Kept, *values: Any) -> bool:
     budget, scope, amount, at, _, most, since, *_ = values
     row = kept.spent.get((budget, scope)) or {"used": 0, "at": at}
@@ -333,7 +340,8 @@ CHANGES: Mapping[str, Callable[..., bool]] = {
     "flow.set": _set_flow,
     "budget.spend": _spend,
     "spent.tidy": lambda kept, before: _drop(kept.spent, lambda _, row: row["at"] < before),
-    "written.add": lambda kept, form, call, at: _put_if_new(kept.written, form, {"call": call, "at": at}),
+    "written.add": _write,
+    "written.forget": lambda kept, before: _drop(kept.written, lambda _, row: row["at"] < before),
     "leak.see": _see_leak,
     "leak.count": _count_leak,
     "leak.clean": _clean_leaks,
@@ -421,6 +429,12 @@ def _since(kept: Kept, at: Value, limit: int) -> Sequence[Values]:
     return [(body,) for _, body, row in kept.of_kind("intent") if row["at"] >= at][::-1][:limit]
 
 
+def _last_seen(kept: Kept, principal: Value, client: Value, after: int, first: int) -> Sequence[Values]:
+    mine = (seq for seq, (_, _, row) in kept.rows.items() if (row["principal"], row["client"]) == (principal, client))
+    found = max((seq for seq in mine if seq > after), default=min((seq for seq in kept.rows if seq > first), default=0))
+    return [(kept.rows[found][2]["at"],)] if found else []
+
+
 def _by_key(table: Mapping[Value, Row], wanted: Value, *columns: str) -> list[Values]:
     return _picked([table[wanted]] if wanted in table else [], columns)
 
@@ -494,6 +508,9 @@ QUESTIONS: Mapping[str, Callable[..., Sequence[Values]]] = {
     "flow.all": lambda kept, limit: [
         (*key, row["tainted"], row["private"]) for key, row in sorted(kept.flow.items(), key=lambda each: each[1]["at"])
     ][:limit],
+    "written.count": lambda kept, before: [
+        (len(kept.written), sum(row["at"] < before for row in kept.written.values()))
+    ],
     "written.all": lambda kept, limit: [
         (form,) for form, row in sorted(kept.written.items(), key=lambda each: each[1]["at"])
     ][:limit],
@@ -518,5 +535,6 @@ QUESTIONS: Mapping[str, Callable[..., Sequence[Values]]] = {
     "record.first-open": lambda kept, after, upto: [(seq,) for seq, _ in _open_intents(kept, after, upto)][:1],
     "record.intents-since": _since,
     "record.ended": lambda kept, call: [(1,)] if kept.ended(call) else [],
+    "record.last-seen": _last_seen,
     "pruned": lambda kept: [(kept.pruned.size, kept.pruned.frontier, kept.pruned.root())],
 }

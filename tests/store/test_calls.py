@@ -4,12 +4,13 @@ in the end. However the disk behaves, a forwarded call has its intent, and every
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.model import Answer, Done, Kind, Reason, Refused
 from gateway.enforce import Enforcer

@@ -5,13 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import anyio
 import msgspec
+from msgspec.structs import force_setattr, replace
 
 from gateway.core.canon import canonical
 from gateway.core.model import (
@@ -91,20 +91,18 @@ class Heard(Ears):
 SILENT = Heard(wants_progress=False)
 
 
-class Quick(Pace):
+class Quick(Pace, frozen=True):
     """Restarts after a moment; remembers the pauses that were asked for."""
 
-    pauses: list[float]
+    jitter: Callable[[], float] = lambda: 1.0
+    pauses: list[float] = msgspec.field(default_factory=list)
 
-    def __init__(self) -> None:
-        pauses: list[float] = []
-
+    def __post_init__(self) -> None:
         async def sleep(seconds: float) -> None:
-            pauses.append(seconds)
+            self.pauses.append(seconds)
             await anyio.sleep(min(seconds, 0.01))
 
-        super().__init__(sleep=sleep, jitter=lambda: 1.0)
-        object.__setattr__(self, "pauses", pauses)
+        force_setattr(self, "sleep", sleep)
 
 
 @contextlib.asynccontextmanager

@@ -2,11 +2,11 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.model import Failure, Lost, Reason, Result, Unsent
 from gateway.upstreams import UpstreamSpec

@@ -1,19 +1,19 @@
 """The catalogue: stable names for what upstreams offer, URIs that are nobody's when two claim them, one at a time."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mcp.shared.uri_template import UriTemplate
+from msgspec.structs import replace
 
 from gateway.core.model import Surface, Tool, ToolRef
 from gateway.upstreams.catalogue import KINDS, Catalogue
 from gateway.upstreams.definitions import RESOURCES, TOOLS, Listing
 from gateway.upstreams.names import LONGEST_URI, is_uri
-from gateway.upstreams.templates import MOST_WORK
+from gateway.upstreams.templates import MOST_WORK, Templates
 from tests.upstreams.offers import classify, listing, read, resource, tool
 
 READ = "resources/read"
@@ -374,7 +374,8 @@ def test_catalogues_of_the_same_listings_are_equal_whatever_came_first(
     for number in order:
         other.replace(keys[number], listings[number])
     other.reclassify()
-    assert one.snapshot == other.snapshot
+    nothing = Templates()
+    assert replace(one.snapshot, matcher=nothing) == replace(other.snapshot, matcher=nothing)
     assert [list(one.snapshot.of(kind)) for kind in KINDS] == [list(other.snapshot.of(kind)) for kind in KINDS]
     for kind, method in (("tools", "tools/call"), ("prompts", "prompts/get"), ("resources", READ)):
         for exposed, found in one.snapshot.of(kind).items():
@@ -411,3 +412,94 @@ def test_the_index_finds_what_trying_every_template_would(offered: tuple[list[st
         if is_uri(uri) and any(UriTemplate.parse(text).match(uri) is not None for text in templates):
             claims.add(name)
     assert owner(offers.find(uri, READ)) == (claims.pop() if len(claims) == 1 else "nobody")
+
+
+def test_what_is_recalled_is_shown_and_no_call_finds_it() -> None:
+    offers = catalogue("a", "b")
+    heard: list[frozenset[str]] = []
+    offers.on_change(heard.append)
+    offers.replace("b", listing(("t",)))
+    accepted = listing(("t", "u"), (), ("x://{name}",), ("p",), instructions="Be kind.")
+    offers.recall("a", accepted)
+    assert [one.exposed_as for one in offers.shown("tools")] == ["a__t", "a__u", "b__t"]
+    assert [one.exposed_as for one in offers.shown("tools", "a")] == ["a__t", "a__u"]
+    assert (offers.instructions, offers.recalled) == ({"a": "Be kind."}, {"a"})
+    assert (offers.listing("a"), offers.shelved("a", "tools"), offers.offered("tools", "a")) == (None, (), ())
+    assert list(offers.snapshot.tools) == ["b__t"]
+    assert (offers.nearest("a__tt"), offers.of("a", "t")) == ("b__t", None)
+    for exposed, method in (("a__t", "tools/call"), ("a__p", "prompts/get"), ("x://1", READ), ("a__p", COMPLETE)):
+        assert offers.find(exposed, method) is None
+        assert owner(offers.expected(exposed, method)) == "a"
+        assert owner(offers.expected(exposed, method, "a")) == "a"
+        assert offers.expected(exposed, method, "b") is None
+    for exposed, method in (("b__t", "tools/call"), ("a__v", "tools/call"), ("y://1", READ), ("no uri", READ)):
+        assert offers.expected(exposed, method) is None
+    assert heard == [{"tools"}, {"tools", "templates", "prompts"}]
+
+
+def test_what_an_upstream_lists_takes_the_place_of_what_was_recalled_of_it() -> None:
+    offers = catalogue("a")
+    offers.recall("a", listing(("t", "u"), prompts=("p",)))
+    revision = offers.revision
+    offers.replace("a", replace(listing(("t",)), failed=frozenset({"prompts"})))
+    assert [one.exposed_as for one in offers.shown("tools")] == ["a__t"]
+    assert offers.shown("prompts") == ()
+    assert (offers.recalled, offers.expected("a__u"), offers.revision > revision) == (frozenset(), None, True)
+    assert owner(offers.find("a__t")) == "a"
+    offers.recall("a", listing(("u",)))  # it is here
+    assert (offers.recalled, [one.exposed_as for one in offers.shown("tools")]) == (frozenset(), ["a__t"])
+
+
+def test_what_was_recalled_of_one_that_does_not_come_is_shown_no_more() -> None:
+    offers = catalogue("a", "b")
+    offers.replace("b", listing(("t",)))
+    offers.recall("a", listing(("t",)))
+    heard: list[frozenset[str]] = []
+    offers.on_change(heard.append)
+    offers.forget("a")
+    offers.forget("a")
+    offers.forget("b")
+    assert ([one.exposed_as for one in offers.shown("tools")], heard) == (["b__t"], [{"tools"}])
+
+
+def test_a_bare_name_that_is_recalled_of_one_upstream_waits_for_it_though_another_has_it() -> None:
+    offers = catalogue("a", "b", bare=True)
+    offers.replace("b", listing(("t",)))
+    offers.recall("a", listing(("t",)))
+    assert [one.ref.upstream for one in offers.shown("tools")] == ["a"]
+    assert (owner(offers.find("t")), owner(offers.expected("t"))) == ("b", "a")
+
+
+def test_what_is_recalled_is_classified_again_with_all_else() -> None:
+    asked: list[str] = []
+
+    def note(
+        ref: ToolRef, exposed: str, definition: Mapping[str, Any], digest: str, surface: Surface, listed: bool
+    ) -> Tool:
+        asked.append(exposed)
+        return classify(ref, exposed, definition, digest, surface, listed)
+
+    offers = Catalogue([("a", False)], note)
+    offers.recall("a", listing(("t",)))
+    offers.reclassify()
+    assert (asked, offers.recalled) == (["a__t", "a__t"], {"a"})
+
+
+def test_a_refresh_tells_everybody_though_nothing_changed() -> None:
+    offers = catalogue("a")
+    heard: list[frozenset[str]] = []
+    offers.on_change(heard.append)
+    offers.refresh()
+    assert (offers.revision, heard) == (1, [frozenset(KINDS)])
+
+
+def test_a_name_says_which_upstream_is_awaited_until_it_lists_something_or_does_not_come() -> None:
+    offers = catalogue("a", "a__b", "bare")
+    owners = {"a__x": "a", "a__b__x": "a__b", "a__": "a", "ab__x": None, "x": None, "memo://a__x": None}
+    for exposed, of in owners.items():
+        assert offers.awaits(exposed) == of, exposed
+    assert (offers.awaits("a__x", "a"), offers.awaits("a__x", "bare")) == ("a", None)
+    offers.replace("a", Listing())
+    offers.forget("a__b")
+    assert [offers.awaits(exposed) for exposed in ("a__x", "a__b__x")] == [None, None]
+    assert offers.awaited == {"bare"}

@@ -18,7 +18,7 @@ from gateway.upstreams.definitions import (
     read_instructions,
     read_items,
 )
-from gateway.upstreams.names import LONGEST, LONGEST_URI, expose, hides, is_legal, is_uri
+from gateway.upstreams.names import LONGEST_URI, hides, is_legal, is_uri
 from tests.upstreams.offers import ALL, LARGEST, make, prompt, read, resource, template, tool
 
 LEGAL = st.from_regex(re.compile(r"[A-Za-z0-9._/-]{1,128}", re.ASCII), fullmatch=True)
@@ -28,33 +28,6 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-
-
-@given(st.lists(LEGAL, unique=True, max_size=20))
-def test_exposed_names_are_short_plain_and_distinct(names: list[str]) -> None:
-    exposed = expose("files", names)
-    assert set(exposed) == set(names)
-    assert len(set(exposed.values())) == len(names)
-    assert all(re.fullmatch(rf"[A-Za-z0-9_-]{{1,{LONGEST}}}", text, re.ASCII) for text in exposed.values())
-    assert exposed == expose("files", names[::-1])
-
-
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (["read"], {"read": "up__read"}),
-        (["a.b"], {"a.b": "up__a_b"}),
-        (["a.b", "a_b"], {"a_b": "up__a_b", "a.b": r"up__a_b_[0-9a-f]{8}"}),
-        (["a.b", "a/b"], {"a.b": r"up__a_b_[0-9a-f]{8}", "a/b": r"up__a_b_[0-9a-f]{8}"}),
-        (["x" * 46], {"x" * 46: "up__" + "x" * 46}),
-        (["x" * 47], {"x" * 47: "up__" + "x" * 37 + r"_[0-9a-f]{8}"}),
-    ],
-)
-def test_names_get_a_hash_only_when_cut_or_made_equal(names: list[str], expected: dict[str, str]) -> None:
-    exposed = expose("up", names)
-    assert set(exposed) == set(expected)
-    for name, pattern in expected.items():
-        assert re.fullmatch(pattern, exposed[name])
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a\u200bb", "\u0430", "a\n", "x" * 129, None, 7, "a:b"])

@@ -1,13 +1,14 @@
 """Lists are walked to their end, within bounds, and only the list of the tools can stop an upstream."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
 from mcp.shared.exceptions import MCPError
+from msgspec.structs import replace
 
 from gateway.core.canon import canonical
 from gateway.errors import UpstreamError
@@ -227,11 +228,11 @@ async def test_a_list_that_is_never_answered_takes_half_of_the_time_that_is_left
             ended.append(kind.kind)
 
     link = broken(kind, never)
-    with anyio.fail_after(0.4):
+    with anyio.fail_after(2):
         found = await walk(link, SPEC)
     assert ended == [kind.kind]
     assert found.failed == {kind.kind}
-    assert found.note == f"{kind.noun} not listed within 0.2 s"
+    assert found.note == f"{kind.noun} not listed within 1 s"
     assert [len(found.of(other.kind)) for other in ALL] == [int(other is not kind) for other in ALL]
 
 

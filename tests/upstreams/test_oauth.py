@@ -5,7 +5,6 @@ import stat
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import anyio.to_thread
 import httpx2
 import jwt
 import pytest
+from msgspec.structs import replace
 
 from gateway.config.nouns import OAuth, Upstream
 from gateway.core.model import Owner
@@ -56,10 +56,10 @@ def machine(server: Guarded, base: Path) -> Upstream:
 
 
 @asynccontextmanager
-async def trusting(server: Guarded, **options: Any) -> AsyncIterator[Issuer]:
+async def trusting(server: Guarded) -> AsyncIterator[Issuer]:
     """An issuer whose tokens for this server the server accepts."""
     with anyio.fail_after(WAIT):
-        async with issuing(**options) as issuer:
+        async with issuing() as issuer:
             server.issuer = issuer.url
 
             def accepts(token: str) -> bool:
@@ -197,10 +197,13 @@ async def test_a_gateway_that_is_nobody_registers_itself(server: Guarded, tmp_pa
 
 
 async def test_an_ended_token_is_renewed_at_run_time(server: Guarded, tmp_path: Path) -> None:
-    async with trusting(server, ttl=1) as issuer:
+    async with trusting(server) as issuer:
         made = upstream(server, tmp_path, client_id=TESTER)
         await logged_in(issuer, made, tmp_path)
-        before = kept_in(tmp_path)["tokens"]
+        kept = kept_in(tmp_path)
+        before = kept["tokens"]
+        assert kept["expires_at"] > time.time()
+        (tmp_path / "tokens" / "tracker.json").write_text(json.dumps({**kept, "expires_at": time.time()}), "utf-8")
         learned = Learned()
         sign = auth_of(made, tmp_path, {}, learned)
         assert await ask(sign() if sign else None, server) == 200
@@ -222,18 +225,20 @@ async def test_a_token_that_was_revoked_early_is_renewed(server: Guarded, tmp_pa
         assert len(server.tokens) == 2
 
 
-@pytest.mark.parametrize("lost", ["no login", "no refresh token", "refused refresh token", "another address"])
-async def test_without_a_usable_token_a_person_is_told_to_log_in(server: Guarded, tmp_path: Path, lost: str) -> None:
+async def test_without_a_usable_token_a_person_is_told_to_log_in(server: Guarded, tmp_path: Path) -> None:
     async with trusting(server) as issuer:
         made = upstream(server, tmp_path, client_id=TESTER)
-        if lost != "no login":
-            await logged_in(issuer, made, tmp_path)
-            await anyio.to_thread.run_sync(spoil, tmp_path, server.url, lost)
-        sign = auth_of(made, tmp_path, {}, Learned())
-        before = len(server.seen)
-        with pytest.raises(ConfigurationError, match="wardgate login tracker"):
-            await ask(sign() if sign else None, server)
-        assert len(server.seen) == before
+        for lost in ("no login", "no refresh token", "refused refresh token", "another address"):
+            state = tmp_path / lost
+            if lost != "no login":
+                await logged_in(issuer, made, state)
+                await anyio.to_thread.run_sync(spoil, state, server.url, lost)
+            sign = auth_of(made, state, {}, Learned())
+            before = len(server.seen)
+            with pytest.raises(ConfigurationError) as refused:
+                await ask(sign() if sign else None, server)
+            assert "wardgate login tracker" in str(refused.value), lost
+            assert len(server.seen) == before, lost
 
 
 async def test_a_login_is_found_by_a_gateway_that_runs(server: Guarded, tmp_path: Path) -> None:

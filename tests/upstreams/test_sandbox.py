@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -219,12 +220,16 @@ time.sleep(300)
 @real
 @pytest.mark.parametrize("with_watchdog", [True, False], ids=["", "and of its watchdog"])
 async def test_kill_9_of_the_gateway_leaves_nothing_of_it(with_watchdog: bool) -> None:
-    with subprocess.Popen(  # noqa: ASYNC220 - it takes no time, and what it says is waited for in a thread
-        [sys.executable, "-c", GATEWAY, STUBBORN],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PATH": PATH},
-        cwd=Path(__file__).parents[2],
-    ) as gateway:
+    with (
+        subprocess.Popen(  # noqa: ASYNC220 - it takes no time, and what it says is waited for in a thread
+            [sys.executable, "-c", GATEWAY, STUBBORN],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PATH": PATH},
+            cwd=Path(__file__).parents[2],
+        ) as gateway,
+        ExitStack() as end,
+    ):
+        end.callback(gateway.kill)  # else it is waited for without an end
         assert gateway.stdout is not None
         with anyio.fail_after(30):
             namespace = (await anyio.to_thread.run_sync(gateway.stdout.readline)).decode().strip()
@@ -254,13 +259,13 @@ def in_namespace(namespace: str) -> list[int]:
 
 def children_of(parent: int, word: bytes) -> list[int]:
     """The children of a process that have a word in their command line."""
-    names = [name for name in os.listdir("/proc") if name.isdigit()]
-    return [
-        int(name)
-        for name in names
-        if word in Path(f"/proc/{name}/cmdline").read_bytes()
-        and Path(f"/proc/{name}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1] == str(parent)
-    ]
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):  # it has ended meanwhile
+            state = Path(f"/proc/{name}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            if state[1] == str(parent) and word in Path(f"/proc/{name}/cmdline").read_bytes():
+                found.append(int(name))
+    return found
 
 
 @real

@@ -1,8 +1,7 @@
 """What an upstream says of itself goes through the sieve before anybody sees it: lists, notes, and why it failed."""
 
-from dataclasses import replace
-
 import anyio
+from msgspec.structs import replace
 
 from gateway.errors import UpstreamError
 from gateway.upstreams.definitions import Listing

@@ -252,6 +252,7 @@
       if ((said || location.pathname === "/leaks") && !busy()) await show(true);
       return undefined;
     }
+    if (event === "held" && location.pathname === "/policy" && !busy()) return show(true);
     const listed = location.pathname === "/" || (card && one(`input[value="${CSS.escape(about.id || "")}"]`));
     const settled = card && card.dataset.card === about.id && card.dataset.state !== about.state;
     if (settled || (listed && !busy())) await show(!settled);

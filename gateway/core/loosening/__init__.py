@@ -5,7 +5,8 @@ taken for a tightening holds alone, and steps follow one another: changes of lis
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gateway.core.loosening.entries import compare_labels
 from gateway.core.loosening.lists import compare_lists

@@ -1,8 +1,9 @@
 """Compare the labels of one file before and after: tools, resources, prompts. Pure, and in doubt it loosens."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from gateway.core.globs import common
 from gateway.core.loosening.nouns import Difference

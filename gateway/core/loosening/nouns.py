@@ -1,10 +1,9 @@
 """What differs between two policies, as a value."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """One thing that differs: the file or list where it stands, what it is in words for a person, and whether it may
     let more through than before.
     """

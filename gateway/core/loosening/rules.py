@@ -5,7 +5,8 @@ wins; and where no rule speaks the tier decides, which never lets pass what an a
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gateway.core.globs import common, covers, matches_any
 from gateway.core.loosening.nouns import Difference

@@ -1,11 +1,11 @@
 """What comes back from upstreams, what is released to callers, and what is recorded of both. Values only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from gateway.core.model.decisions import Approval
 from gateway.core.model.vocabulary import Act, Grade, Kind, Reason, Release, Verdict
@@ -13,8 +13,7 @@ from gateway.core.model.vocabulary import Act, Grade, Kind, Reason, Release, Ver
 REFUSED = -32010  # JSON-RPC code of what the gateway itself refuses, where no result could say it
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """A secret that was found: its kind, where, and a keyed fingerprint. Never the secret."""
 
     kind: str
@@ -25,8 +24,7 @@ class Finding:
     act: Act = Act.REDACTED
 
 
-@dataclass(frozen=True, slots=True)
-class Screened:
+class Screened(Struct, frozen=True):
     """What may leave: the value to release (None: withheld), what was found, and why it was withheld."""
 
     release: Release
@@ -37,19 +35,21 @@ class Screened:
     data: bytes = b""  # the canonical bytes of what is released; empty where nothing is
     recorded: Any = None  # the value with every finding redacted, whatever the label says; None: not to be recorded
     poses: bool = False  # it held words of the gateway's own; they are marked as the upstream's
-    whole: Mapping[str, Any] | None = field(default=None, repr=False)  # the value with what a person may let pass
+    whole: Mapping[str, Any] | None = None  # the value with what a person may let pass
     unscanned: str = ""  # why it was not looked at: limit (too large, too deep, too much found) | deadline | failed
 
+    def __repr__(self) -> str:
+        """It without what a person may still withhold."""
+        return f"Screened({self.release}, {self.value!r}, {self.findings!r}, {self.reason})"
 
-@dataclass(frozen=True, slots=True)
-class Result:
+
+class Result(Struct, frozen=True):
     """The upstream answered with a result."""
 
     value: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """The upstream answered with a JSON-RPC error."""
 
     code: int
@@ -57,23 +57,20 @@ class Failure:
     data: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Unsent:
+class Unsent(Struct, frozen=True):
     """The call was provably not written to the upstream."""
 
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(Struct, frozen=True):
     """The call was written and no answer came: its outcome is unknown (reason: UPSTREAM_LOST or UPSTREAM_TIMEOUT)."""
 
     reason: Reason
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """What an upstream asks in the middle of a call: `elicitation/create`, `sampling/createMessage` or `roots/list`.
 
     `key` is the upstream's own for it (modern), or made by us (legacy); it tells answers apart.
@@ -84,8 +81,7 @@ class Question:
     params: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """The upstream needs answers before it goes on.
 
     Modern: the call ended, and is sent again with `state` (the upstream's own, verbatim; None: it gave none). Legacy:
@@ -97,8 +93,7 @@ class Asked:
     parked: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(Struct, frozen=True):
     """How a call that was `Asked` goes on: answers by key (a `Failure` refuses the question), and what it left."""
 
     answers: "Mapping[str, Mapping[str, Any] | Failure]"
@@ -109,16 +104,14 @@ class Again:
 Reply = Result | Failure | Unsent | Lost | Asked
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """The answer is the upstream's (screened) result or error."""
 
     value: Mapping[str, Any] | None
     error: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """The call waits for a person: ask again with `handle` (modern), or tell the model that it is pending (None)."""
 
     approval: Approval
@@ -127,8 +120,7 @@ class Held:
     url: str = ""  # have the client open the card there on this round
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """Nothing is released: a policy refusal, an approval that ended, or something broke. `text` is for the model."""
 
     call: str
@@ -139,8 +131,7 @@ class Refused:
     requires: Mapping[str, Any] | None = None  # capabilities that the client would have to declare
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
+class Asking(Struct, frozen=True):
     """The upstream's questions go to the client (modern), which comes back with `handle`; none: just call again."""
 
     call: str

@@ -1,9 +1,10 @@
 """Who calls what: principals, tools with their labels, and the call itself. Values only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct, field
 
 from gateway.core.model.vocabulary import (
     CALL_TOOL,
@@ -18,8 +19,7 @@ from gateway.core.model.vocabulary import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where something stands in a file of the user's."""
 
     file: str
@@ -29,8 +29,7 @@ class Place:
         return f"{self.file}:{self.line}"
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(Struct, frozen=True):
     """Who calls, and how that is known (`known_by`: os-user | token | jwt)."""
 
     id: str
@@ -38,8 +37,7 @@ class Principal:
     roles: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(Struct, frozen=True):
     """The program that calls: its registered name (or `unknown`) and what it claims for itself, which proves
     nothing.
     """
@@ -53,8 +51,7 @@ class Client:
         return self.name != "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class ToolRef:
+class ToolRef(Struct, frozen=True):
     """A tool by its upstream's key in `upstreams.toml` and the upstream's own name for it.
 
     Of a resource `name` is the URI, of a prompt its own name, of a method the method.
@@ -67,8 +64,7 @@ class ToolRef:
         return f"{self.upstream}/{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class OutputLabel:
+class OutputLabel(Struct, frozen=True):
     """What an output is: believed how far, private or not, and what a found secret or personal data leads to."""
 
     trust: Trust = Trust.UNTRUSTED
@@ -78,16 +74,14 @@ class OutputLabel:
     pii: PersonalAction = PersonalAction.OFF
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
+class Preview(Struct, frozen=True):
     """A read that shows what a call would change: tool name, and its argument <- argument of the call."""
 
     tool: str
     args: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Labels:
+class Labels(Struct, frozen=True):
     """What the upstream's owner says of a tool in `policies/` (one `[[tool]]` entry, whole)."""
 
     effect: Effect = Effect.DESTRUCTIVE
@@ -102,16 +96,14 @@ class Labels:
     at: Place | None = None  # None: nobody labelled it
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(Struct, frozen=True):
     """Who answers for something."""
 
     business: str
     technical: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(Struct, frozen=True):
     """A tool as it is exposed: the upstream's definition, its digest, and what the labels make of it.
 
     Resources, prompts and methods are called along the same path, and are tools of another surface.
@@ -135,8 +127,7 @@ class Tool:
         return self.labels.at is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """Where a call comes from: session, transport, era, and the trace that it belongs to."""
 
     session: str
@@ -155,8 +146,7 @@ class Context:
     isolation: int = 0  # how far the caller is from the gateway, at least (`core/isolation.py`)
 
 
-@dataclass(frozen=True, slots=True)
-class Resume:
+class Resume(Struct, frozen=True):
     """A further round of a modern call: the handle that the gateway gave, what the user answered to our own question
     (None: call again), and the answers to the upstream's by the keys that we gave out, as they came from the wire.
     """
@@ -166,8 +156,7 @@ class Resume:
     answers: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One request for one tool (or resource, prompt, completion: `method` says which).
 
     `canonical` is what is checked, hashed and sent; `digest` is keyed (HMAC-SHA256 hex). `exposed` and `arguments` are

@@ -1,9 +1,10 @@
 """What is decided, on which facts, with which duties, and what a person must bring. Values only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from gateway.core.model.calls import Tool
 from gateway.core.model.vocabulary import (
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from gateway.core.model.answers import Finding  # which imports this module
 
 
-@dataclass(frozen=True, slots=True)
-class Obligation:
+class Obligation(Struct, frozen=True):
     """A duty that comes with a decision; `name` and `value` are used by set and drop."""
 
     kind: ObligationKind
@@ -38,8 +38,7 @@ class Obligation:
 NOBODY = "(nobody)"  # who may approve what different people would have to; no user and no approver is called so
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(Struct, frozen=True):
     """What an approval must bring: proof, who may give it (`user`, `role:NAME`; empty: anyone), how many, until
     when.
     """
@@ -66,8 +65,7 @@ class Requirement:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """What a card tells besides the call itself: who and where, why it stopped, and where its values stood before."""
 
     known_by: str = ""  # how the requester is known: os-user | token | jwt
@@ -90,8 +88,7 @@ class Shown:
     preview: Mapping[str, str] = field(default_factory=dict)  # what the call would change: tool, text or why, digest
 
 
-@dataclass(frozen=True, slots=True)
-class Approval:
+class Approval(Struct, frozen=True):
     """A question to a person, bound to exactly one call; `arguments` are redacted, the digest binds the real ones."""
 
     id: str
@@ -130,15 +127,14 @@ class Approval:
     asked_digest: str = ""  # of the arguments that the agent asked for; a person may have edited them since
     follows: str = ""  # the row whose place it took, with other arguments
     followed_by: str = ""  # the row that took its place; `AGAIN`: the call is decided anew, its tool was labelled
-    facts: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)  # for its first record alone
+    facts: Mapping[str, Any] = field(default_factory=dict)  # for its first record alone
 
 
 AGAIN = "again"
 RELEASE = "release"  # the method of a row that asks about the output of a call, and not about the call
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """What a person allowed for a while on one card. It turns an ask into an allow, and lifts nothing else.
 
     `scope` is one of ARGUMENTS, PATTERN, SESSION and VOUCH (then `value` is the sink value that is vouched for).
@@ -175,8 +171,7 @@ class Grant:
     ended: str = ""  # why it counts no more: revoked by NAME, frozen; empty while it stands
 
 
-@dataclass(frozen=True, slots=True)
-class Freeze:
+class Freeze(Struct, frozen=True):
     """What a person holds until it is let go: everything (no upstream, session or tool named), one upstream, one
     session, or one tool in one session.
     """
@@ -194,8 +189,7 @@ class Freeze:
         return not self.tool and self.upstream in ("", upstream) and self.session in ("", session)
 
 
-@dataclass(frozen=True, slots=True)
-class Traced:
+class Traced(Struct, frozen=True):
     """A value where a call's effect lands, or a link in what it carries, and the good origins that it was found in.
 
     `argument` is its top-level argument, `place` where in it; `value` is canonical by `kind`, and begins with
@@ -210,8 +204,7 @@ class Traced:
     payload: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Spend:
+class Spend(Struct, frozen=True):
     """What a call takes from one budget, in millionths of its unit; only if no more than `most` is used with it.
 
     `scope` is whose it is: a session, a principal's day, or a day. What was used before `since` counts no more.
@@ -224,8 +217,7 @@ class Spend:
     since: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """What people have said that concerns a call now: what is held, what is barred, and what was granted."""
 
     frozen: str = ""
@@ -233,8 +225,7 @@ class Standing:
     grants: tuple[Grant, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """All that a decision needs besides the call: nothing else is looked at."""
 
     now: datetime
@@ -265,8 +256,7 @@ class Facts:
     redacted: bool = False  # whether something was redacted in the arguments: names in them may be secrets too
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """What was decided, by which rules, with which duties, under which policy."""
 
     verdict: Verdict
@@ -277,9 +267,9 @@ class Decision:
     requirement: Requirement | None = None  # for ASK
     policy_revision: str = ""
     detail: str = ""  # for `explain`, never for the model
-    authorised: Mapping[str, str] = field(default_factory=dict, compare=False)  # who answers for an allow by rule
+    authorised: Mapping[str, str] = field(default_factory=dict)  # who answers for an allow by rule
     phase: str = "call"  # call | execute: decided again after an approval
     uses: tuple[str, ...] = ()  # grants that it uses up, in the transaction that records the intent
-    spends: tuple[Spend, ...] = field(default=(), compare=False)  # what it takes of budgets, in the same transaction
-    missing: tuple[Traced, ...] = field(default=(), compare=False)  # the values that a rule found no good origin for
+    spends: tuple[Spend, ...] = ()  # what it takes of budgets, in the same transaction
+    missing: tuple[Traced, ...] = ()  # the values that a rule found no good origin for
     unproven: bool = False  # a rule found no good origin for a value where the effect lands, whatever decided

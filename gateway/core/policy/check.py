@@ -4,8 +4,9 @@ It shows what follows from the patterns alone; tools are not known here.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from gateway.core.globs import common, covers, literal, matches_any
 from gateway.core.model import Decide, Surface, ToolRef
@@ -111,8 +112,7 @@ def _repeated(files: Sequence[PolicyFile]) -> Iterator[Problem]:
             seen.setdefault(identity, str(at))
 
 
-@dataclass(frozen=True, slots=True)
-class _Clash:
+class _Clash(Struct, frozen=True):
     """Two entries that a common tool makes differ."""
 
     tool: str

@@ -1,10 +1,11 @@
 """The policy as values: files, rules, labels, lists. Immutable; nothing here reads a file or a clock."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from math import floor
+
+from msgspec import Struct, field
 
 from gateway.core.conditions import Condition
 from gateway.core.globs import matches, matches_any
@@ -27,8 +28,7 @@ from gateway.core.sinks import ValueList
 UNITS = 1_000_000  # budgets are counted in millionths of a call, or of a unit of `sum`
 
 
-@dataclass(frozen=True, slots=True)
-class Approve:
+class Approve(Struct, frozen=True):
     """What a rule asks of an approval; None leaves a part to the tier's default."""
 
     proof: Proof | None = None
@@ -37,16 +37,14 @@ class Approve:
     timeout: timedelta = timedelta(minutes=10)
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Struct, frozen=True):
     """How often a rule allows, per principal, within a sliding window."""
 
     count: int
     window: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One `[[rule]]`. Patterns are whole: `upstream/tool`, `upstream/URI`, `upstream/prompt`, `upstream/method`."""
 
     id: str
@@ -79,16 +77,14 @@ class Rule:
         return matches_any(self.clients, client)
 
 
-@dataclass(frozen=True, slots=True)
-class ToolEntry:
+class ToolEntry(Struct, frozen=True):
     """One `[[tool]]`. Patterns are whole: `upstream/tool`."""
 
     patterns: tuple[str, ...]
     labels: Labels
 
 
-@dataclass(frozen=True, slots=True)
-class SurfaceEntry:
+class SurfaceEntry(Struct, frozen=True):
     """One `[[resource]]` or `[[prompt]]`: what its output is. Patterns are whole: `upstream/URI`, `upstream/prompt`."""
 
     surface: Surface
@@ -97,8 +93,7 @@ class SurfaceEntry:
     at: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Struct, frozen=True):
     """One `[[budget]]`: how much of something a session, a principal or a day may take."""
 
     id: str
@@ -120,18 +115,16 @@ class Budget:
         return matches_any(self.patterns, str(ref))
 
 
-@dataclass(frozen=True, slots=True)
-class Loop:
+class Loop(Struct, frozen=True):
     """`[loop]`: how often the same call, or the same refusal, may come in a session; 0: it doesn't matter."""
 
     same_call: int = 0
     same_refusal: int = 0
     over: Decide = Decide.ASK
-    at: Place = field(default=Place("", 0), compare=False)
+    at: Place = Place("", 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What is counted of the calls of one tool: rates of its rules, by rule id, budgets by id, and loops."""
 
     rates: Mapping[str, Rate] = field(default_factory=dict)
@@ -143,8 +136,7 @@ class Limits:
         return bool(self.rates or self.budgets or self.loops)
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyFile:
+class PolicyFile(Struct, frozen=True):
     """One file of `policies/`."""
 
     name: str
@@ -181,8 +173,7 @@ def names(patterns: Sequence[str], ref: ToolRef, surface: Surface) -> bool:
     return matches_any(patterns, str(ref))
 
 
-@dataclass(frozen=True, slots=True)
-class FilePlan:
+class FilePlan(Struct, frozen=True):
     """The rules of one file that speak of a tool and client: those that block, and the others in order."""
 
     file: PolicyFile
@@ -190,8 +181,7 @@ class FilePlan:
     others: tuple[Rule, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What is known of a tool and client before the call: rules, duties, and the decision if it never varies."""
 
     files: tuple[FilePlan, ...]
@@ -203,16 +193,15 @@ class Plan:
     limits: Limits = Limits()
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """All policy files together. `revision` is the digest of their texts, whatever the order they were read in."""
 
     revision: str
     files: tuple[PolicyFile, ...] = ()
     lists: Mapping[str, ValueList] = field(default_factory=dict)
-    accepted: Mapping[str, str] = field(default_factory=dict, compare=False)  # accepted_by, accepted_at, accepted_how
+    accepted: Mapping[str, str] = field(default_factory=dict)  # accepted_by, accepted_at, accepted_how
     # What was worked out per tool and client, so that a decision's cost does not grow with the number of rules.
-    plans: dict[tuple[str, ...], Plan] = field(default_factory=dict, compare=False, repr=False)
+    plans: dict[tuple[str, ...], Plan] = field(default_factory=dict)
 
     def owner_of(self, file: str) -> str:
         """The business owner of a policy file, by its name."""

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from gateway.core.globs import matches
 from gateway.core.model import (
@@ -30,14 +31,14 @@ OWNER_SHAPE = 'who answers for it: a text, or { business = "...", technical = ".
 MAX_OBSERVE = timedelta(days=7)
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """The names that a policy may use, from `upstreams.toml`; None: not known here, so not checked."""
 
     upstreams: frozenset[str] | None = None
     clients: frozenset[str] | None = None
     approvers: Mapping[str, frozenset[str]] | None = None  # name -> roles
     personal: bool | None = None  # whether the extra `pii` is installed
+    compiles: bool = True  # whether conditions are compiled; a rule whose condition is not blocks what it would decide
 
 
 def read_owner(section: Section) -> Owner:
@@ -113,6 +114,7 @@ class _Scope:
     def __init__(self, upstream: str, known: Known, lists: Mapping[str, ValueList]) -> None:
         self.upstream, self.lists = upstream, lists
         self.clients, self.approvers, self.personal = known.clients, known.approvers, known.personal
+        self.compiles = known.compiles
         self._known = known
 
     def patterns(self, section: Section, key: str, surface: Surface = Surface.TOOLS) -> tuple[str, ...]:

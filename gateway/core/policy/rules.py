@@ -44,6 +44,7 @@ class Scope(Protocol):
     lists: Mapping[str, ValueList]
     clients: frozenset[str] | None
     approvers: Mapping[str, frozenset[str]] | None
+    compiles: bool
 
     def patterns(self, section: Section, key: str, surface: Surface = Surface.TOOLS) -> tuple[str, ...]:
         """Patterns as `upstream/tool`, `upstream/URI`, `upstream/prompt` or `upstream/method`."""
@@ -122,7 +123,7 @@ def _when(section: Section, scope: Scope, decide: Decide) -> Condition | None:
     text = section.text("when", expected="a condition")
     if not text:
         return None
-    condition, problems = compile_condition(text, scope.lists)
+    condition, problems = compile_condition(text, scope.lists, compiles=scope.compiles)
     for message, near in problems:
         section.problem("when", message, text, near)
     if not problems and decide in (Decide.ALLOW, Decide.ASK_UNLESS_PROVEN):

@@ -1,4 +1,4 @@
-"""Verify the record of a state folder: its rows, its head, its checkpoints, its signatures, the approvals beside it.
+"""Verify the record of a state folder: its rows, its head, its checkpoints, its signatures, the tables beside it.
 
 It reads one snapshot and changes nothing. A large record is walked by several processes.
 """
@@ -6,30 +6,23 @@ It reads one snapshot and changes nothing. A large record is walked by several p
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, suppress
-from heapq import merge
 from multiprocessing import get_context
-from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
-from gateway.core.beside import Beside
 from gateway.core.merkle import Tree
-from gateway.core.model import Kind
 from gateway.core.note import Note, Verifier, read_checkpoint, read_note, read_notes, read_vkey
-from gateway.core.signed import ApproverKey, Heard, KeyKind, Signatures, key_of
 from gateway.core.succession import trusted
 from gateway.core.verify import Expected, Inspection, Verification
 from gateway.errors import StateError
 from gateway.readahead import ReadAhead
 from gateway.reading import open_file
 from gateway.schema import COPIES, SIGNING_NAME, STORE_NAME, VERSION
-from gateway.signers import listen
+from gateway.verifying.tables import approvals, flow, rows_of, signatures
 
 BATCH = 4_096  # rows that are looked at together
 LEVEL = 16  # a process walks blocks of 2 ** LEVEL rows
@@ -37,18 +30,6 @@ LARGE = 200_000  # rows from which on it is worth it to start processes
 PROCESSES = 4  # at most
 _NOT_NOW = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN)  # says nothing of what is stored
 _ROWS = f"SELECT body, leaf, seq, {COPIES} FROM record WHERE seq > ? AND seq <= ? ORDER BY seq"  # noqa: S608 - ours
-
-_SAID = ("principal", "client", "session", "upstream", "tool", "definition", "arguments_digest")  # by a record itself
-_SAID_BESIDE = ("call", "expires_at", "decided_by", "proof")  # in its `extra`
-
-# What is asked of `record.approval` says that it isn't empty: its index holds only such rows, and without it each would
-# be looked for in the whole record.
-APPROVALS = f"""
-SELECT approval.id, approval.state, approval.created_at, body,
-(SELECT count(*) FROM record WHERE approval = approval.id AND approval <> '' AND kind = 'intent'),
-{", ".join(f"approval.{name}" for name in (*_SAID, *_SAID_BESIDE))}
-FROM approval LEFT JOIN record ON record.seq =
-(SELECT max(seq) FROM record WHERE approval = approval.id AND approval <> '' AND kind = 'approval')"""  # noqa: S608 - ours
 
 
 class Trust(NamedTuple):
@@ -106,8 +87,9 @@ def _verify(db: sqlite3.Connection, file: Path, notes: Sequence[Note], given: Ve
         trust = _trusted(db, file.parent, given, notes)
         walk.expected = _expected(db, walk, notes, trust)
         _walk(db, file, walk, last)
-        _approvals(db, walk)
-        _signatures(db, walk)
+        approvals(db, walk)
+        signatures(db, walk)
+        flow(db, walk)
         db.execute("ROLLBACK")
     except sqlite3.DatabaseError as problem:
         if (getattr(problem, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR) & 0xFF in _NOT_NOW:
@@ -137,7 +119,7 @@ def _trusted(db: sqlite3.Connection, state: Path, given: Verifier | None, notes:
     """
     named: list[Verifier] = []
     followed: list[Note] = []
-    for _, extra in _beside(db, "key"):
+    for _, extra in rows_of(db, "key"):
         if extra.get("which") == "signing":
             with suppress(ValueError):  # one that is no key, or no note, names nothing
                 named.append(read_vkey(str(extra.get("key"))))
@@ -167,7 +149,7 @@ def _own(state: Path, names: AbstractSet[str]) -> list[Verifier]:
 def _expected(db: sqlite3.Connection, walk: Inspection, notes: Sequence[Note], trust: Trust) -> deque[Expected]:
     """The roots that are known: of the record's own checkpoints, and of the notes that were given."""
     found: list[Expected] = []
-    for seq, extra in _beside(db, "checkpoint"):
+    for seq, extra in rows_of(db, "checkpoint"):
         try:
             checkpoint = _signed(read_note(str(extra.get("note"))), trust)
         except ValueError as problem:
@@ -190,18 +172,6 @@ def _signed(note: Note, trust: Trust) -> Expected:
     if not any(note.signed_by(key, verify) and key.name == checkpoint.origin for key in trust.keys):
         raise ValueError(f"it is not signed with a key that {trust.source} tells of")
     return Expected(checkpoint.size, checkpoint.root, "")
-
-
-def _beside(db: sqlite3.Connection, kind: str) -> Iterator[tuple[int, dict[str, object]]]:
-    """The rows of a kind that is no call's, with their `extra`; one that can't be read is found by the walk."""
-    query = "SELECT seq, body FROM record WHERE kind = ? AND kind NOT IN ('intent', 'outcome') ORDER BY seq"
-    for seq, body in db.execute(query, (kind,)):
-        try:
-            extra = msgspec.json.decode(body).get("extra")
-        except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, AttributeError, RecursionError):
-            continue
-        if isinstance(extra, dict):
-            yield seq, extra
 
 
 def _walk(db: sqlite3.Connection, file: Path, walk: Inspection, last: int) -> None:
@@ -249,117 +219,3 @@ def _block(file: str, number: int, marks: Sequence[int], level: int) -> _Block:
         part.found(part.seen + 1, f"row {part.seen + 1} was expected, and is not there")
         part.tree.extend([b""] * (width - part.tree.size))
     return _Block(part.tree.root(), tuple(found), part.first_bad, part.detail)
-
-
-def _approvals(db: sqlite3.Connection, walk: Inspection) -> None:
-    """The table of approvals says what their last records say; an approved one is used once an intent names it, or an
-    outcome whose output it let leave.
-
-    One that no record tells of is older than what was pruned, or somebody made it up.
-    """
-    gone = db.execute("SELECT size FROM pruned WHERE size > 0").fetchone()
-    first = db.execute("SELECT at FROM record ORDER BY seq LIMIT 1").fetchone() if gone else None
-    for approval, state, created_at, body, used, *copies in db.execute(APPROVALS):
-        if body is None:
-            if not gone or (first and created_at >= first[0]):
-                walk.found(None, f"approval `{approval}` is {state}, and no record tells of it")
-            continue
-        try:
-            members = msgspec.json.decode(body)
-            beside = members["extra"]
-            told = beside["state"]
-            said = [*(members.get(name, "") for name in _SAID), *(beside[name] for name in _SAID_BESIDE)]
-        except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, KeyError, AttributeError, RecursionError):
-            continue  # the walk has found it
-        used = used or (state == "used" and _released(db, approval))
-        if state != ("used" if used and told == "approved" else told):
-            walk.found(None, f"approval `{approval}` is {state}, and the record says {told}")
-        for name, copy, member in zip((*_SAID, *_SAID_BESIDE), copies, said, strict=True):
-            if copy != member:
-                walk.found(None, f"the `{name}` of approval `{approval}` is not what the record says")
-
-
-def _released(db: sqlite3.Connection, approval: str) -> bool:
-    """Whether the outcome of the call that an approval is about says that it let its output leave."""
-    found = db.execute(
-        "SELECT body FROM record JOIN approval ON record.id = approval.call "
-        "WHERE approval.id = ? AND record.kind = 'outcome'",
-        (approval,),
-    )
-    for (body,) in found:
-        try:
-            asked = msgspec.json.decode(body)["extra"]["asked"]
-            if (asked["approval"], asked["state"]) == (approval, "approved"):
-                return True
-        except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, KeyError, RecursionError):
-            continue  # it is another one, or the walk has found it
-    return False
-
-
-def _signatures(db: sqlite3.Connection, walk: Inspection) -> None:
-    """Every approval that was given by signature was: by a key that its approver had enrolled, over what stands there.
-    And what people said stands in the tables beside the record as it was recorded.
-
-    Raises `StateError` where signatures can't be verified on this machine.
-    """
-    seen: dict[tuple[object, ...], Heard] = {}  # a vote stands in each later record of its approval
-
-    def listen_once(kind: KeyKind, public: str, document: str, signature: object) -> Heard:
-        what = (kind, public, document, str(signature))
-        if what not in seen:
-            seen[what] = listen(kind, public, document, signature)
-        return seen[what]
-
-    pruned = any(size for (size,) in db.execute("SELECT size FROM pruned"))
-    looked, beside = Signatures(listen_once, pruned), Beside(pruned)
-    if pruned:
-        for key in _let_go(db):
-            looked.assume(key)
-    for seq, kind, extra in _of_people(db):
-        if wrong := looked.row(kind, extra) or beside.row(kind, extra):
-            walk.found(seq, wrong)
-            return
-    for wrong in filter(None, _tables(db, beside)):
-        walk.found(None, wrong)
-
-
-def _tables(db: sqlite3.Connection, beside: Beside) -> Iterator[str]:
-    """What is wrong with the tables of people, as far as the record tells of them."""
-    for id, card in db.execute("SELECT id, card FROM approval"):
-        yield beside.card(id, _stored(card))
-    for id, kept, *more in db.execute("SELECT id, body, ended, expires_at, uses, used FROM granted"):
-        yield beside.grant(id, _stored(kept), *more)
-    yield beside.freezes([id for (id,) in db.execute("SELECT id FROM frozen")])
-    for id, state, at, until, passes, reopened in db.execute(
-        "SELECT id, state, at, until, false_positive, reopened FROM leak"
-    ):
-        yield beside.leak(id, state, at, until, bool(passes), reopened)
-    keys = db.execute("SELECT id, name, kind, key, attended FROM approver_key")
-    yield beside.keys({id: (name, kind, public, bool(attended)) for id, name, kind, public, attended in keys})
-
-
-def _stored(value: object) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode()
-
-
-def _of_people(db: sqlite3.Connection) -> Iterator[tuple[int, Kind, dict[str, object]]]:
-    """The rows of people and of leaks, in order; one that can't be read is found by the walk."""
-
-    def of(kind: Kind) -> Iterator[tuple[int, Kind, dict[str, object]]]:
-        return ((seq, kind, extra) for seq, extra in _beside(db, kind.value))
-
-    return merge(*map(of, (Kind.APPROVER, Kind.APPROVAL, Kind.GRANT, Kind.FREEZE, Kind.LEAK)), key=itemgetter(0))
-
-
-def _let_go(db: sqlite3.Connection) -> Iterator[ApproverKey]:
-    """The keys that must have been enrolled in rows that were let go: those of the table, and those revoked since."""
-    told = [extra for _, extra in _beside(db, Kind.APPROVER.value)]
-    enrolled = {extra.get("key") for extra in told if extra.get("state") == "enrolled"}
-    for extra in told:
-        if extra.get("state") == "revoked" and extra.get("key") not in enrolled:
-            with suppress(KeyError, ValueError):
-                yield key_of(extra)
-    for id, name, kind, public, attended in db.execute("SELECT id, name, kind, key, attended FROM approver_key"):
-        if id not in enrolled:
-            with suppress(ValueError):
-                yield ApproverKey(id, name, KeyKind(kind), public, bool(attended))

@@ -1,0 +1,87 @@
+"""A small MCP server whose tools are called as its arguments say; standard library only, legacy era.
+
+    named.py TOOL... [--started FILE] [--needs VARIABLE] [--hang] [--strict] [--http PATH]
+
+`--started` adds a line with its process id and variables to a file, `--needs` ends at once where a variable is not set,
+`--hang` says nothing ever, `--strict` ends at a method that it doesn't know. `--http` prints its port and serves POSTs
+to that path alone. A call answers with the tool's name.
+"""
+
+import argparse
+import http.server
+import json
+import os
+import sys
+
+ANSWERS = {
+    "initialize": {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {"tools": {}},
+        "serverInfo": {"name": "named", "version": "1"},
+    },
+    "ping": {},
+}
+
+
+def answer(message, names):
+    method = message["method"]
+    if method in ANSWERS:
+        return {"result": ANSWERS[method]}
+    if method == "tools/list":
+        schema = {"type": "object", "properties": {"path": {"type": "string"}}}
+        tools = [{"name": name, "description": f"The tool {name}.", "inputSchema": schema} for name in names]
+        return {"result": {"tools": tools}}
+    if method.startswith("notifications/"):
+        return {}
+    if method == "tools/call":
+        return {"result": {"content": [{"type": "text", "text": f"did {message['params']['name']}"}]}}
+    return {"error": {"code": -32601, "message": "no such method"}}
+
+
+def serve(path, names):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            message = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            body = b""
+            if "id" in message:
+                body = json.dumps({"jsonrpc": "2.0", "id": message["id"], **answer(message, names)}).encode()
+            self.send_response(404 if self.path != path else 200 if body else 202)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *words):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    print(server.server_port, flush=True)
+    server.serve_forever()
+
+
+def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("tools", nargs="+")
+    options.add_argument("--started")
+    options.add_argument("--needs")
+    options.add_argument("--hang", action="store_true")
+    options.add_argument("--strict", action="store_true")
+    options.add_argument("--http")
+    given = options.parse_args()
+    if given.started:
+        with open(given.started, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"pid": os.getpid(), "names": sorted(os.environ), "cwd": os.getcwd()}) + "\n")
+    if given.needs and not os.environ.get(given.needs):
+        sys.exit(f"{given.needs} is not set")
+    if given.http:
+        serve(given.http, given.tools)
+    for line in sys.stdin:
+        message = json.loads(line)
+        if given.strict and "error" in answer(message, given.tools):
+            sys.exit(f"no such method: {message['method']}")
+        if "id" in message and "method" in message and not given.hang:
+            print(json.dumps({"jsonrpc": "2.0", "id": message["id"], **answer(message, given.tools)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
