@@ -44,6 +44,7 @@ class _Run:
         self._to_it, self._from_it = self._process.stdin.fileno(), self._process.stdout.fileno()
         os.set_blocking(self._to_it, False)
         self._settled = threading.Event()
+        self._unheard = threading.Event()  # nothing of it is open for us to hear
         self._on_end = on_end
         self.ready = False
         self.began = time.monotonic()
@@ -61,7 +62,7 @@ class _Run:
         return self.ready
 
     def close(self, kill: bool = False) -> None:
-        """Let it end, as all of its work has, or be killed; returns when it is gone."""
+        """Let it end, as all of its work has, or be killed; returns when it is gone, and its pipes with it."""
         if kill:
             self._process.kill()
         assert self._process.stdin is not None
@@ -72,6 +73,7 @@ class _Run:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._unheard.wait(LAST)
 
     def _listen(self) -> None:
         """Hear that it is ready, and then that it is gone."""
@@ -82,6 +84,7 @@ class _Run:
         self.ready = False
         assert self._process.stdout is not None
         self._process.stdout.close()
+        self._unheard.set()
         self._on_end(self)
 
 

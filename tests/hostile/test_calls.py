@@ -7,7 +7,8 @@ from msgspec.structs import replace
 from gateway.core.model import Failure, Lost, Reason, Reply, Result
 from gateway.upstreams import Upstreams
 from tests.e2e.kit import case
-from tests.upstreams.fleet import GOOD, HOSTILE, Heard, ask, children, running, spec, text_of, until
+from tests.processes import children
+from tests.upstreams.fleet import GOOD, HOSTILE, Heard, ask, running, spec, text_of, until
 
 TIMEOUT, LOST, FAILS, FINE = "timeout", "lost", "fails", "fine"
 ENDS = {"exit", "close_stdout", "endless", "orphan"}

@@ -11,21 +11,12 @@ from mcp_types import JSONRPCRequest
 
 from gateway.errors import ConfigurationError
 from gateway.transport.process import Command, running
-from tests.e2e.kit import until
+from tests.processes import children, descriptors, is_alive
 
 
 def python(code: str, **more: object) -> Command:
     """A command that runs a line of Python."""
     return Command(sys.executable, ("-c", code), grace=0.2, **more)  # type: ignore[arg-type]  # checked by the test
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as status:
-            return status.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 async def pid_from(read: object) -> int:
@@ -113,44 +104,32 @@ async def test_where_the_system_tells_no_exit_it_is_looked_for(monkeypatch: pyte
     ids=["missing", "no folder", "not executable", "NUL"],
 )
 async def test_a_command_that_cannot_be_started_is_the_users_to_mend(command: Command) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     with pytest.raises(ConfigurationError):
         async with running(command):
             pass
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert descriptors() - before == set()
 
 
 async def test_a_start_that_is_cancelled_leaves_nothing() -> None:
-    others = children()  # what tests of other rooms left: the helper of Python's own process pools, for one
+    others = children(
+        watchdog=True
+    )  # what tests of other rooms left: the helper of Python's own process pools, for one
     for _ in range(5):
         with contextlib.suppress(TimeoutError), anyio.fail_after(0.001):
             async with running(python("import time; time.sleep(300)")):
                 await anyio.sleep_forever()
-    assert [pid for pid in children() - others if is_alive(pid)] == []
-
-
-def children() -> set[int]:
-    """The direct children of this process."""
-    return {int(name) for name in os.listdir("/proc") if name.isdigit() and is_child(int(name))}
-
-
-def is_child(pid: int) -> bool:
-    """Whether a process is a direct child of this one."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as status:
-            return int(status.read().rpartition(")")[2].split()[1]) == os.getpid()
-    except OSError:
-        return False
+    assert children(watchdog=True) - others == set()
 
 
 async def test_descriptors_are_closed_after_use() -> None:
     async with running(python("import sys; sys.stdin.read()")):
         pass
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     for _ in range(3):
         async with running(python("import sys; sys.stdin.read()")):
             pass
-    await until(lambda: len(os.listdir("/proc/self/fd")) == before)  # the watchdog's own pipes are closed in a thread
+    assert descriptors() - before == set()
 
 
 def test_a_secret_in_the_environment_is_not_in_the_repr() -> None:

@@ -16,6 +16,7 @@ from gateway.errors import GatewayError
 from gateway.transport import orphans, watchdog
 from gateway.transport.orphans import Ward, end, members, start_of
 from gateway.transport.process import Command, running
+from tests.processes import children, descriptors
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="the tests wait for other processes by pidfd")
 
@@ -201,20 +202,12 @@ async def test_a_gateway_that_is_killed_while_it_starts_a_program_leaves_none(pl
 )
 async def test_without_a_watchdog_no_program_runs(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "COMMAND", command)
-    before, others = len(os.listdir("/proc/self/fd")), await anyio.to_thread.run_sync(children)
+    before, others = descriptors(), children(watchdog=True)
     with anyio.fail_after(20), pytest.raises(GatewayError):
         async with running(Command(sys.executable, ("-c", "import time; time.sleep(300)"))):
             pytest.fail("it runs, and nobody watches it")
-    with anyio.fail_after(20):
-        while len(os.listdir("/proc/self/fd")) > before:  # the loop closes pipes of a program that ended a little later
-            await anyio.lowlevel.checkpoint()
-    assert await anyio.to_thread.run_sync(children) - others == set()
-
-
-def children() -> set[int]:
-    """The direct children of this process that run: other tests may have left some, such as a pool's helper."""
-    everybody = orphans._processes()
-    return {pid for pid, facts in everybody.items() if facts[1] == os.getpid() and facts[0] != "Z"}
+    assert descriptors() - before == set()
+    assert children(watchdog=True) - others == set()
 
 
 async def test_a_watchdog_that_never_gets_ready_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:

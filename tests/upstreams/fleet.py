@@ -1,7 +1,6 @@
 """Upstreams to test with: real programs, started by the real supervisors. No assertions here."""
 
 import contextlib
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -156,18 +155,6 @@ async def until(upstreams: Upstreams, name: str, state: str) -> None:
         while upstreams.state(name)[0] != state:
             await changed.wait()
             changed = anyio.Event()
-
-
-def children() -> set[int]:
-    """Processes whose parent we are, by /proc, without the watchdog that ends orphans."""
-    found = set()
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, ValueError):
-            fields = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-            run = (entry / "cmdline").read_bytes()
-            if int(fields[1]) == os.getpid() and fields[0] != "Z" and b"orphans" not in run:
-                found.add(int(entry.name))
-    return found
 
 
 @contextlib.contextmanager

@@ -7,7 +7,8 @@ import pytest
 
 from gateway.core.model import Failure, Lost, Result, Unsent
 from gateway.upstreams import Upstreams
-from tests.upstreams.fleet import ASKS, ask, asks, children, eventually, gone, json_of, lines_of, noted, running, spec
+from tests.processes import children
+from tests.upstreams.fleet import ASKS, ask, asks, eventually, gone, json_of, lines_of, noted, running, spec
 
 WORKSPACE = "${WORKSPACE}"
 
