@@ -401,7 +401,7 @@ async def test_a_client_that_goes_before_forwarding_leaves_a_blocked_call() -> N
         await anyio.sleep_forever()
 
     house.approvals.obtain = wait  # type: ignore[method-assign,assignment]  # the fake hangs
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
             group.start_soon(house.enforcer.handle, a_call("write"), house.caller)
             await reached.wait()
@@ -428,7 +428,7 @@ async def test_a_client_that_goes_while_the_intent_is_written_leaves_a_blocked_c
 async def test_a_client_that_goes_after_forwarding_leaves_an_unknown_outcome() -> None:
     house = Model()
     house.upstreams.hang = anyio.Event()
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
             group.start_soon(house.enforcer.handle, a_call("write"), house.caller)
             await house.upstreams.hang.wait()

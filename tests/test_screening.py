@@ -209,7 +209,7 @@ async def test_a_scanner_that_fails_withholds(problem: Exception, padding: str) 
 async def test_a_scan_that_hangs_is_left_alone_at_the_deadline() -> None:
     engine = Engine()
     engine.hang = threading.Event()
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         screened = await make(engine).screen(result(BIG), tool(), 1000.05)
     engine.hang.set()
     assert screened.reason is Reason.SCANNER_FAILED
@@ -238,7 +238,7 @@ async def test_while_it_loads_a_result_waits_and_is_then_released() -> None:
     async def ask() -> None:
         answers.append(await screener.screen(result(SECRET), tool(), DEADLINE))
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask)
             await anyio.wait_all_tasks_blocked()
@@ -252,7 +252,7 @@ async def test_while_it_loads_a_result_waits_and_is_then_released() -> None:
 async def test_what_is_not_loaded_at_the_deadline_or_could_not_be_withholds() -> None:
     engine = Engine()
     engine.loaded = False
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         screened = await make(engine).screen(result("fine"), tool(), 1000.02)
         assert screened.reason is Reason.SCANNER_FAILED
         engine.settled.set()

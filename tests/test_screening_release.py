@@ -201,7 +201,7 @@ def hanging() -> Engine:
 
 async def late(screener: Screener, engine: Engine, value: Mapping[str, Any], asked: Tool | None) -> Screened:
     """What becomes of a value that is not scanned in time."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         screened = await screener.screen(value, asked, 1000.05)
     assert engine.hang is not None
     engine.hang.set()
@@ -274,7 +274,7 @@ async def test_a_scanner_that_is_broken_withholds_what_is_trusted_too(problem: E
 async def test_a_scanner_that_is_not_loaded_in_time_is_a_broken_one() -> None:
     engine = Engine()
     engine.loaded = False
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         screened = await make(engine).screen(result("x"), tool(NEUTRAL), 1000.02)
     assert (screened.value, screened.unscanned) == (None, "failed")
 

@@ -243,7 +243,7 @@ class Hearing:
 
 async def test_an_update_of_a_resource_whose_uri_holds_a_secret_is_not_told(world: World) -> None:
     hearing: Any = Hearing()
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(pass_updates_on, hearing, hearing, world.sieve)
             await hearing.last.wait()

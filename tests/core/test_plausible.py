@@ -1,7 +1,6 @@
 """What the rules find is judged: placeholders, words, paths and checksums are no secrets, what chance made is one."""
 
 import random
-import time
 
 import pytest
 
@@ -175,10 +174,9 @@ def test_what_reaches_beyond_a_surer_finding_takes_its_kind() -> None:
 
 
 @pytest.mark.parametrize("piece", ["password", "a1", "Aa", "Aa1", "/a", "x", "${", "a:", "-", "value=", "key: "])
+@pytest.mark.timeout(60)  # what backtracks without end takes years
 def test_no_value_takes_long_to_judge(piece: str) -> None:
     text = (piece * 200)[:200].encode() + b"~"
-    began = time.process_time()
     for kind in ("generic-secret", "generic-password", "bearer-token"):
         for size in range(1, 200, 10):
             kind_of(kind, text, text[:size] + b"~")
-    assert time.process_time() - began < 5  # what backtracks without end takes years

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -128,13 +127,12 @@ def nested(kind: str, levels: int) -> bytes:
 
 @pytest.mark.parametrize("kind", ["objects", "arrays"])
 @pytest.mark.parametrize("levels", [LEVELS - 1, LEVELS, 900, 5_000, 100_000, 3_000_000])
+@pytest.mark.timeout(60)  # what takes time by the square of the levels takes days
 def test_nesting_is_bounded_and_costs_no_time(kind: str, levels: int) -> None:
     inner = nested(kind, levels)
-    began = time.perf_counter()
     request = decode(b'{"jsonrpc":"2.0","id":1,"method":"m","params":{"a":' + inner + b"}}")
     answer = decode(b'{"jsonrpc":"2.0","id":2,"result":{"a":' + inner + b"}}")
     bare = decode(inner)
-    assert time.perf_counter() - began < 2
     fits = levels < LEVELS
     assert isinstance(request, JSONRPCRequest if fits else MalformedError)
     assert isinstance(answer, JSONRPCResponse if fits else JSONRPCError)

@@ -111,8 +111,8 @@ async def test_a_call_beyond_the_limit_is_unsent() -> None:
 @pytest.mark.parametrize("kind", ["modern", "legacy", "http-modern"])
 async def test_a_call_beyond_its_deadline_is_lost(kind: str) -> None:
     with made(kind) as upstream:
-        async with running(replace(upstream, timeout=0.3)) as upstreams:
-            reply = await ask(upstreams, "up__slow", {"ms": 3_000})
+        async with running(replace(upstream, timeout=1.0)) as upstreams:
+            reply = await ask(upstreams, "up__slow", {"ms": 30_000})
             assert isinstance(reply, Lost)
             assert reply.reason is Reason.UPSTREAM_TIMEOUT
             assert text_of(await ask(upstreams, "up__echo", {"text": "x"})) == "x"
@@ -145,7 +145,7 @@ async def test_a_changed_list_is_listed_again(kind: str) -> None:
         upstreams.catalogue.on_change(lambda _kinds: changed.set())
         before = upstreams.catalogue.revision
         assert text_of(await ask(upstreams, "up__grow", {"name": "new"})) == "grown"
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await changed.wait()
         assert upstreams.catalogue.find("up__new") is not None
         assert upstreams.catalogue.revision > before

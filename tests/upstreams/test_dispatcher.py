@@ -94,7 +94,7 @@ async def run(wire: Wire, work: Callable[[UpstreamDispatcher], Awaitable[None]])
     async def deaf(*_args: Any) -> None:
         return None
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(20):
         async with anyio.create_task_group() as tasks:
             await tasks.start(dispatcher.run, nothing, deaf)
             await work(dispatcher)
