@@ -5,6 +5,7 @@ Knows no part of the gateway: parts have their fakes beside their tests.
 
 import logging
 import os
+import signal
 import sys
 import threading
 import warnings
@@ -20,6 +21,10 @@ FOLDERS = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME
 # A law holds or doesn't, however busy the machine is.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+# What is started here hears Ctrl-C, also where the whole suite was started as a script's background job, which doesn't.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def private(folder: Path) -> Path:

@@ -112,6 +112,7 @@ async def test_upstreams_labels_lock_and_names_are_told_until_they_are_right_and
 
 
 async def _a_running_gateway_is_asked_without_loading_what_it_takes_to_be_one(house: House) -> None:
+    """Its upstream starts for a second: that is waited for."""
     rule = '[[rule]]\nid = "r"\ntools = ["ledger/note"]\nwhen = "args.text == \'x\'"\ndecide = "ask"\n'
     house.write("policies/more.toml", f'owner = "{OWNER}"\n{rule}')
     async with house.serving():
@@ -131,7 +132,9 @@ async def _a_running_gateway_is_asked_without_loading_what_it_takes_to_be_one(ho
 
 
 async def test_a_sick_home_is_told_line_by_line_and_well_again_once_mended_but_for_its_record(house: House) -> None:
-    house.configure(house.ledger(owner=OWNER))
+    program = put(house.world / "slow", f"#!/bin/sh\nsleep 1\nexec {shlex.join(ledger(house, 'ledger'))}\n")
+    program.chmod(0o700)
+    house.configure(upstream_table("ledger", [str(program)], owner=OWNER))
     await _a_running_gateway_is_asked_without_loading_what_it_takes_to_be_one(house)
     token = "gh" + "p_" + "q1W2e3R4t5" * 4
     entry = {"command": house.command, "args": ["stdio", "--config", str(house.folder), "--client", "tester"]}

@@ -5,7 +5,7 @@ It looks and changes nothing, but that a gateway is opened in this process where
 
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -88,7 +88,7 @@ class Case:
     def status(self) -> Mapping[str, Any] | None:
         """What the gateway tells of itself, of the one that runs, or of one that is opened for it; None without one."""
         try:
-            return ask(self.config, "status")
+            return self._settled(ask(self.config, "status"))
         except Unreachable as problem:
             self.unreachable = str(problem)
             if not self.start or problem.code != UNREACHABLE or self.settings is None:
@@ -99,6 +99,18 @@ class Case:
     def running(self) -> bool:
         """Whether a gateway runs."""
         return self.status is not None and not self.alone
+
+    def _settled(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a gateway that runs tells once its upstreams have started, or failed to; what it told before if that
+        takes too long.
+        """
+        count = sum(row["state"] == "starting" for row in told["items"])
+        if not count:
+            return told
+        what = f"the gateway starts {count} upstream{'' if count == 1 else 's'}"
+        with self._progress(what), suppress(Unreachable):
+            return ask(self.config, "status", settled=True)
+        return told
 
     def _opened(self) -> Mapping[str, Any] | None:
         """The same of a gateway in this process, which starts the upstreams and ends with it."""
