@@ -76,6 +76,7 @@ class Endings:
         """Record how the call ended without an answer of the upstream, and say it in words that a model can use."""
         if trail.parked:  # it waits at its upstream for what nobody will answer: what it did there is not known
             await self._house.upstreams.drop(trail.parked)
+        if trail.parked or (trail.begun and outcome is Outcome.BLOCKED):
             outcome = Outcome.UNKNOWN
         self.look_back(trail)
         if reason in REFUSALS and trail.tool is not None:
@@ -88,7 +89,7 @@ class Endings:
 
     async def break_off(self, trail: Trail, reason: Reason, detail: str = "") -> Refused:
         """Close the record of a call that broke off. What can't be written now is owed, and written once it can."""
-        outcome = Outcome.UNKNOWN if trail.rounds else Outcome.BLOCKED
+        outcome = Outcome.UNKNOWN if trail.rounds or trail.begun else Outcome.BLOCKED
         if not trail.closed:
             if trail.parked:
                 await self._house.upstreams.drop(trail.parked)

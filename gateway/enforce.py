@@ -24,6 +24,7 @@ from gateway.core.model import (
     Refused,
     Reply,
     Result,
+    Round,
     Tool,
     Unsent,
     Verdict,
@@ -73,7 +74,9 @@ class Enforcer:
     async def _path(self, trail: Trail, caller: Caller) -> Answer:
         house = self._house
         # 1. Facts, and 2. decide. ASK: a person decides on exactly this call, and then it is decided again, now.
-        if ended := await self._weigh(trail) or await self._resume(trail) or await self._holding.ask(trail, caller):
+        kept = await self._inquiry.come_back(trail)
+        ended: Answer | None = await self._weigh(trail) or await self._resume(trail, kept)
+        if ended := ended or await self._holding.ask(trail, caller):
             return ended
         tool, decision = trail.allowed()
         house.sessions.saw(trail.call, tool, decision, trail.rounds)
@@ -95,8 +98,7 @@ class Enforcer:
             trail.marks = house.flows.sends(trail.call, tool) if not trail.rounds else ()
             with trail.timed("intent"):
                 if not await self._end.record(trail, trail.intent(house.clock.now()), (*trail.uses, *trail.spends)):
-                    how = Outcome.UNKNOWN if trail.rounds else Outcome.BLOCKED  # an earlier round has begun it
-                    return await self._end.refuse(trail, how, await self._end.overtaken(trail))
+                    return await self._end.refuse(trail, Outcome.BLOCKED, await self._end.overtaken(trail))
                 await house.approvals.spent(trail.uses)
             # 4. Act: what was checked is what is sent.
             await anyio.lowlevel.checkpoint_if_cancelled()
@@ -140,24 +142,22 @@ class Enforcer:
             return await self._end.refuse(trail, Outcome.BLOCKED, decision.reason)
         return None
 
-    async def _resume(self, trail: Trail) -> Refused | None:
-        """Go on with a call that its upstream had asked something, if its client came back to it."""
+    async def _resume(self, trail: Trail, found: Round | None) -> Refused | None:
+        """Go on with a call that its upstream had asked something: what was sent, if nothing of it has got worse."""
         house, call = self._house, trail.call
-        if call.resume is None or not house.rounds.owns(call.resume.handle):
-            return None
-        found = await house.rounds.take(call)
         if found is None:
-            return await self._end.refuse(trail, Outcome.BLOCKED, Reason.HANDLE_INVALID)
+            invalid = call.resume is not None and house.rounds.owns(call.resume.handle)
+            return await self._end.refuse(trail, Outcome.BLOCKED, Reason.HANDLE_INVALID) if invalid else None
         if found.asked is None:  # nobody waits for answers any more: nothing is sent anew
             return await self._end.refuse(trail, Outcome.UNKNOWN, Reason.QUESTION_EXPIRED, detail=f"of {found.call}")
         tool, decision = trail.decided()
-        trail.go_on(found.call, found.number, found.approval, found.asked)
-        approved = found.approval and found.revision == decision.policy_revision
-        if found.tool != tool.digest or (trail.asks and not approved):
-            return await self._end.refuse(trail, Outcome.BLOCKED, Reason.APPROVAL_VOID)
-        if trail.asks:
-            trail.granted()
-        return None
+        if trail.asks and found.approval is not None:
+            decision = self._decide(trail, found.approval)
+        same = found.tool == tool.digest and found.digest == call.digest
+        if same and decision.verdict is Verdict.ALLOW:
+            return None
+        reason = decision.reason if decision.verdict is Verdict.BLOCK else Reason.APPROVAL_VOID
+        return await self._end.refuse(trail, Outcome.BLOCKED, reason, detail=decision.detail)
 
     async def _conclude(
         self, trail: Trail, tool: Tool, reply: Result | Failure | Unsent | Lost, caller: Caller
@@ -195,6 +195,6 @@ class Enforcer:
 
     def _decide(self, trail: Trail, approval: Approval | None = None) -> Decision:
         """Gather the facts as they are now, and decide."""
-        trail.facts = facts = gather(self._house, trail.call, approval, trail.findings)
+        trail.facts = facts = gather(self._house, trail.call, approval, trail.findings, trail.lent)
         trail.decision = decide(trail.call, facts, self._house.policy())
         return trail.decision

@@ -1,6 +1,6 @@
 """Gather all that a decision on a call needs, as it is now. It decides nothing and changes nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,21 +9,27 @@ from msgspec.structs import replace
 from gateway.core.canon import count_nodes
 from gateway.core.decide import counted
 from gateway.core.grants import pins
-from gateway.core.model import Approval, Call, Facts, Finding, Tool
+from gateway.core.model import Approval, Call, Facts, Finding, Standing, Tool
 from gateway.core.outward import excused, leaving
 from gateway.core.own import exact, holds_marker
 from gateway.ports import House
 
 
-def gather(house: House, call: Call, approval: Approval | None = None, found: Sequence[Finding] = ()) -> Facts:
+def gather(
+    house: House,
+    call: Call,
+    approval: Approval | None = None,
+    found: Sequence[Finding] = (),
+    lent: Collection[str] = (),
+) -> Facts:
     """The facts of a call of a client's; with `approval`, for deciding again whether what was approved may run. `found`
-    is what was redacted in its arguments, as far as they were looked at.
+    is what was redacted in its arguments, as far as they were looked at; `lent` are the grants that it has begun under.
     """
     tool = house.catalogue.find(call.exposed, call.method, call.context.only)
     upstream = tool.ref.upstream if tool else ""
     now, session = house.clock.now(), call.context.session
     begun = call.resume is not None and house.rounds.owns(call.resume.handle)  # taken for none other afterwards
-    standing = house.approvals.standing(call, tool)
+    standing = _lent(house.approvals.standing(call, tool), lent)
     flow = house.flows.look(call, tool)
     return Facts(
         now=now,
@@ -49,6 +55,16 @@ def gather(house: House, call: Call, approval: Approval | None = None, found: Se
         redacted=bool(found),
         carries=leaving(tool, excused(found, house.screener.allowed)) if found else (),
     )
+
+
+def _lent(standing: Standing, lent: Collection[str]) -> Standing:
+    """What people have said, with the grants that a call has used up itself as they were before: it goes on under them,
+    unless they were revoked.
+    """
+    if not lent:
+        return standing
+    grants = (replace(one, used=one.used - 1) if one.id in lent else one for one in standing.grants)
+    return replace(standing, grants=tuple(grants))
 
 
 def _counted(house: House, call: Call, tool: Tool | None, now: datetime, *, begun: bool) -> Mapping[str, Any]:

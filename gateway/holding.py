@@ -13,6 +13,7 @@ from gateway import ids
 from gateway.core import words
 from gateway.core.account import Trail
 from gateway.core.canon import canonical, keyed_digest
+from gateway.core.drafted import drafted
 from gateway.core.model import (
     AGAIN,
     Answer,
@@ -81,7 +82,7 @@ class Holding:
             trail.carried = await house.turns.carried(trail.call)
             trail.preview = await preview(house, trail.call, tool, self._handle)
             with trail.timed("approval"):
-                asked = trail.draft(house.clock.now(), house.key)
+                asked = drafted(trail, house.clock.now(), house.key)
                 settled = await house.approvals.obtain(trail.call, asked, caller, waiting)
             if isinstance(settled, Held):
                 return settled
@@ -93,15 +94,20 @@ class Holding:
             trail.settled(settled)
             if settled.state is not ApprovalState.APPROVED:
                 return await self._end.refuse(trail, Outcome.DENIED, words.ending(settled.state), approval=settled)
-            return await self._execute(trail, settled)
+            return await self._execute(trail, settled, caller)
         return None
 
     def _overtaken(self, trail: Trail) -> bool:
         """Whether more is used than was when it was decided that the call is allowed."""
         return trail.facts is not None and not trail.rounds and moved(self._house, trail.call, trail.facts)
 
-    async def _execute(self, trail: Trail, approved: Approval) -> Refused | None:
-        """Decide again, now, whether what was approved may run: nothing of it may have got worse."""
+    async def _execute(self, trail: Trail, approved: Approval, caller: Caller) -> Refused | None:
+        """Decide again, now, whether what was approved may run: nothing of it may have got worse, and whoever called
+        would still be let in.
+        """
+        if not await caller.stands():
+            await self._house.approvals.expire(approved)
+            return await self._end.refuse(trail, Outcome.BLOCKED, Reason.CLIENT_GONE, approved, "it is not let in now")
         if approved.arguments_digest != trail.call.digest:
             trail.edited(approved, self._house.key)
         again = self._decide(trail, approved)
@@ -128,6 +134,10 @@ class Nobody:
     answers_inline = False
     modern = False
     wants_logs = False
+
+    async def stands(self) -> bool:
+        """Nobody is let in by a token here."""
+        return True
 
     async def notice(self, text: str) -> None:
         """Nobody hears it."""

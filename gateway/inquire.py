@@ -5,6 +5,7 @@ Sends nothing upstream: what it returns is how the call goes on, and `enforce` f
 
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
@@ -31,6 +32,7 @@ from gateway.core.model import (
     Question,
     Reason,
     Record,
+    Round,
     Tool,
     Verdict,
 )
@@ -38,11 +40,12 @@ from gateway.core.outward import excused, spared
 from gateway.core.own import honeytokens
 from gateway.core.tiers import acted, withheld
 from gateway.errors import GatewayError
-from gateway.ports import Caller, House, Round
+from gateway.ports import Caller, House
 
 CANCELLED: Mapping[str, Any] = {"action": "cancel"}  # how an elicitation that nobody answered ends
 PATIENCE = 2.0  # seconds until what an upstream says beside its answer must have been screened
 LONGEST = 8 * 1024  # characters of a progress notice
+NEVER = datetime.max.replace(tzinfo=UTC)
 TAIL = 512  # of them that are dropped where it was cut: a secret may have been cut with it
 
 
@@ -104,11 +107,21 @@ class Inquiry:
     def __init__(self, house: House, patience: float, most_rounds: int) -> None:
         self._house, self._patience, self._most = house, patience, most_rounds
 
+    async def come_back(self, trail: Trail) -> Round | None:
+        """Take up the round that a call's client comes back to; None where it comes back to none."""
+        call = trail.call
+        if call.resume is None or not self._house.rounds.owns(call.resume.handle):
+            return None
+        found = await self._house.rounds.take(call)
+        if found is not None:
+            trail.go_on(found, self._house.key)
+        return found
+
     async def put(self, trail: Trail, tool: Tool, asked: Asked, caller: Caller) -> Again | Asking | Stuck:
         """Put what is asked to the client: answers at once, a handle to come back with, or why it can't go on."""
         if trail.asked is not None and trail.call.resume is not None:  # the client came back with answers
             return await self.take(trail, tool, asked, trail.call.resume.answers)
-        trail.asked = asked
+        trail.questioned(asked)
         if trail.rounds >= self._most:
             return Stuck(Reason.TOO_MANY_ROUNDS, f"the upstream asked more than {self._most} times")
         shown: list[Question] = []
@@ -118,7 +131,7 @@ class Inquiry:
                 return self._turned_down(asked, fit)
             shown.append(fit)
         if caller.modern:
-            handle = await self._house.rounds.open(trail.call, *self._kept(trail, tool, asked))
+            handle = await self._house.rounds.open(trail.as_it_came, *self._kept(trail, tool, asked))
             return Asking(trail.call.id, handle, tuple(shown))
         if not caller.answers_inline and shown:
             return self._turned_down(asked, Stuck(Reason.CLIENT_UNABLE, "the client can't be asked on this connection"))
@@ -130,8 +143,11 @@ class Inquiry:
 
     def _kept(self, trail: Trail, tool: Tool, asked: Asked) -> tuple[Round, Record]:
         """What is kept of a call until its client comes back, and its outcome if nobody does."""
-        revision = trail.decision.policy_revision if trail.decision is not None else ""
-        kept = Round(trail.call.id, tool.digest, trail.rounds, trail.approval, revision, asked)
+        call, lent = trail.call, trail.decision.uses if trail.decision is not None else ()
+        edited = call.arguments if trail.edits else None
+        # It is used by now: its time may end while the upstream's question is answered.
+        given = replace(trail.approved, expires_at=NEVER) if trail.approved is not None else None
+        kept = Round(call.id, tool.digest, trail.rounds, call.digest, asked, given, lent, edited)
         return kept, trail.outcome(self._house.clock.now(), Outcome.UNKNOWN, Reason.QUESTION_EXPIRED)
 
     async def take(self, trail: Trail, tool: Tool, asked: Asked, answers: Mapping[str, Any]) -> Again | Stuck:

@@ -9,7 +9,6 @@ from gateway.core.limits import Counted
 from gateway.core.model import (
     Again,
     Approval,
-    Asked,
     Call,
     Decision,
     Finding,
@@ -18,6 +17,7 @@ from gateway.core.model import (
     Question,
     Record,
     Reply,
+    Round,
     Screened,
     Spend,
     Standing,
@@ -195,6 +195,9 @@ class Caller(Protocol):
     modern: bool  # it comes back with a handle where an answer is missing
     wants_logs: bool  # it wants to hear of log notices at all
 
+    async def stands(self) -> bool:
+        """Whether whoever calls would be let in now: a token may have been revoked while it waited."""
+
     async def notice(self, text: str) -> None:
         """A progress notice, if the client gave a token for it."""
 
@@ -250,17 +253,6 @@ class Approvals(Protocol):
         """Settle a row that can't be used any more (void, superseded), with its record."""
 
 
-class Round(NamedTuple):
-    """A call that waits for the answers of a modern client."""
-
-    call: str  # the first round's id
-    tool: str  # digest of the definition when it was forwarded
-    number: int  # rounds that were sent upstream so far
-    approval: str  # id of the approval that it ran under, or empty
-    revision: str  # of the policy under which it ran
-    asked: Asked | None  # None: nobody waits for answers any more, and the call ended as unknown
-
-
 class Rounds(Protocol):
     """Calls that were asked something by their upstream, and wait for their modern client to come back."""
 
@@ -276,7 +268,7 @@ class Rounds(Protocol):
 
     async def take(self, call: Call) -> Round | None:
         """Use up the handle that the call came back with: once, by compare-and-swap, and only for the principal,
-        client, session, method, name and argument digest that it was given for. None for any other.
+        client, session, method, name and digest of its client's arguments that it was given for. None for any other.
         """
 
 

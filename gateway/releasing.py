@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from gateway.core import release
 from gateway.core.account import Trail
+from gateway.core.drafted import drafted
 from gateway.core.model import Approval, ApprovalState, Held, Screened, Tool
 from gateway.errors import BusyError
 from gateway.holding import Nobody
@@ -36,7 +37,7 @@ class Releasing:
         left = caller.budget - (now - trail.call.at).total_seconds()  # what the client has waited for already counts
         if isinstance(caller, Nobody) or left < LEAST:
             return (redacted,)
-        asked = release.question(trail.draft(now, house.key), screened, now)
+        asked = release.question(drafted(trail, now, house.key), screened, now)
         try:
             with trail.timed("release"):
                 settled = await house.approvals.obtain(trail.call, asked, Patient(caller, left))

@@ -13,9 +13,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.clock import Sleeper
-from gateway.core.model import Call, Record
+from gateway.core.model import Call, Record, Round
 from gateway.errors import BusyError, RecordError
-from gateway.ports import Records, Round
+from gateway.ports import Records
 from gateway.store import Store, rows
 
 MARK = "r_"  # how handles of this kind begin
@@ -76,7 +76,7 @@ class Rounds:
             return None
         waiting = self._waiting.pop(rows.handle_hash(handle), None)
         if waiting is None:
-            return Round(given.call, "", 0, "", "", None)
+            return Round(given.call, "", 0, "", None)
         return waiting.kept
 
     async def run(self) -> None:

@@ -96,6 +96,9 @@ class FakeCaller:
         self.notices: list[str] = []
         self.noticed = anyio.Event()
 
+    async def stands(self) -> bool:
+        return True
+
     async def notice(self, text: str) -> None:
         self.notices.append(text)
         self.noticed.set()

@@ -9,9 +9,11 @@ import anyio
 from msgspec.json import decode, encode
 from msgspec.structs import replace
 
+from gateway.core.approval import Chosen, Voter
 from gateway.core.canon import canonical, digest, keyed_digest
 from gateway.core.capture import Capture
 from gateway.core.flow import Origins, trace, weighs
+from gateway.core.grants import give
 from gateway.core.limits import Counted
 from gateway.core.model import (
     Act,
@@ -19,12 +21,14 @@ from gateway.core.model import (
     Approval,
     ApprovalState,
     Call,
+    Choice,
     Client,
     Context,
     Decision,
     Finding,
     Freeze,
     Grade,
+    Grant,
     Held,
     Kind,
     Labels,
@@ -96,6 +100,11 @@ def policy_of(text: str = POLICY) -> Policy:
 
 OWN = ((b"the-own-key", "gateway-secret", "0" * 16), (b"the-honey", "honeytoken", "1" * 16))  # exact: word, kind, print
 POLICY_OF_NOBODY = policy_of('owner = "o@example.com"\n')
+
+
+def a_grant(row: Approval) -> Grant:
+    """What a person gives on a row: for the same arguments, for a while."""
+    return give(row, Chosen(Choice.ARGUMENTS), Voter("os:ada", Proof.LOCAL), "g_0000000001", row.created_at)
 
 
 class FakeClock:
@@ -294,6 +303,7 @@ class FakeApprovals:
     note: str = ""
     by: str = ""
     said: Standing = field(default_factory=Standing)
+    edit: Any = None  # what a person makes of the row
     on_obtain: Any = None  # called before the answer comes: the world changes meanwhile
 
     async def resume(self, call: Call, caller: Any) -> tuple[str, Approval] | None:
@@ -315,6 +325,7 @@ class FakeApprovals:
             self.on_obtain()
         if self.settle is None:
             return Held(row)
+        row = self.edit(row) if self.edit is not None else row
         self.given = replace(row, state=self.settle, note=self.note, decided_by=self.by, proof=Proof.LOCAL)
         return self.given
 
@@ -332,6 +343,7 @@ class FakeRounds:
     effects: list[str]
     kept: dict[str, Round] = field(default_factory=dict)
     closing: list[Record] = field(default_factory=list)
+    bound: list[str] = field(default_factory=list)  # digests that handles were given for
 
     def owns(self, handle: str) -> bool:
         return handle.startswith("r_")
@@ -340,6 +352,7 @@ class FakeRounds:
         self.effects.append("open round")
         handle = f"r_{len(self.closing) + 1}"
         self.kept[handle] = kept
+        self.bound.append(call.digest)
         self.closing.append(closing)
         return handle
 
@@ -449,6 +462,7 @@ class FakeCaller:
     answers_inline = False
     modern = False
     wants_logs = True
+    let_in = True
 
     def __init__(self) -> None:
         self.heard: list[tuple[float, float | None, str | None]] = []
@@ -469,6 +483,9 @@ class FakeCaller:
             await anyio.sleep_forever()
         found: Mapping[str, Any] = answer
         return found
+
+    async def stands(self) -> bool:
+        return self.let_in
 
     async def notice(self, text: str) -> None:
         pass

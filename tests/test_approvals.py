@@ -588,6 +588,21 @@ async def test_a_silent_client_calls_again_nine_times_and_is_then_told_that_it_i
         assert len(await desk.approvals.list()) == 1
 
 
+async def test_an_answer_that_comes_without_a_question_is_nobodys(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as desk:
+        held = await desk.obtain(caller=FakeCaller("input-silent", budget=0))
+        assert isinstance(held, Held)
+        assert held.handle is not None
+        desk.clock.advance(5)
+        for vote in (Vote.APPROVE, Vote.DENY):
+            resumed = await desk.approvals.resume(again(held.handle, vote))
+            assert resumed is not None
+            assert resumed[1].state is ApprovalState.WAITING
+            held = await desk.obtain(a_call(3), FakeCaller("input-silent", budget=0), waiting=resumed[1])
+            assert isinstance(held, Held)
+            assert held.handle is not None
+
+
 # --- the desk ---------------------------------------------------------------------------------------------------------
 
 

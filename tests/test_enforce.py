@@ -173,6 +173,16 @@ async def test_a_call_that_was_not_approved_is_denied(state: ApprovalState, reas
         assert "ask Ada first" in answer.text
 
 
+async def test_a_call_is_not_sent_for_who_would_not_be_let_in_any_more() -> None:
+    house = Model()
+    house.caller.let_in = False
+    answer = await house.call("write")
+    assert isinstance(answer, Refused)
+    assert house.upstreams.sent == []
+    assert house.effects == ["obtain", "expire", "append outcome"]
+    assert house.records.outcomes() == [("blocked", "client-gone")]
+
+
 async def test_an_approval_is_used_once() -> None:
     house = Model()
     house.records.usable.clear()

@@ -6,19 +6,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gateway.core.approval import Chosen, Voter
 from gateway.core.canon import canonical, keyed_digest
-from gateway.core.grants import give
 from gateway.core.limits import Counted
 from gateway.core.model import (
     AGAIN,
     Approval,
     ApprovalState,
     Call,
-    Choice,
     Done,
     Failure,
-    Grant,
     Kind,
     Labels,
     Place,
@@ -36,7 +32,7 @@ from gateway.core.risk import classify
 from gateway.errors import GatewayError
 from gateway.holding import MOST, PREVIEW, Nobody
 from tests.core.test_card import approval
-from tests.house import KEY, POLICY, Model, a_call, policy_of
+from tests.house import KEY, POLICY, Model, a_call, a_grant, policy_of
 
 PREVIEWED = POLICY.replace(
     'match = "write"\neffect = "write"',
@@ -442,10 +438,6 @@ async def test_every_record_of_a_call_says_how_far_its_caller_was() -> None:
     call = a_call("read")
     await desk.enforcer.handle(replace(call, context=replace(call.context, isolation=2)), desk.caller)
     assert [record.isolation for record in desk.records.rows] == [2, 2]
-
-
-def a_grant(row: Approval) -> Grant:
-    return give(row, Chosen(Choice.ARGUMENTS), Voter("os:ada", Proof.LOCAL), "g_0000000001", row.created_at)
 
 
 async def test_a_granted_call_asks_nobody_uses_its_grant_up_and_says_so() -> None:

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.core.account import HEARD, Trail
+from gateway.core.canon import canonical, keyed_digest
 from gateway.core.inquiry import MESSAGE_LIMIT
 from gateway.core.model import (
     Act,
@@ -26,15 +27,22 @@ from gateway.core.model import (
     Result,
     Resume,
     Standing,
+    Unsent,
 )
 from gateway.errors import GatewayError
 from gateway.inquire import LONGEST, TAIL, Listener
-from tests.house import POLICY, Model, a_call, policy_of
+from tests.house import KEY, POLICY, Model, a_call, a_grant, policy_of
 
 ELICIT, SAMPLE, ROOTS = "elicitation/create", "sampling/createMessage", "roots/list"
 FORM = {"type": "object", "properties": {"name": {"type": "string"}}}
 NAME = Question("q1", ELICIT, {"message": "Who?", "requestedSchema": FORM})
 ALLOWING = POLICY + f'[[rule]]\nid = "up.asks"\nmethods = ["{SAMPLE}", "{ROOTS}"]\ndecide = "allow"\n'
+STRICTER = """[[rule]]
+id = "up.stricter"
+tools = ["write"]
+decide = "ask"
+approve = { proof = "signed", approvers = 2 }
+"""
 CAPABLE = {"elicitation": {"form": {}}, "sampling": {}, "roots": {}}
 FOUND = Finding("fake", "somewhere", "f" * 16)
 ACCEPTED = {"action": "accept", "content": {"name": "Ada"}}
@@ -148,7 +156,7 @@ async def test_a_handle_that_is_not_the_calls_forwards_nothing() -> None:
 async def test_a_retry_whose_call_is_gone_is_unknown_and_never_sent_anew() -> None:
     model = house(asked(parked="t1"), modern=True)
     await call(model)
-    model.rounds.kept["r_1"] = model.rounds.kept["r_1"]._replace(asked=None)
+    model.rounds.kept["r_1"] = replace(model.rounds.kept["r_1"], asked=None)
     refused = await call(model, resume=Resume("r_1", answers={"q1": ACCEPTED}))
     assert isinstance(refused, Refused)
     assert refused.text.startswith("OUTCOME UNKNOWN")
@@ -163,7 +171,7 @@ async def test_what_changed_between_rounds_ends_the_call(what: str) -> None:
     if what == "definition":
         model.catalogue.tools["up__write"] = replace(model.catalogue.tools["up__write"], digest="other")
     else:
-        model.policy = policy_of(ALLOWING + "# reviewed\n")
+        model.policy = policy_of(ALLOWING + STRICTER)
     refused = await call(model, "write", Resume("r_1", answers={"q1": ACCEPTED}))
     assert isinstance(refused, Refused)
     assert model.upstreams.dropped == ["t1"]
@@ -171,15 +179,111 @@ async def test_what_changed_between_rounds_ends_the_call(what: str) -> None:
     assert model.records.outcomes() == [("unknown", "approval-void")]
 
 
-async def test_a_call_that_is_blocked_meanwhile_keeps_its_round_for_the_sweep() -> None:
-    model = house(asked(), modern=True)
+async def test_a_policy_that_asks_for_no_more_ends_no_call_between_rounds() -> None:
+    model = house(asked(parked="t1"), modern=True)
+    await call(model, "write")
+    model.policy = policy_of(ALLOWING + "# reviewed\n")
+    assert isinstance(await call(model, "write", Resume("r_1", answers={"q1": ACCEPTED})), Done)
+    assert model.records.outcomes() == [("ok", "approved")]
+
+
+@pytest.mark.parametrize("parked", ["", "t1"], ids=["modern upstream", "legacy upstream"])
+async def test_a_call_that_is_blocked_between_rounds_ends_as_unknown_under_its_first_id(parked: str) -> None:
+    model = house(asked(parked=parked), modern=True)
     await call(model)
+    (first,) = {row.id for row in model.records.rows}
     model.policy = policy_of(POLICY.replace("when = 'has(args.bad)'\n", ""))
     refused = await call(model, resume=Resume("r_1", answers={"q1": ACCEPTED}))
     assert isinstance(refused, Refused)
-    assert refused.reason is Reason.RULE
-    assert "r_1" in model.rounds.kept
+    assert (refused.reason, refused.text[:15], refused.call) == (Reason.RULE, "OUTCOME UNKNOWN", first)
+    assert "Nothing has changed" not in refused.text
+    assert model.records.outcomes() == [("unknown", "rule")]
+    assert (model.rounds.kept, len(model.upstreams.sent)) == ({}, 1)
+
+
+async def test_what_was_approved_in_a_clean_session_is_not_gone_on_with_in_a_tainted_one() -> None:
+    model = house(asked(), modern=True)
+    model.flows.tainted = False
+    await call(model, "write")
+    model.flows.tainted = True
+    refused = await call(model, "write", Resume("r_1", answers={"q1": ACCEPTED}))
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.APPROVAL_VOID
     assert len(model.upstreams.sent) == 1
+    (row,) = [row for row in model.records.rows if row.kind is Kind.OUTCOME]
+    assert (row.outcome, row.detail) == ("unknown", "an untrusted output was read in the session meanwhile")
+
+
+@pytest.mark.parametrize("revoked", [False, True])
+async def test_a_call_goes_on_under_the_grant_that_it_used_up_unless_that_was_revoked(revoked: bool) -> None:
+    cards: list[Any] = []
+    model = house(modern=True)
+    model.approvals.edit = lambda row: cards.append(row) or row
+    await call(model, "write")
+    (row,) = cards
+    grant = replace(a_grant(row), uses=1)
+    model.approvals.said = Standing(grants=(grant,))
+    model.records.usable = {grant.id}
+    model.upstreams.asks = [asked()]
+    assert isinstance(await call(model, "write"), Asking)
+    assert model.effects.count("obtain") == 1
+    model.approvals.said = Standing(grants=() if revoked else (replace(grant, used=1),))
+    ended = await call(model, "write", Resume("r_1", answers={"q1": ACCEPTED}))
+    assert isinstance(ended, Refused if revoked else Done)
+    assert model.records.outcomes()[1:] == [("unknown", "approval-void") if revoked else ("ok", "granted")]
+    assert len(model.upstreams.sent) == (2 if revoked else 3)
+
+
+async def test_an_approval_whose_time_is_over_between_rounds_was_used_in_time() -> None:
+    model = house(asked(), modern=True)
+    await call(model, "write")
+    model.clock.passed += 86_400
+    assert isinstance(await call(model, "write", Resume("r_1", answers={"q1": ACCEPTED})), Done)
+
+
+async def test_a_second_round_that_can_not_be_sent_is_unknown_since_the_first_was() -> None:
+    model = house(asked(), modern=True)
+    await call(model)
+    model.upstreams.reply = Unsent("not connected")
+    refused = await call(model, resume=Resume("r_1", answers={"q1": ACCEPTED}))
+    assert isinstance(refused, Refused)
+    assert refused.text.startswith("OUTCOME UNKNOWN")
+    assert model.records.outcomes() == [("unknown", "upstream-down")]
+
+
+async def test_a_call_whose_arguments_a_person_edited_goes_on_with_those() -> None:
+    model = house(asked(), modern=True)
+
+    def edit(row: Any) -> Any:
+        given = {"path": "edited"}
+        return replace(row, arguments=given, arguments_digest=keyed_digest(KEY, canonical(given)))
+
+    model.approvals.edit = edit
+    await call(model, "write")
+    assert model.rounds.bound == [a_call("write", {"path": "x"}).digest]  # to what its client can send again
+    assert isinstance(await call(model, "write", Resume("r_1", answers={"q1": ACCEPTED})), Done)
+    assert model.upstreams.sent == [b'{"path":"edited"}'] * 2
+
+
+async def test_other_arguments_than_those_that_were_sent_are_not_gone_on_with() -> None:
+    model = house(asked(), modern=True)
+    await call(model, "set")
+    model.policy = policy_of(ALLOWING.replace('"low"', '"high"'))
+    refused = await call(model, "set", Resume("r_1", answers={"q1": ACCEPTED}))
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.APPROVAL_VOID
+    assert len(model.upstreams.sent) == 1
+
+
+async def test_a_handle_that_is_used_says_that_the_call_may_have_happened() -> None:
+    model = house(asked(), modern=True)
+    await call(model)
+    await call(model, resume=Resume("r_1", answers={"q1": ACCEPTED}))
+    again = await call(model, resume=Resume("r_1", answers={"q1": ACCEPTED}))
+    assert isinstance(again, Refused)
+    assert again.reason is Reason.HANDLE_INVALID
+    assert "Nothing has changed" not in again.text
+    assert "may have happened" in again.text
 
 
 @pytest.mark.parametrize(

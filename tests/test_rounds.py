@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from gateway.core.model import Asked, Call, Kind, Principal, Question, Record, Resume
+from gateway.core.model import Asked, Call, Kind, Principal, Question, Record, Resume, Round
 from gateway.errors import BusyError, RecordError
-from gateway.ports import Round
 from gateway.records import Records
 from gateway.rounds import Rounds
 from gateway.store import Limits, SqliteStore, open_store
@@ -44,7 +43,7 @@ async def bench(place: Path, limit: int = 2) -> AsyncIterator[Bench]:
 
 def kept(asked: Asked | None = ASKED) -> Round:
     """What is kept of a call."""
-    return Round("d_0000000001", "d1", 1, "", "p1", asked)
+    return Round("d_0000000001", "d1", 1, "k1", asked)
 
 
 def closing() -> Record:

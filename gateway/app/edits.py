@@ -18,6 +18,7 @@ from gateway.config import Settings, policy_of, policy_texts
 from gateway.core.account import Trail
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.decide import decide
+from gateway.core.drafted import drafted
 from gateway.core.model import (
     Approval,
     ApprovalState,
@@ -74,7 +75,7 @@ class Edits:
             raise ApprovalError("these arguments can't be screened for secrets now", "unscreened") from None
         if trail.findings:
             raise ApprovalError("there is a secret in these arguments: it can't be kept, so they can't be", "secret")
-        return trail.draft(house.clock.now(), house.key)
+        return drafted(trail, house.clock.now(), house.key)
 
     def _decide(self, trail: Trail) -> None:
         trail.facts = gather(self._house, trail.call)

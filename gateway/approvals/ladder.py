@@ -29,6 +29,7 @@ from gateway.store import Store, rows
 NOTICE_EVERY = 10.0  # seconds between two progress notices
 ROUNDS = 9  # of "call again" for a client that can't be asked
 MARK = "h_"  # how handles of rows begin: chance alone would make one of 4,096 look like that of an upstream's question
+SILENT = "w_"  # and of those with which no question went: what their client brings back is nobody's answer
 HANDLE_GRACE = timedelta(hours=1)  # beyond the row's expiry, so that a late round hears that it expired
 CLOSING = 10.0  # seconds that marking a row may take when its client is gone
 MOST_KINDS = 200  # clients of which is remembered how long they wait
@@ -75,7 +76,7 @@ class Approvals(Desk):
         """Take the handle of a second round: the call's first id and its approval, with the vote applied.
 
         Single use by compare-and-swap; None if it is unknown, used, expired or bound to another call. A decline faster
-        than a person can read, or a vote that doesn't count, leaves the row open.
+        than a person can read, a vote that doesn't count, or one that nobody was asked for, leaves the row open.
         """
         if call.resume is None:
             return None
@@ -86,6 +87,8 @@ class Approvals(Desk):
         vote = call.resume.vote
         after = (now - handle.created_at).total_seconds()
         limits = (caller.limit, self._of(caller).limit) if caller is not None else ()
+        # INVARIANT: an answer counts only where the client was given the question.
+        vote = vote if call.resume.handle.startswith(MARK) else Vote.CANCEL
         if vote is Vote.APPROVE or (vote is Vote.DENY and not never_shown(after, limits)):
             await self._voted(handle.approval, vote, call.client.name)
         return handle.call, await self._look(handle.approval)
@@ -192,7 +195,7 @@ class Approvals(Desk):
 
     async def _hand_out(self, row: Approval, call: Call, *, ask: bool, url: str = "") -> Held:
         """A handle for the next round, on the disk before it leaves."""
-        handle = MARK + secrets.token_urlsafe(16)
+        handle = (MARK if ask else SILENT) + secrets.token_urlsafe(16)
         now = self._clock.now()
         change = rows.insert_handle(handle, call, row.call, now, row.expires_at + HANDLE_GRACE, row.id)
         await self._store.append((), (change,))

@@ -8,11 +8,9 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gateway.core import posing
-from gateway.core.approval import draft
 from gateway.core.canon import canonical, keyed_digest
 from gateway.core.capture import Capture
-from gateway.core.grants import bound, vouchable
-from gateway.core.grounds import answered, asked_facts, overruled, told_facts
+from gateway.core.grounds import answered, overruled, told_facts
 from gateway.core.isolation import of_call
 from gateway.core.model import (
     Act,
@@ -32,20 +30,17 @@ from gateway.core.model import (
     Reason,
     Record,
     Release,
+    Round,
     Screened,
-    Shown,
     Spend,
-    Surface,
     Tier,
     Tool,
     Verdict,
 )
 from gateway.core.own import argued
-from gateway.core.proposal import propose
 from gateway.core.record import stamp
 from gateway.core.timing import Timed
 
-CLAIMED = 128  # characters of what a client says of itself, on a card
 HEARD = 100  # findings beside arguments and result that are kept of a call
 PERSON = "person"  # the origin of arguments that a person edited, in the record
 
@@ -63,9 +58,12 @@ class Trail(Struct):
     background: Mapping[str, Any] = field(default_factory=dict)  # `context` and `carried`, as a record holds them
     approval: str = ""
     consume: str = ""  # the approval that the next intent uses up
+    approved: Approval | None = None  # the same, as it was settled
+    lent: tuple[str, ...] = ()  # the grants that an earlier round of it ran under
     carried: tuple[Mapping[str, Any], ...] = ()  # argument values that stood in outputs, for a card
     preview: Mapping[str, str] = field(default_factory=dict)  # what the call would change, for a card
     edits: bool = False  # a person changed the arguments
+    came: str = ""  # the digest of its client's arguments, where others took their place
     release: Approval | None = None  # what a person said of its output, or nobody did
     authorised: Mapping[str, str] = field(default_factory=dict)  # who approved it, and how that person is known
     presence: bool = False  # somebody touched a key to approve it
@@ -74,6 +72,7 @@ class Trail(Struct):
     rounds: int = 0  # how often it was sent upstream
     deadline: float = 0.0  # of the last of them, monotonic
     asked: Asked | None = None  # what its upstream waits for
+    begun: bool = False  # its upstream has had it, and asked something: it may have happened
     again: Any = None  # how it goes on after that: an `Again`
     poses: set[str] = field(default_factory=set)  # where its upstream used our words: result, progress, log
     heard: dict[Finding, None] = field(default_factory=dict)  # what was found beside the result: see `hear`
@@ -155,6 +154,11 @@ class Trail(Struct):
     def timed(self, step: str) -> Timed:
         """Note how many microseconds a step of the path took: the block that it is used for."""
         return Timed(self.clock, self.timings_us, step)
+
+    @property
+    def as_it_came(self) -> Call:
+        """The call by what its client sent, which is all that it can come back with."""
+        return replace(self.call, digest=self.came) if self.came else self.call
 
     def intent(self, at: datetime) -> Record:
         """The record that stands before anything is forwarded: one for each round that is sent upstream."""
@@ -250,7 +254,11 @@ class Trail(Struct):
         return replace(record, **{**told, "findings": (*told.get("findings", ()), *record.findings)})
 
     def changes(self) -> Mapping[str, Any] | None:
-        """The arguments as the decision's obligations (set, drop) want them, or None where that changes nothing."""
+        """The arguments as the decision's obligations (set, drop) want them, or None where that changes nothing, or a
+        person had the last word.
+        """
+        if self.edits:
+            return None
         arguments = dict(self.call.arguments)
         for duty in self.decision.obligations if self.decision else ():
             if duty.kind is ObligationKind.SET:
@@ -263,46 +271,29 @@ class Trail(Struct):
         """Go on with other arguments: sealed and digested like the caller's own."""
         sealed = canonical(arguments)
         digest = keyed_digest(key, sealed)
+        self.came = self.came or self.call.digest
         self.call = replace(self.call, arguments=arguments, canonical=sealed, digest=digest)
-
-    def draft(self, now: datetime, key: bytes) -> Approval:
-        """The row that would ask a person for this call: what a card tells, and what it is bound to."""
-        call, (tool, decision) = self.call, self.decided()
-        shown = Shown(
-            known_by=call.principal.known_by,
-            claimed=call.client.claimed[:CLAIMED],
-            transport=call.context.transport,
-            era=call.context.era,
-            trace=call.context.trace,
-            owner=tool.owner.business if tool.owner is not None else "",
-            acts_as=tool.acts_as,
-            places=decision.places,
-            detail=decision.detail,
-            redacted=bool(self.findings),
-            named=call.context.session != call.context.seat,
-            labelled=tool.labelled or tool.surface is not Surface.TOOLS,
-            proposed="" if tool.labelled else propose(tool).value,
-            carried=self.carried,
-            vouchable=() if self.findings else vouchable(decision),
-            unproven=decision.unproven,
-            preview=self.preview,
-        )
-        ties = bound(tool, call.arguments, key, tainted=self.tainted)
-        # INVARIANT: a row holds no name of an argument that was redacted; without its pins no pattern is offered on it.
-        if not isinstance(self.arguments, Mapping) or self.arguments.keys() != call.arguments.keys():
-            ties = replace(ties, pins={}, free=())
-        row = draft(*(call, tool, decision, self.arguments, now), shown, ties)
-        return replace(row, facts=asked_facts(self.facts, call, redacted=shown.redacted))
 
     def edited(self, by: Approval, key: bytes) -> None:
         """Go on with the arguments that a person put in the place of the agent's; nothing is redacted in them."""
         self.change(by.arguments, key)
         self.arguments, self.findings, self.edits = by.arguments, (), True
 
-    def go_on(self, first: str, rounds: int, approval: str, asked: Asked) -> None:
+    def questioned(self, asked: Asked) -> None:
+        """Its upstream asks something before it answers."""
+        self.asked, self.begun = asked, True
+
+    def go_on(self, kept: Round, key: bytes) -> None:
         """Go on with a call that its upstream had asked something; the first round's intent stands on the record."""
-        self.rename(first)
-        self.rounds, self.approval, self.asked = rounds, approval, asked
+        self.begun = True
+        if kept.asked is None:
+            return
+        self.rename(kept.call)
+        self.rounds, self.asked, self.lent = kept.number, kept.asked, kept.lent
+        self.approved, self.approval = kept.approval, kept.approval.id if kept.approval is not None else ""
+        if kept.edited is not None:
+            self.change(kept.edited, key)
+            self.edits = True
 
     def sent(self, deadline: float) -> None:
         """It goes upstream now, which has until `deadline` (monotonic): from here on it may have happened."""
@@ -312,14 +303,10 @@ class Trail(Struct):
     def settled(self, by: Approval) -> None:
         """The approval that the call waited for is settled; if it goes on, the next intent uses that up."""
         self.approval = self.consume = by.id
+        self.approved = by
         proof, at = by.proof.word if by.proof is not None else "", by.decided_at
         self.presence = by.proof is Proof.SIGNED
         self.authorised = {"approved_by": by.decided_by, "proof": proof, "approved_at": stamp(at) if at else ""}
-
-    def granted(self) -> None:
-        """An earlier round was approved, and nothing more is asked now."""
-        assert self.decision is not None
-        self.decision = replace(self.decision, verdict=Verdict.ALLOW, reason=Reason.APPROVED, requirement=None)
 
     def void(self, why: str) -> Decision:
         """What was approved is not as it was: nothing runs."""

@@ -48,7 +48,7 @@ SENTENCES: Mapping[Reason, str] = {
     Reason.HANDLE_INVALID: "a `requestState` that is unknown, used, expired or bound to another call",
     Reason.BUSY: "a limit or a queue is full",
     Reason.RECORD_FAILED: "the record can't be written",
-    Reason.CLIENT_GONE: "the caller went away before anything was sent",
+    Reason.CLIENT_GONE: "the caller went away, or would not be let in any more, before anything was sent",
     Reason.SCANNER_FAILED: "arguments or output could not be screened",
     Reason.SECRET_FOUND: (
         "a secret was found: in an output whose label says `block` or `ask`, "

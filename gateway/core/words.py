@@ -14,6 +14,7 @@ _NO_WAY_ROUND = (
     "Continue without it and tell the user it was refused."
 )
 _UNTOUCHED = "Nothing has changed."
+_LOST = (Reason.UPSTREAM_LOST, Reason.UPSTREAM_TIMEOUT, Reason.GATEWAY_STOPPED, Reason.CANCELLED)
 
 
 def refused(decision_id: str, note: str = "") -> str:
@@ -44,6 +45,22 @@ def unknown() -> str:
     return (
         "OUTCOME UNKNOWN - the upstream was lost after the call was sent. It may have happened. "
         "Check before repeating it."
+    )
+
+
+def given_up(decision_id: str) -> str:
+    """An earlier round of the call was sent, and it is not gone on with."""
+    return (
+        f"OUTCOME UNKNOWN - the call had been sent, and the gateway does not go on with it (decision {decision_id}). "
+        "It may have happened. Check before repeating it."
+    )
+
+
+def stale(decision_id: str) -> str:
+    """A handle that is unknown, used, expired or another call's: of which call it was can't be told."""
+    return (
+        f"NOT EXECUTED - what the call came back with is used, out of date or another call's (decision {decision_id}). "
+        "If its answer was lost, the call may have happened already: check before sending it anew. Tell the user."
     )
 
 
@@ -166,14 +183,16 @@ def ending(state: ApprovalState) -> Reason:
 def refusal(decision_id: str, outcome: Outcome, reason: Reason, approval: Approval | None = None) -> str:
     """The words for a call that ended without an answer of the upstream's that could be released."""
     if outcome is Outcome.UNKNOWN:
-        return unknown()
+        return unknown() if reason in _LOST else given_up(decision_id)
     match reason:
         case Reason.APPROVAL_EXPIRED if approval is not None:
             return nobody(max(1, round((approval.expires_at - approval.created_at).total_seconds() / 60)))
         case Reason.APPROVAL_PENDING if approval is not None:
             return pending(approval.id, approval.expires_at)
-        case Reason.APPROVAL_EXPIRED | Reason.APPROVAL_VOID | Reason.APPROVAL_USED | Reason.HANDLE_INVALID:
+        case Reason.APPROVAL_EXPIRED | Reason.APPROVAL_VOID | Reason.APPROVAL_USED:
             return lapsed(decision_id)
+        case Reason.HANDLE_INVALID:
+            return stale(decision_id)
         case Reason.BUSY:
             return busy()
         case Reason.FROZEN:

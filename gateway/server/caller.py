@@ -1,6 +1,6 @@
 """The client face of one call: progress, logs, and questions to the client and its user. It decides nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import anyio
@@ -74,8 +74,17 @@ def page(approval: Approval, url: str) -> dict[str, Any]:
 class RequestCaller:
     """Implements `ports.Caller` for one request of the SDK's server."""
 
-    def __init__(self, ctx: ServerRequestContext[Any, Any], call: Call, override: float | None) -> None:
-        """`override` are the seconds to hold the call, if the configuration says them."""
+    def __init__(
+        self,
+        ctx: ServerRequestContext[Any, Any],
+        call: Call,
+        override: float | None,
+        stands: Callable[[], Awaitable[bool]],
+    ) -> None:
+        """`override` are the seconds to hold the call, if the configuration says them; `stands` tells whether whoever
+        sent the request would be let in now.
+        """
+        self._stands = stands
         context = call.context
         self._ctx, self._capabilities, self._level = ctx, context.capabilities, context.log_level
         comes_back = call.method in COME_BACK
@@ -97,6 +106,10 @@ class RequestCaller:
         self.opens = comes_back and (self.modern or self.answers_inline) and can_open_pages(self._capabilities)
         self.wants_progress = token
         self._last = 0.0
+
+    async def stands(self) -> bool:
+        """Whether whoever sent the request would still be let in."""
+        return await self._stands()
 
     async def notice(self, text: str) -> None:
         """Tell the client that the call waits; a no-op without a progress token."""

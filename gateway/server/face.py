@@ -277,7 +277,8 @@ class Face:
         return write_answer(answer, call, self._info, near)
 
     def _caller(self, ctx: Context, call: Call) -> RequestCaller:
-        return RequestCaller(ctx, call, self._settings.holds.get(call.client.name, self._settings.hold))
+        hold = self._settings.holds.get(call.client.name, self._settings.hold)
+        return RequestCaller(ctx, call, hold, peer_of(ctx).stands)
 
     async def _submit(self, call: Call, caller: RequestCaller) -> Answer:
         """Take a call along its path as soon as there is a place for it; without one it is refused as busy."""

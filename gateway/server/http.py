@@ -125,6 +125,8 @@ class Door:
         elif refusal is None:
             only = self._only(scope["path"])
             found = await self._authenticate(headers, only or "")
+            if isinstance(found, Peer):
+                found = replace(found, stands=self._standing(headers, only or "", found))
             if isinstance(found, Denied):
                 refusal = self._denied(found, host, only or "")
             elif found.client in self._settings.watchers:
@@ -165,6 +167,15 @@ class Door:
         scheme, _, token = (values[0] if values else "").partition(" ")
         token = token.strip()
         return await self._admit(token, only) if scheme.lower() == "bearer" and token else NO_TOKEN
+
+    def _standing(self, headers: Headers, only: str, peer: Peer) -> Callable[[], Awaitable[bool]]:
+        """What tells, later, whether a peer would still be let in by what it was let in by."""
+
+        async def stands() -> bool:
+            found = await self._authenticate(headers, only)
+            return isinstance(found, Peer) and (found.principal, found.client) == (peer.principal, peer.client)
+
+        return stands
 
     def _denied(self, denied: Denied, host: str, only: str) -> Refusal:
         """The answer to a request without a good token (RFC 6750 section 3, RFC 9728 section 5.1)."""

@@ -1,11 +1,17 @@
 """Who is at the other end of a connection, as far as the gateway knows by itself. No claims of the client's here."""
 
+from collections.abc import Awaitable, Callable
+
 from msgspec import Struct
 from msgspec.structs import force_setattr, replace
 
 from gateway.core.model import Principal
 
 PEER_SCOPE = "wardgate.peer"  # the key in an HTTP request's scope under which `http.py` puts the peer
+
+
+async def _stands() -> bool:
+    return True
 
 
 class Peer(Struct, frozen=True):
@@ -25,6 +31,7 @@ class Peer(Struct, frozen=True):
     workspace: str = ""  # the client's working directory, as its shim said; empty: unknown
     only: str = ""  # the one upstream that this endpoint shows (`/mcp/<upstream>`); empty: all
     isolation: int = 0  # how far it is from the gateway, at least (`core/isolation.py`)
+    stands: Callable[[], Awaitable[bool]] = _stands  # whether it would be let in now
 
     def __post_init__(self) -> None:
         if not self.seat:

@@ -19,6 +19,7 @@ from gateway.app.inforce import InForce
 from gateway.config import Settings, load_policy, load_settings
 from gateway.core.account import Trail
 from gateway.core.decide import decide
+from gateway.core.drafted import drafted
 from gateway.core.model import Approval, ApprovalState, Effect, Kind, Owner, Reason, Standing, Tier, Tool
 from gateway.core.policy import Policy
 from gateway.core.risk import classify, labels_for
@@ -79,7 +80,7 @@ def row_of(model: Model, name: str = "write", arguments: Any = ASKED) -> Approva
     trail.facts = gather(model.house, trail.call)
     trail.decision = decide(trail.call, trail.facts, model.policy)
     trail.arguments = arguments
-    return replace(trail.draft(model.clock.now(), KEY), id="a_0000000001")
+    return replace(drafted(trail, model.clock.now(), KEY), id="a_0000000001")
 
 
 async def refused(model: Model, arguments: Any, row: Approval | None = None) -> str:

@@ -22,6 +22,7 @@ MODERN = {
     "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
     "io.modelcontextprotocol/clientCapabilities": {},
 }
+CALLING = {"Mcp-Method": "tools/call", "Mcp-Name": "ledger__note", "MCP-Protocol-Version": "2026-07-28"}
 LINE = 512 << 10  # bytes, as configured; what nests too deep is shorter
 ACCEPT = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 
@@ -55,12 +56,26 @@ async def opens_to_a_valid_token_alone(http: httpx2.AsyncClient, house: House, t
 
 
 async def refuses_a_revoked_token(http: httpx2.AsyncClient, house: House, token: str) -> str:
-    """A revoked token is refused at once; returns the one that takes its place."""
+    """A revoked token is refused at once, and what waits for a person by it is not sent; returns the one that takes its
+    place.
+    """
     opened = await post(http, house, INITIALIZE, bearer(token))
     session = {"mcp-session-id": opened.headers["mcp-session-id"]}
-    assert (await house.run("client", "revoke", "tester")).code == 0
-    for headers in (bearer(token), bearer(token, **session)):
-        assert (await post(http, house, LIST, headers)).status_code == 401
+    said: list[str] = []
+
+    async def held() -> None:
+        note = {"name": "ledger__note", "arguments": {"text": "held"}, "_meta": MODERN}
+        body = {"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": note}
+        said.append((await post(http, house, body, bearer(token, **CALLING))).text)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(held)
+        row = await house.waiting()
+        assert (await house.run("client", "revoke", "tester")).code == 0
+        for headers in (bearer(token), bearer(token, **session)):
+            assert (await post(http, house, LIST, headers)).status_code == 401
+        assert (await house.run("approve", row, "--yes")).code == 0
+    assert "NOT EXECUTED" in said[0]
     fresh = await house.token()
     assert fresh != token
     assert (await post(http, house, INITIALIZE, bearer(fresh))).status_code == 200

@@ -89,6 +89,20 @@ async def test_who_may_enter_reaches_what_is_behind() -> None:
         assert behind.peers[0].principal.id == "client:alice"
 
 
+async def test_whether_who_entered_would_still_be_let_in_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with visitor() as (http, door, behind):
+        await http.post("/mcp", content=json.dumps(CALL))
+        (peer,) = behind.peers
+        assert await peer.stands()
+        for later in ("bad token", "somebody else"):
+
+            async def instead(token: str, only: str, found: str = later) -> Peer | Denied:
+                return await admit(found, only)
+
+            monkeypatch.setattr(door, "_admit", instead)
+            assert not await peer.stands()
+
+
 @pytest.mark.parametrize(
     "host",
     [

@@ -19,6 +19,7 @@ from gateway.core.model.answers import (
     Refused,
     Reply,
     Result,
+    Round,
     Screened,
     Unsent,
 )
@@ -134,6 +135,7 @@ __all__ = [
     "Requirement",
     "Result",
     "Resume",
+    "Round",
     "Screened",
     "SecretAction",
     "Shown",

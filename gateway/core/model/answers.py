@@ -93,6 +93,19 @@ class Asked(Struct, frozen=True):
     parked: str = ""
 
 
+class Round(Struct, frozen=True):
+    """A call that waits for the answers of a modern client."""
+
+    call: str  # the first round's id
+    tool: str  # digest of the definition when it was forwarded
+    number: int  # rounds that were sent upstream so far
+    digest: str  # of the arguments that were sent
+    asked: Asked | None  # None: nobody waits for answers any more, and the call ended as unknown
+    approval: Approval | None = None  # what a person said, if it ran under that
+    lent: tuple[str, ...] = ()  # the grants that it ran under
+    edited: Mapping[str, Any] | None = None  # the arguments, where a person put them in the place of the client's
+
+
 class Again(Struct, frozen=True):
     """How a call that was `Asked` goes on: answers by key (a `Failure` refuses the question), and what it left."""
 

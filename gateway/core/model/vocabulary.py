@@ -131,7 +131,7 @@ class Reason(str, Enum):
     # what broke
     BUSY = "busy"  # a limit or a queue is full
     RECORD_FAILED = "record-failed"  # the intent could not be recorded
-    CLIENT_GONE = "client-gone"  # cancelled or disconnected before anything was forwarded
+    CLIENT_GONE = "client-gone"  # cancelled, disconnected or no longer let in, before anything was forwarded
     SCANNER_FAILED = "scanner-failed"  # the output could not be screened and was withheld
     SECRET_FOUND = "secret-found"  # noqa: S105 - a reason code; the label says block or ask, and a secret was found
     EXACT_SECRET = "exact-secret"  # noqa: S105 - a reason code; one of the gateway's own in arguments or output
