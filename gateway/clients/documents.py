@@ -32,7 +32,7 @@ class Document(Protocol):
         ...
 
     def put_back(self, path: Path, text: str) -> None:
-        """Put back what was copied, and removed since."""
+        """Put back what was copied, in the place of what stands there now."""
         ...
 
     def remove(self, path: Path) -> None:

@@ -89,8 +89,9 @@ def undo(text: str, file: ClientFile, changes: Sequence[Change]) -> tuple[str, t
         elif opened.get(change.path) == change.after or (
             _is_entry(change.after) and _is_entry(opened.get(change.path))
         ):
-            opened.remove(change.path)
-            if change.before is not None:
+            if change.before is None:
+                opened.remove(change.path)
+            else:
                 opened.put_back(change.path, change.before)
         elif change.after != {}:
             left.append(f"`{name}` was changed: it stays as it is")

@@ -91,7 +91,11 @@ class JsonDocument:
         return self.text[member.start : member.end]
 
     def put_back(self, path: Path, text: str) -> None:
-        """Put a member's text back into its table, as the last one."""
+        """Put a member's text back: in the place of what stands there, or into its table as the last one."""
+        if self.has(path):
+            member = self._member(path)
+            self._put(member.start, member.end, text)
+            return
         if not self.has(path[:-1]):
             self.set(path[:-1], {})
         start = self._object(path[:-1])

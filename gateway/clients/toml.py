@@ -52,6 +52,10 @@ class TomlDocument:
         """Put a value at a path, making the tables that lead there."""
         if isinstance(value, dict) and not self.has(path) and self._append(path, value):
             return
+        self._set(path, value, value)
+
+    def _set(self, path: Path, value: Any, written: Any) -> None:
+        """Put a value at a path, `written` as it is to stand there."""
         with self._editing(path):
             table: Any = self._document
             for step in path[:-1]:
@@ -61,16 +65,29 @@ class TomlDocument:
                 if not isinstance(table, dict):
                     raise ConfigurationError(f"`{self._name}`: expected a table as `{step}`")
             empty = tomlkit.inline_table() if isinstance(table, InlineTable) else tomlkit.table()
-            table[path[-1]] = _item(value, empty)
+            table[path[-1]] = _item(written, empty)
         self._written(tomlkit.dumps(self._document), path, value)
 
     def copy(self, path: Path) -> str:
-        """The text of a value that is there, its key too, for `put_back`."""
-        return tomlkit.dumps({path[-1]: self.get(path)})
+        """The text of a value that is there, its key and its comments too, for `put_back`; of a table, what it says."""
+        value = self.get(path)
+        if isinstance(value, dict):
+            return tomlkit.dumps({path[-1]: value})
+        with self._editing(path):
+            item: Any = self._document
+            for step in path:
+                item = item[step]
+            return tomlkit.dumps(tomlkit.document().add(path[-1], item))
 
     def put_back(self, path: Path, text: str) -> None:
-        """Put back what was taken."""
-        self.set(path, tomllib.loads(text)[path[-1]])
+        """Put back what was copied, in the place of what stands there."""
+        value = tomllib.loads(text)[path[-1]]
+        if not isinstance(value, dict):
+            self._set(path, value, tomlkit.parse(text)[path[-1]])
+            return
+        if self.has(path):
+            self.remove(path)
+        self.set(path, value)
 
     def remove(self, path: Path) -> None:
         """Take a key or table out."""

@@ -406,6 +406,38 @@ def test_odd_ways_to_write_toml_are_edited(room: Room, text: str) -> None:
     assert plain(file) == document(text, Format.TOML, "f").get(())
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[mcp_servers.files]\ncommand = "x"\nenabled = true # on\nargs = []\n',
+        '[mcp_servers]\nfiles = {command = "x", enabled = true, args = []} # on\n',
+        '[mcp_servers.far]\nurl = \'https://me:{word}@example.com/s\' # far\nenabled = true # on\n',
+        '[mcp_servers.hub]\nargs = ["--token", # before it\n  "{word}"] # behind it\ncommand = "x"\n',
+        '[mcp_servers.hub]\ncommand = "x"\n[mcp_servers.hub.env]\nMORE = "a" # more\nAPI_TOKEN = "{word}" # mine\n',
+    ],
+    ids=["key", "inline", "address", "arguments", "variable"],
+)
+def test_what_was_set_and_its_comments_stand_where_they_stood_in_a_file_that_was_changed_since(
+    room: Room, text: str
+) -> None:
+    text = text.replace("{word}", "ghp_" + "aB3" * 12)
+    file = room.file("codex")
+    room.write(file, text)
+    room.connect(file)
+    room.write(file, "# theirs\n" + file.path.read_bytes().decode())
+    room.disconnect(file)
+    assert [line for line in file.path.read_text().splitlines() if line] == ["# theirs", *text.splitlines()]
+
+
+def test_a_value_that_was_set_stands_where_it_stood_in_a_file_that_was_changed_since(room: Room) -> None:
+    file = room.sample("windsurf", {"hub": {"disabled": False, **SERVERS["files"]}})
+    before = file.path.read_text()
+    room.connect(file)
+    room.write(file, file.path.read_text() + "\n")
+    room.disconnect(file)
+    assert file.path.read_text() == before + "\n"
+
+
 def test_strange_values_are_no_servers(room: Room) -> None:
     file = room.file("cursor")
     room.write(file, json.dumps({"mcpServers": {"a": 1, "b": {"command": 3, "args": "x", "env": [], "url": {}}}}))
