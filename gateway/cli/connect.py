@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, USAGE, aligned, fail, parser, print_json
 from gateway.cli.options import shown
-from gateway.core.clients import CLIENTS, WAIT, Client, entry
+from gateway.core.clients import CLIENTS, WAIT, Client, entry, usual_scope, words_for
 
 if TYPE_CHECKING:
     from gateway.clients import ClientFile, Server
@@ -67,10 +67,10 @@ def file_of(given: Namespace) -> "ClientFile":
 
     client = CLIENTS[given.client]
     scopes = {place.scope: place for place in client.places if sys.platform in place.platforms}
-    usual = "user" if "user" in scopes else "project"
-    place = scopes.get(given.scope or usual)
+    scope = given.scope or usual_scope(client)
+    place = scopes.get(scope)
     if place is None:
-        fail(USAGE, f"{client.title} keeps no servers for a {given.scope or usual} here: leave out `--scope`")
+        fail(USAGE, f"{client.title} keeps no servers for a {scope} here: leave out `--scope`")
     here = Path.cwd()
     return ClientFile(client, place, place_path(place, os.environ, here), skipped_by(client, os.environ, here))
 
@@ -116,6 +116,7 @@ def _connect(given: Namespace, file: "ClientFile") -> int:
     if not config.exists():
         raise ConfigurationError(f"there is no configuration at `{config}` yet: `wardgate init` makes one")
     settings = load_settings(config, os.environ)
+    command = _program_for(file, project)
     now = write.content_of(write.target_of(file, project)) or ""
     found = edit.originals(now, file, project)
     missing = _unregistered(found, settings, project)
@@ -123,7 +124,7 @@ def _connect(given: Namespace, file: "ClientFile") -> int:
         _refuse(file, missing)
     strange = [server for server, _ in missing]
     known = [server for server in found if server not in strange]
-    made = entry(file.client, program(), ["stdio", "--client", file.client.name, "--config", str(_folder(config))])
+    made = entry(file.client, command, ["stdio", "--client", file.client.name, "--config", str(_folder(config))])
     state, at = settings.gateway.state, datetime.now(UTC).isoformat(timespec="seconds")
     plan = joining.plan_connect(file, project, state, made, known, at)
     kept_as = plan.connection or plan.known
@@ -187,6 +188,20 @@ def program() -> str:
     return fail(FINDINGS, "the command `wardgate` is not installed: clients have to be able to start it")
 
 
+def _program_for(file: "ClientFile", project: Path) -> str:
+    """This command, for a client's file; raises `ConfigurationError` where it wouldn't be taken for the gateway."""
+    from gateway.clients.read import brought_along
+    from gateway.errors import ConfigurationError
+
+    command = program()
+    if file.place.scope == "project" and brought_along(command, project):
+        raise ConfigurationError(
+            f"`{command}` lies in this project, and a program that a project brings along is never taken for the "
+            "gateway: install it outside (`uv tool install wardgate`, `pipx install wardgate`), and connect by that one"
+        )
+    return command
+
+
 def _tell(plan: "Plan", more: Mapping[str, Any]) -> None:
     title, file = plan.file.client.title, plan.file.path
     if not plan.changes:
@@ -194,7 +209,8 @@ def _tell(plan: "Plan", more: Mapping[str, Any]) -> None:
         return
     print(shown(f"{title} is connected. Disabled: {', '.join(more['disabled']) or 'nothing'}."))
     print(shown(f"The file as it was: {more['backup']}"))
-    print(f"Restart {title} now. `wardgate disconnect {plan.file.client.name}` puts everything back.")
+    words = words_for(plan.file.client, plan.file.place.scope)
+    print(f"Restart {title} now. `wardgate disconnect {words}` puts everything back.")
 
 
 def _remind(plan: "Plan", settings: "Settings", strange: "Iterable[Server]", project: Path) -> None:
@@ -212,7 +228,7 @@ def _remind(plan: "Plan", settings: "Settings", strange: "Iterable[Server]", pro
             names = ", ".join(f"`{name}`" for name in past)
             _warn(
                 f"{client.title} also starts {names} by itself, from `{other.path}`: "
-                f"`wardgate connect {client.name} --scope {other.place.scope}`"
+                f"`wardgate connect {words_for(client, other.place.scope)}`"
             )
     _remind_of_settings(client, settings)
 

@@ -198,9 +198,14 @@ def servers_in(opened: Document, file: ClientFile, project: Path) -> tuple[Serve
 
 def _poses(server: Server, project: Path) -> bool:
     """Whether what a project brings along is called as the gateway is."""
-    if server.scope != "project" or not ("/" in server.command or "\\" in server.command):
+    return server.scope == "project" and brought_along(server.command, project)
+
+
+def brought_along(command: str, project: Path) -> bool:
+    """Whether a command names a program that lies in a project, or may: its path begins nowhere else."""
+    if not ("/" in command or "\\" in command):
         return False
-    return not os.path.isabs(server.command) or Path(os.path.realpath(server.command)).is_relative_to(  # noqa: PTH117 - the text is what counts
+    return not os.path.isabs(command) or Path(os.path.realpath(command)).is_relative_to(  # noqa: PTH117 - the text is what counts
         os.path.realpath(project)
     )
 

@@ -211,6 +211,16 @@ _TABLE = (
 CLIENTS: Mapping[str, Client] = MappingProxyType({client.name: client for client in _TABLE})
 
 
+def usual_scope(client: Client) -> str:
+    """Whose file is meant where no scope is named."""
+    return "user" if any(place.scope == "user" for place in client.places) else "project"
+
+
+def words_for(client: Client, scope: str) -> str:
+    """The words by which `connect` and `disconnect` know one of a client's files."""
+    return f"{client.name} --scope project" if scope == "project" != usual_scope(client) else client.name
+
+
 def table_key(client: Client, place: Place, project: str) -> tuple[str, ...]:
     """The path of keys to the table of servers in a file, for a project's folder."""
     return key_in(place.key or client.key, project)

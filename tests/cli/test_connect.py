@@ -313,3 +313,25 @@ def test_a_lost_state_folder_is_told(home: Home) -> None:
     ended = home.run(disconnect, "cursor", "--yes")
     assert (ended.code, "nothing is kept" in ended.out, "put back" in ended.out) == (0, True, False), ended
     assert "wardgate" not in file.read_text()
+
+
+def test_a_program_of_the_project_is_not_put_into_its_file(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = home.sample("claude-code, project")
+    before = file.read_bytes()
+    program = home.project / ".venv" / "bin" / "wardgate"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "argv", [str(program), "connect"])
+    ended = home.run(connect, "claude-code", "--scope", "project", "--yes")
+    assert (ended.code, str(program) in ended.err, "uv tool install wardgate" in ended.err) == (1, True, True), ended
+    assert file.read_bytes() == before
+    assert home.run(connect, "claude-code", "--yes").code == 0, "the user's own file may name it"
+
+
+@pytest.mark.parametrize(("name", "words"), [("cursor", ""), ("cursor, project", " --scope project"), ("mcp-json", "")])
+def test_the_command_that_puts_everything_back_is_told_whole(home: Home, name: str, words: str) -> None:
+    home.sample(name, files=FILES)
+    client, scope = name.partition(",")[0], SAMPLES[name][0]
+    told = home.run(connect, client, "--scope", scope, "--yes").out
+    assert f"`wardgate disconnect {client}{words}`" in told

@@ -119,6 +119,18 @@ def test_an_upstream_that_a_client_starts_too_is_a_bypass(server: dict[str, Any]
     assert wrong(clients.bypass, case_of(home)) == []
 
 
+def test_what_is_to_be_done_names_the_scope_of_a_projects_file(home: Path) -> None:
+    gone = {"command": str(home / "gone" / "wardgate"), "args": ["stdio"]}
+    write(
+        home / "project" / ".mcp.json", {"mcpServers": {"wardgate": gone, "files": {**FILES, "env": {"K": secret()}}}}
+    )
+    claude(home, files=FILES)
+    found = [*told(clients.registered, case_of(home)), *told(clients.bypass, case_of(home))]
+    found += told(clients.secrets, case_of(home))
+    named = {("claude-code --scope project`" in each.do, each.where.endswith(".mcp.json")) for each in found}
+    assert named == {(True, True), (False, False)}
+
+
 def test_a_bypass_in_another_project_is_told_with_its_folder(home: Path) -> None:
     other, cloned, gone = (home / name for name in ("other", "cloned", "gone"))
     write(cloned / ".mcp.json", {"mcpServers": {"files": FILES, "new": {"command": "new"}}})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.cli.doctor.case import Case, there
 from gateway.cli.doctor.finding import Finding, Group, Line, warning
+from gateway.core.clients import CLIENTS, words_for
 from gateway.core.patience import SHARE
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ def removed(case: Case) -> Iterator[Finding]:
     for one in made:
         if one.file not in standing:
             found = "`wardgate connect` registered it, and it is not there any more"
-            do = f"`wardgate connect {one.client}` does it anew, `wardgate disconnect {one.client}` undoes the rest"
+            client = CLIENTS.get(one.client)
+            words = words_for(client, one.scope) if client is not None else one.client
+            do = f"`wardgate connect {words}` does it anew, `wardgate disconnect {words}` undoes the rest"
             yield warning(Line.CLIENT, found, do, one.client, one.file)
 
 
@@ -61,7 +64,8 @@ def _entry(case: Case, file: "ClientFile", server: "Server") -> Finding:
     of, where = file.client.name, str(file.path)
     if shutil.which(server.command, path=case.environ.get("PATH")) is None:
         found = f"registered as `{server.name}`, and its command `{server.command}` is not there"
-        return warning(Line.CLIENT, found, f"`wardgate connect {of}` registers it anew", of, where)
+        do = f"`wardgate connect {words_for(file.client, server.scope)}` registers it anew"
+        return warning(Line.CLIENT, found, do, of, where)
     other = server.option("--config")
     from gateway.place import config_file
 
@@ -90,7 +94,7 @@ def bypass(case: Case) -> Iterator[Finding]:
             twin = _twin(server, upstreams)
             if twin:
                 found = f"{file.client.title} starts it too: calls of upstream `{twin}` go round the gateway"
-                do = f"`wardgate connect {file.client.name}` disables it there"
+                do = f"`wardgate connect {words_for(file.client, server.scope)}` disables it there"
                 yield warning(Line.BYPASS, found, do, of, where)
             else:
                 found = f"{file.client.title} starts it, and it is not behind the gateway"
@@ -109,8 +113,7 @@ def _bypass_elsewhere(case: Case, upstreams: "Sequence[Upstream]") -> Iterator[F
                 found = (
                     f"in {folder}, {file.client.title} starts it too: calls of upstream `{twin}` go round the gateway"
                 )
-                scope = " --scope project" if file.place.scope == "project" else ""
-                do = f"`wardgate connect {file.client.name}{scope}` in that folder disables it"
+                do = f"`wardgate connect {words_for(file.client, server.scope)}` in that folder disables it"
                 yield warning(Line.BYPASS, found, do, f"{file.client.name} {server.name}", str(file.path))
 
 
@@ -166,7 +169,8 @@ def _longer(file: "ClientFile", name: str, waits: float) -> str:
     """What lets a client wait as long as a call is held."""
     client = file.client
     if client.timeout is not None:
-        return f"`wardgate connect {client.name}` sets `{client.timeout.key}` to {client.timeout.value}"
+        words = words_for(client, file.place.scope)
+        return f"`wardgate connect {words}` sets `{client.timeout.key}` to {client.timeout.value}"
     if client.shortened is not None and waits < client.waits:
         return f"take `{client.shortened.key}` out of its entry"
     return f'set `hold = "{max(1, int(waits * SHARE))}s"` in `[clients.{name}]`'
@@ -198,7 +202,8 @@ def secrets(case: Case) -> Iterator[Finding]:
     for file, servers in case.clients:
         for server in servers:
             for place in _written(server):
-                do = f"`wardgate init` makes a reference of it, and `wardgate connect {file.client.name}` takes it out"
+                words = words_for(file.client, server.scope)
+                do = f"`wardgate init` makes a reference of it, and `wardgate connect {words}` takes it out"
                 of = f"{file.client.name} {server.name}"
                 yield warning(Line.CLIENT_SECRET, f"{place} holds one, written out", do, of, str(file.path))
 
