@@ -209,6 +209,8 @@ def _tell(plan: "Plan", more: Mapping[str, Any]) -> None:
         return
     print(shown(f"{title} is connected. Disabled: {', '.join(more['disabled']) or 'nothing'}."))
     print(shown(f"The file as it was: {more['backup']}"))
+    for line in plan.left:
+        print(shown(line))
     words = words_for(plan.file.client, plan.file.place.scope)
     print(f"Restart {title} now. `wardgate disconnect {words}` puts everything back.")
 

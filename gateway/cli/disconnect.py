@@ -58,7 +58,7 @@ def _stop_at_another(given: Namespace, file: "ClientFile", state: Path) -> None:
 
     project = Path.cwd()
     target = write.target_of(file, project)
-    if not target.exists() or kept.connection(state, file.client.name, file.place.scope, target) is not None:
+    if not target.exists() or kept.connection(state, file, target) is not None:
         return
     here = config_file(given.config, os.environ)
     for server in servers(file, project):

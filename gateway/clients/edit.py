@@ -75,27 +75,48 @@ def register(
 
 def undo(text: str, file: ClientFile, changes: Sequence[Change]) -> tuple[str, tuple[str, ...]]:
     """The text without our changes, and what was left as somebody else made it since, a line each."""
-    opened, left = document(text, file.client.format, str(file.path)), list[str]()
-    put, taken = [each for each in changes if each.after is not None], [each for each in changes if each.after is None]
+    opened = document(text, file.client.format, str(file.path))
+    gone = [change for change in changes if _entry_gone(opened, file.client, change)]
+    entries = dict.fromkeys(".".join(_entry_of(file.client, change)) for change in gone)
+    left = [f"`{name}` is not there any more" for name in entries]
+    put = [each for each in changes if each.after is not None and each not in gone]
+    taken = [each for each in changes if each.after is None and each not in gone]
     for change in (*reversed(put), *taken):  # what was taken out comes back in its order
         name = ".".join(change.path)
-        if change.after is None:
-            if opened.has(change.path):
-                left.append(f"`{name}` was put there anew: it stays as it is")
-            else:
-                opened.put_back(change.path, change.before or "")
-        elif not opened.has(change.path):
-            left.append(f"`{name}` is not there any more")
-        elif opened.get(change.path) == change.after or (
-            _is_entry(change.after) and _is_entry(opened.get(change.path))
-        ):
-            if change.before is None:
-                opened.remove(change.path)
-            else:
+        if _stands(opened, file.client, change):
+            if change.before is not None:
                 opened.put_back(change.path, change.before)
-        elif change.after != {}:
+            elif change.after != {} or opened.get(change.path) == {}:
+                opened.remove(change.path)
+        elif change.after is None:
+            left.append(f"`{name}` was put there anew: it stays as it is")
+        elif opened.has(change.path):
             left.append(f"`{name}` was changed: it stays as it is")
+        else:
+            left.append(f"`{name}` is not there any more")
     return opened.text, tuple(left)
+
+
+def loses(text: str, file: ClientFile, changes: Sequence[Change]) -> bool:
+    """Whether something that was there before does not come back by undoing: the entry that it was in is gone."""
+    opened = document(text, file.client.format, str(file.path))
+    return any(_entry_gone(opened, file.client, change) for change in changes)
+
+
+def standing(text: str, file: ClientFile, changes: Sequence[Change]) -> tuple[Change, ...]:
+    """Those of the changes that nobody changed again since."""
+    opened = document(text, file.client.format, str(file.path))
+    return tuple(change for change in changes if _stands(opened, file.client, change))
+
+
+def joined(old: Sequence[Change], new: Sequence[Change]) -> tuple[Change, ...]:
+    """Changes on top of changes, as one: what was there before the first ones is what comes back."""
+    again = {change.path: change for change in new if change.after is not None}
+    twice = {change.path for change in old if change.after is not None} & set(again)
+    first = [replace(change, after=again[change.path].after) if change.path in twice else change for change in old]
+    rest = [change for change in new if change.after is None or change.path not in twice]
+    tables = [change for change in rest if change.after == {}]  # before what is in them
+    return (*tables, *first, *(change for change in rest if change.after != {}))
 
 
 def strip(text: str, file: ClientFile, project: Path) -> str:
@@ -158,6 +179,26 @@ def _lacking(client: Client, there: Mapping[str, Any], entry: Mapping[str, Any])
     enough = isinstance(given, int | float) and not isinstance(given, bool) and given >= entry.get(key, 0)
     on = {client.off[0]: not client.off[1]} if client.off is not None and client.off[0] in there else {}
     return {name: value for name, value in {**entry, **on}.items() if not (name == key and enough)}
+
+
+def _stands(opened: Document, client: Client, change: Change) -> bool:
+    """Whether a change is there as it was made, but for what was put beside it into a table or an entry of ours."""
+    if change.after is None:
+        return not opened.has(change.path) and not _entry_gone(opened, client, change)
+    there = opened.get(change.path)
+    same = there == change.after or (_is_entry(change.after) and _is_entry(there))
+    return opened.has(change.path) and (same or change.after == {})
+
+
+def _entry_gone(opened: Document, client: Client, change: Change) -> bool:
+    """Whether a change was made within an entry that isn't there any more."""
+    entry = _entry_of(client, change)
+    return client.off is not None and len(change.path) > len(entry) and not opened.has(entry)
+
+
+def _entry_of(client: Client, change: Change) -> tuple[str, ...]:
+    """The path of the entry that a change was made to, by a client that keeps what is disabled."""
+    return change.path[: len(client.key) + 1]
 
 
 def _is_entry(value: Any) -> bool:

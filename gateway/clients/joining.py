@@ -3,6 +3,7 @@
 Planning changes nothing. Carrying out writes down first what the file was, and does it second.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from difflib import unified_diff
 from pathlib import Path
@@ -30,6 +31,7 @@ class Plan(Struct, frozen=True):
     connection: Connection | None = None  # what will be kept of it; None: nothing
     disabled: tuple[Server, ...] = ()
     left: tuple[str, ...] = ()  # what somebody else changed since, a line each
+    lost: bool = False  # not all that was there before comes back: it is set aside
     forgets: bool = False  # nothing is kept of it afterwards
 
     @property
@@ -45,21 +47,29 @@ class Plan(Struct, frozen=True):
         return "\n".join(unified_diff(old, new, *names, lineterm=""))
 
 
+class _Undone(Struct, frozen=True):
+    """A file without the gateway. `left`: what somebody else changed since; `lost`: something that was there before."""
+
+    text: str
+    left: tuple[str, ...] = ()
+    lost: bool = False
+
+
 def plan_connect(
     file: ClientFile, project: Path, state: Path, entry: Mapping[str, Any], off: Sequence[Server], at: str
 ) -> Plan:
     """Register the gateway by `entry`, and disable the servers `off`, which stand in the file as it is now."""
     target = write.target_of(file, project)
     now = write.content_of(target)
-    known = kept.connection(state, file.client.name, file.place.scope, target)
+    known = kept.connection(state, file, target)
     then, changes = edit.register(now or "", file, project, entry, off)
     if now is not None and not changes:
         return Plan(file, target, now, now, known=known)
-    base, again = _base(state, known, now, file), off
-    if base != (now or ""):
-        again = [server for server in edit.originals(base, file, project) if _is_off(server, off, known)]
-        then, changes = edit.register(base, file, project, entry, again)
-    created = now is None or (known is not None and known.created)
+    base = _Undone(now or "")
+    if known is not None:
+        base = _undone(state, known, now, file)
+        stand = edit.standing(now, file, known.changes) if now and now.strip() else known.changes
+        changes = edit.joined(stand, changes)
     connection = Connection(
         client=file.client.name,
         scope=file.place.scope,
@@ -67,56 +77,62 @@ def plan_connect(
         target=str(target),
         project=str(project),
         at=at,
-        created=created,
-        before=digest(base.encode()),
+        created=known.created if known is not None else now is None,
+        before=digest(base.text.encode()),
         after=digest(then.encode()),
         changes=changes,
         made=known.made if known is not None else (),
+        found=digest(now.encode()) if now is not None and known is not None else "",
     )
-    return Plan(file, target, now, then, base, known, connection, tuple(again))
+    disabled = _missing(then, base.text, file, project)
+    return Plan(file, target, now, then, base.text, known, connection, disabled, base.left, base.lost)
 
 
 def plan_disconnect(file: ClientFile, project: Path, state: Path) -> Plan:
     """Take the gateway out of a file again, and put back what was there."""
     target = write.target_of(file, project)
     now = write.content_of(target)
-    known = kept.connection(state, file.client.name, file.place.scope, target)
-    then, left = now, tuple[str, ...]()
-    if now is not None and known is None:
+    known = kept.connection(state, file, target)
+    then, left, lost = now, tuple[str, ...](), False
+    if known is not None:
+        undone = _undone(state, known, now, file)
+        then, left, lost = undone.text, undone.left, undone.lost
+        if known.created and edit.is_empty(undone.text, file):
+            then = None
+        if known.target != str(target) and os.path.lexists(known.target):
+            left += (f"`{known.target}`, where a link led before, stays as it is",)
+    elif now is not None:
         then = edit.strip(now, file, project)
         if then != now:
             left = ("nothing is kept of what stood there before, so only the gateway's entry is taken out",)
-    elif now is not None and known is not None:
-        if digest(now.encode()) in (known.after, known.before):
-            then = _base(state, known, now, file)
-        else:
-            then, left = edit.undo(now, file, known.changes)
-        if known.created and edit.is_empty(then, file):
-            then = None
-    return Plan(file, target, now, then, known=known, left=left, forgets=True)
+    return Plan(file, target, now, then, known=known, left=left, lost=lost, forgets=True)
 
 
 def carry_out(plan: Plan, state: Path) -> None:
     """Do it; raises `ConfigurationError` or `StateError` where it can't be done, and then nothing is changed."""
+    known, connection = plan.known, plan.connection
+    moved = known is not None and connection is not None and known.name != connection.name
     with kept.alone(state):
         if plan.changes:
             write.expect(plan.target, plan.now)
-        if plan.connection is not None:
+        if plan.lost and known is not None:
+            kept.set_aside(state, known)
+        if connection is not None:
             lacking = write.lacking_folders(plan.target)
-            made = msgspec.structs.replace(plan.connection, made=(*plan.connection.made, *lacking))
+            made = msgspec.structs.replace(connection, made=(*connection.made, *lacking))
             kept.keep(state, made, plan.before.encode())
         if plan.changes:
             try:
-                _write(plan)
+                _write(plan, state)
             except ConfigurationError:
-                if plan.connection is not None and plan.known is None:
-                    kept.forget(state, plan.connection)
+                if connection is not None and (known is None or moved):
+                    kept.forget(state, connection)
                 raise
-        if plan.forgets and plan.known is not None:
-            kept.forget(state, plan.known)
+        if known is not None and (plan.forgets or moved):
+            kept.forget(state, known)
 
 
-def _write(plan: Plan) -> None:
+def _write(plan: Plan, state: Path) -> None:
     try:
         if plan.then is not None:
             write.make_folders(plan.target)
@@ -124,28 +140,29 @@ def _write(plan: Plan) -> None:
         elif plan.now is not None:
             write.remove(plan.target, plan.now, plan.known.made if plan.known is not None else ())
     except OSError as problem:
+        still = f"; `{kept.backup_file(state, plan.known)}` is the file as it was" if plan.known is not None else ""
         raise ConfigurationError(
-            f"`{plan.target}` can't be written ({problem.strerror}): nothing was changed"
+            f"`{plan.target}` can't be written ({problem.strerror}): nothing was changed{still}"
         ) from None
 
 
-def _base(state: Path, known: Connection | None, now: str | None, file: ClientFile) -> str:
-    """The file as it would be without the gateway."""
-    if known is None or now is None:
-        return now or ""
-    was = digest(now.encode())
-    if was == known.before:
-        return now
-    if was == known.after:
-        backup = kept.backup(state, known)
-        if digest(backup) == known.before:
-            return backup.decode()
-    return edit.undo(now, file, known.changes)[0]
+def _undone(state: Path, known: Connection, now: str | None, file: ClientFile) -> _Undone:
+    """The file without the gateway: as it was, where it is gone or empty, or nobody changed it since."""
+    text = now or ""
+    was = digest(text.encode())
+    if now is not None and was == known.before:
+        return _Undone(now)
+    backup = kept.backup(state, known)
+    if digest(backup) == known.before and (was in (known.after, known.found) or not text.strip()):
+        return _Undone(backup.decode())
+    then, left = edit.undo(text, file, known.changes)
+    if not backup or not edit.loses(text, file, known.changes):
+        return _Undone(then, left)
+    line = f"`{kept.aside_file(state, known)}` is the file as it was: not all of it comes back"
+    return _Undone(then, (*left, line), lost=True)
 
 
-def _is_off(server: Server, off: Sequence[Server], known: Connection | None) -> bool:
-    """Whether a server is to be disabled: now, or it was so the last time."""
-    if any((server.scope, server.name) == (one.scope, one.name) for one in off):
-        return True
-    paths = [change.path for change in known.changes] if known is not None else []
-    return any(server.name in path for path in paths)
+def _missing(text: str, base: str, file: ClientFile, project: Path) -> tuple[Server, ...]:
+    """The servers of `base` that a text doesn't have its client start."""
+    there = {(server.scope, server.name) for server in edit.originals(text, file, project)}
+    return tuple(each for each in edit.originals(base, file, project) if (each.scope, each.name) not in there)

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.clients.edit import Change
+from gateway.clients.read import ClientFile
 from gateway.errors import StateError
 from gateway.private import make_private, put
 
@@ -23,7 +24,8 @@ _SUFFIX, _BACKUP, _LOCK = ".json", ".backup", ".lock"
 class Connection(msgspec.Struct, frozen=True):
     """One file of a client's that the gateway was put into. `file`: as the client names it; `target`: where it is.
 
-    `before` and `after` are digests of the whole file; `made` are the folders that were made for it.
+    `before` and `after` are digests of the whole file, and `found` of one that the gateway was in already, as it was
+    found; `made` are the folders that were made for it.
     """
 
     client: str
@@ -37,6 +39,7 @@ class Connection(msgspec.Struct, frozen=True):
     after: str
     changes: tuple[Change, ...]
     made: tuple[str, ...] = ()
+    found: str = ""
 
     @property
     def name(self) -> str:
@@ -63,12 +66,13 @@ def connected_files(state: Path) -> tuple[Path, ...]:
         return ()
 
 
-def connection(state: Path, client: str, scope: str, target: Path) -> Connection | None:
-    """The one of a file, None where there is none."""
-    found = (
-        each for each in connections(state) if (each.client, each.scope, each.target) == (client, scope, str(target))
-    )
-    return next(found, None)
+def connection(state: Path, file: ClientFile, target: Path) -> Connection | None:
+    """The one of a file, None where there is none; of a link, where its client put a file in its place since."""
+    found = [made for made in connections(state) if (made.client, made.scope) == (file.client.name, file.place.scope)]
+    there = [made for made in found if made.target == str(target)]
+    if not there and not os.path.islink(file.path):  # noqa: PTH114 - what may not be looked at is none
+        there = sorted((made for made in found if made.file == str(file.path)), key=lambda made: made.at)
+    return there[-1] if there else None
 
 
 def backup_file(state: Path, made: Connection) -> Path:
@@ -84,15 +88,20 @@ def backup(state: Path, made: Connection) -> bytes:
         return b""
 
 
+def aside_file(state: Path, made: Connection) -> Path:
+    """Where the client's file as it was before stays, once nothing else is kept of it."""
+    return _folder(state) / f"{made.name}-{made.before[:12]}{_BACKUP}"
+
+
+def set_aside(state: Path, made: Connection) -> None:
+    """Keep the file as it was before for its owner: not all of it could be put back."""
+    _put(state, aside_file(state, made), backup(state, made))
+
+
 def keep(state: Path, made: Connection, before: bytes) -> None:
     """Write down what is about to be done, alone; whatever happens then, the file as it was is here."""
-    try:
-        put(backup_file(state, made), before)
-        put(_folder(state) / f"{made.name}{_SUFFIX}", msgspec.json.encode(made))
-    except OSError as problem:
-        raise StateError(
-            f"the state folder `{state}` can't be written ({problem.strerror}): nothing was changed"
-        ) from None
+    _put(state, backup_file(state, made), before)
+    _put(state, _folder(state) / f"{made.name}{_SUFFIX}", msgspec.json.encode(made))
 
 
 def forget(state: Path, made: Connection) -> None:
@@ -117,6 +126,15 @@ def alone(state: Path) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _put(state: Path, file: Path, content: bytes) -> None:
+    try:
+        put(file, content)
+    except OSError as problem:
+        raise StateError(
+            f"the state folder `{state}` can't be written ({problem.strerror}): nothing was changed"
+        ) from None
 
 
 def _folder(state: Path) -> Path:

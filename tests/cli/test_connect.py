@@ -184,6 +184,45 @@ def test_what_goes_past_in_other_files_of_the_client_is_told(home: Home) -> None
     assert "wardgate connect claude-code --scope project" in ended.err
 
 
+def test_connecting_in_one_folder_enables_nothing_of_another(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, folders = home.home / ".claude.json", [home.place / name for name in ("a", "b", "c")]
+    wiki = {"type": "http", "url": "https://wiki.example.com/mcp"}
+    said = {str(folder): {"mcpServers": {f"of-{folder.name}": wiki}} for folder in folders[:2]}
+    file.write_text(json.dumps({"mcpServers": {"all": wiki}, "projects": said}))
+    before = file.read_bytes()
+    for folder in folders:
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        assert home.run(connect, "claude-code", "--yes").code == 0
+    assert '"of-' not in file.read_text()
+    for folder in folders:
+        monkeypatch.chdir(folder)
+        assert "nothing to change" in home.run(connect, "claude-code", "--yes").out
+    home.run(disconnect, "claude-code", "--yes")
+    assert file.read_bytes() == before
+
+
+def test_a_file_that_is_gone_is_put_back(home: Home) -> None:
+    file = home.sample("cursor", files=FILES)
+    before = file.read_bytes()
+    home.run(connect, "cursor", "--yes")
+    file.unlink()
+    assert home.run(disconnect, "cursor").code == 2, "nobody was asked"
+    ended = home.run(disconnect, "cursor", "--yes")
+    assert (ended.code, "not connected" in ended.out, f"+++ {file}" in ended.out) == (0, False, True), ended
+    assert file.read_bytes() == before
+
+
+def test_what_cannot_be_put_back_stays_kept_and_its_place_is_told(home: Home) -> None:
+    file = home.sample("codex", files=FILES)
+    before = file.read_bytes()
+    home.run(connect, "codex", "--yes")
+    file.write_text('model = "other"\n')
+    told = home.run(connect, "codex", "--yes").out
+    (kept,) = (path for path in (home.folder / "state" / "clients").iterdir() if path.read_bytes() == before)
+    assert str(kept) in told
+
+
 def test_a_client_that_upstreams_toml_does_not_name_is_told(home: Home) -> None:
     home.configure(CONFIG)
     home.sample("claude-desktop", files=FILES)

@@ -23,6 +23,7 @@ class Room:
     """One test's folders."""
 
     place: Path
+    folder: str = "project"  # that somebody works in
 
     def __post_init__(self) -> None:
         for folder in (self.home, self.project):
@@ -34,7 +35,7 @@ class Room:
 
     @property
     def project(self) -> Path:
-        return self.place / "project"
+        return self.place / self.folder
 
     @property
     def state(self) -> Path:

@@ -116,6 +116,23 @@ def test_a_server_that_was_added_since_is_disabled_by_connecting_again_and_both_
 
 
 @every_file
+def test_what_was_disabled_at_two_times_comes_back_into_a_file_that_was_changed_since(room: Room, name: str) -> None:
+    file = room.sample(name)
+    key = table_key(file.client, file.place, "")[-1]
+    before = plain(file)[key]
+    room.connect(file)
+    add_server(file, room, "mine")
+    value = plain(file)
+    room.connect(file)
+    room.connect(file, "/new/wardgate")
+    room.write(file, file.path.read_text() + "\n")
+    plan = room.disconnect(file)
+    assert plan.left == ()
+    assert set(plain(file)) == set(value)
+    assert plain(file)[key] == {**before, "mine": {"command": "new", "args": []}}
+
+
+@every_file
 def test_a_file_that_was_not_there_is_made_and_deleted_with_its_folders(room: Room, name: str) -> None:
     scope, _, _ = SAMPLES[name]
     file = room.file(name.partition(",")[0], scope)
@@ -231,6 +248,25 @@ def test_a_crash_between_the_backup_and_the_write_loses_nothing(room: Room, monk
     assert not joining.plan_disconnect(file, room.project, room.state).changes
     room.connect(file)
     room.disconnect(file)
+    assert file.path.read_bytes() == before
+
+
+def test_a_crash_while_it_was_connected_again_loses_nothing_either(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = room.sample("vscode")
+    before = file.path.read_bytes()
+    room.connect(file)
+    after = file.path.read_bytes()
+    plan = room.plan(file, "/new/wardgate")
+
+    def power_cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(write, "replace", power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            joining.carry_out(plan, room.state)
+    assert file.path.read_bytes() == after
+    assert room.disconnect(file).left == ()
     assert file.path.read_bytes() == before
 
 
@@ -354,6 +390,176 @@ def test_servers_of_one_project_in_claude_codes_file_are_disabled_with_the_users
     assert file.path.read_bytes() == before
 
 
+def claude_of(room: Room, *folders: str) -> tuple[ClientFile, list[Path]]:
+    """Claude Code's file with a server of the user's, and one in each of these projects."""
+    file, projects = room.file("claude-code"), [room.place / folder for folder in folders]
+    said = {"type": "stdio", "command": "x", "args": []}
+    table = {str(project): {"mcpServers": {f"of-{project.name}": said}} for project in projects}
+    room.write(file, json.dumps({"mcpServers": {"all": said}, "projects": table}, indent=2))
+    return file, projects
+
+
+def test_what_was_disabled_of_one_project_stays_so_when_another_connects(room: Room) -> None:
+    file, (one, two) = claude_of(room, "one", "two")
+    before = file.path.read_bytes()
+    nowhere = room.place / "three"
+    for project, command in ((one, "/opt/wardgate"), (two, "/opt/wardgate"), (nowhere, "/new/wardgate")):
+        room.folder = project.name
+        assert room.connect(file, command).changes
+    assert plain(file)["projects"] == {str(project): {"mcpServers": {}} for project in (one, two)}
+    assert plain(file)["mcpServers"]["wardgate"]["command"] == "/new/wardgate"
+    for project in (one, two, one, nowhere):
+        room.folder = project.name
+        assert not room.plan(file, "/new/wardgate").changes
+    room.disconnect(file)
+    assert file.path.read_bytes() == before
+
+
+def test_what_was_disabled_of_all_projects_comes_back_into_a_file_that_was_changed_since(room: Room) -> None:
+    file, projects = claude_of(room, "one", "two", "three")
+    before = plain(file)
+    for at, project in enumerate(projects):
+        room.folder = project.name
+        room.connect(file)
+        room.write(file, json.dumps({**plain(file), "numStartups": at}))
+    plan = room.disconnect(file)
+    assert (plain(file), plan.left) == ({**before, "numStartups": 2}, ())
+    assert sorted(path.name for path in (room.state / "clients").iterdir()) == [".lock"]
+
+
+@every_file
+def test_a_file_that_is_gone_comes_back_as_it_was(room: Room, name: str) -> None:
+    file = room.sample(name)
+    before = file.path.read_bytes()
+    room.connect(file)
+    file.path.unlink()
+    plan = room.disconnect(file)
+    assert plan.difference().startswith("--- /dev/null")
+    assert file.path.read_bytes() == before
+    assert sorted(path.name for path in (room.state / "clients").iterdir()) == [".lock"]
+
+
+@every_file
+def test_a_file_that_is_gone_can_be_connected_and_still_comes_back(room: Room, name: str) -> None:
+    file = room.sample(name)
+    before = file.path.read_bytes()
+    room.connect(file)
+    for gone in (file.path.unlink, lambda: room.write(file, "\n")):
+        gone()
+        room.connect(file)
+        assert [server.name for server in servers(file, room.project)] == ["wardgate"]
+        assert not room.plan(file).changes
+    room.disconnect(file)
+    assert file.path.read_bytes() == before
+
+
+def test_a_file_that_was_made_for_the_gateway_and_is_gone_stays_so(room: Room) -> None:
+    file = room.file("cursor")
+    room.connect(file)
+    file.path.unlink()
+    assert not room.disconnect(file).changes
+    assert connections(room.state) == ()
+    assert not file.path.exists()
+
+
+def test_a_file_that_cannot_come_back_stays_kept(room: Room) -> None:
+    file = room.sample("cursor")
+    before = file.path.read_bytes()
+    room.connect(file)
+    file.path.unlink()
+    file.path.parent.rmdir()
+    file.path.parent.write_text("no folder")
+    (made,) = connections(room.state)
+    with pytest.raises(ConfigurationError) as told:
+        room.disconnect(file)
+    assert str(backup_file(room.state, made)) in str(told.value)
+    assert connections(room.state) == (made,)
+    assert backup_file(room.state, made).read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["cursor", "claude-code", "gemini"])
+def test_a_file_that_its_client_wrote_anew_gets_its_servers_back(room: Room, name: str) -> None:
+    file = room.sample(name)
+    key = table_key(file.client, file.place, "")[-1]
+    before = plain(file)[key]
+    room.connect(file)
+    room.write(file, "{}")
+    room.connect(file)
+    add_server(file, room, "mine")
+    room.disconnect(file)
+    assert plain(file)[key] == {"mine": {"command": "new", "args": []}, **before}
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_cannot_be_put_back_stays_kept_and_is_told(room: Room, again: bool) -> None:
+    file = room.sample("codex", {"hub": {"command": "x", "args": [], "env": {"API_TOKEN": "ghp_" + "aB3" * 12}}})
+    before = file.path.read_bytes()
+    room.connect(file)
+    room.write(file, 'model = "other"\n')
+    told = room.connect(file).left if again else ()
+    told += room.disconnect(file).left
+    assert plain(file) == {"model": "other"}, "half an entry was put back"
+    (kept,) = (path for path in (room.state / "clients").iterdir() if path.suffix == ".backup")
+    assert kept.read_bytes() == before
+    assert [str(kept) in line for line in told].count(True) == 1
+    assert connections(room.state) == ()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+def test_an_entry_of_ours_that_its_user_took_out_is_no_loss(room: Room) -> None:
+    file = room.sample("cursor")
+    before = plain(file)
+    room.connect(file)
+    room.write(file, '{"mcpServers": {}}')
+    plan = room.disconnect(file)
+    assert plan.left == ("`mcpServers.wardgate` is not there any more",)
+    assert plain(file) == before
+    assert sorted(path.name for path in (room.state / "clients").iterdir()) == [".lock"]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_link_in_whose_place_its_client_put_a_file_is_still_known(room: Room, again: bool) -> None:
+    file = room.sample("cursor")
+    real = room.home / "dotfiles.json"
+    file.path.rename(real)
+    file.path.symlink_to(real)
+    before = real.read_bytes()
+    room.connect(file)
+    linked = real.read_bytes()
+    file.path.unlink()
+    room.write(file, linked.decode())
+    if again:
+        assert not room.plan(file).changes
+        room.connect(file, "/new/wardgate")
+        assert [made.target for made in connections(room.state)] == [str(file.path)]
+    plan = room.disconnect(file)
+    assert file.path.read_bytes() == before
+    assert real.read_bytes() == linked
+    assert again or str(real) in " ".join(plan.left)
+    assert sorted(path.name for path in (room.state / "clients").iterdir()) == [".lock"]
+
+
+def test_a_link_that_leads_elsewhere_now_is_another_file(room: Room) -> None:
+    file = room.sample("cursor")
+    one, two = room.home / "one.json", room.home / "two.json"
+    file.path.rename(one)
+    file.path.symlink_to(one)
+    before = one.read_bytes()
+    room.connect(file)
+    file.path.unlink()
+    file.path.symlink_to(two)
+    two.write_text('{"mcpServers": {}}')
+    assert not room.disconnect(file).changes
+    room.connect(file)
+    assert len(connections(room.state)) == 2
+    room.disconnect(file)
+    assert two.read_text() == '{"mcpServers": {}}'
+    file.path.unlink()
+    file.path.symlink_to(one)
+    room.disconnect(file)
+    assert one.read_bytes() == before
+
+
 @pytest.mark.parametrize("name", ["claude-code", "codex", "vscode"])
 def test_no_secret_is_shown(room: Room, name: str) -> None:
     secret = "ghp_" + "aB3" * 12
@@ -411,7 +617,7 @@ def test_odd_ways_to_write_toml_are_edited(room: Room, text: str) -> None:
     [
         '[mcp_servers.files]\ncommand = "x"\nenabled = true # on\nargs = []\n',
         '[mcp_servers]\nfiles = {command = "x", enabled = true, args = []} # on\n',
-        '[mcp_servers.far]\nurl = \'https://me:{word}@example.com/s\' # far\nenabled = true # on\n',
+        "[mcp_servers.far]\nurl = 'https://me:{word}@example.com/s' # far\nenabled = true # on\n",
         '[mcp_servers.hub]\nargs = ["--token", # before it\n  "{word}"] # behind it\ncommand = "x"\n',
         '[mcp_servers.hub]\ncommand = "x"\n[mcp_servers.hub.env]\nMORE = "a" # more\nAPI_TOKEN = "{word}" # mine\n',
     ],
