@@ -109,6 +109,16 @@ def standing(text: str, file: ClientFile, changes: Sequence[Change]) -> tuple[Ch
     return tuple(change for change in changes if _stands(opened, file.client, change))
 
 
+def taken_whole(text: str, file: ClientFile, changes: Sequence[Change]) -> tuple[Change, ...]:
+    """The changes to a file that is gone: an entry that was disabled comes back from `text`, where it stood before."""
+    opened, found = document(text, file.client.format, str(file.path)), dict[tuple[str, ...], Change]()
+    for change in changes:
+        entry = _entry_of(file.client, change)
+        within = file.client.off is not None and len(change.path) > len(entry) and opened.has(entry)
+        found |= {entry: Change(entry, opened.copy(entry))} if within else {change.path: change}
+    return tuple(found.values())
+
+
 def joined(old: Sequence[Change], new: Sequence[Change]) -> tuple[Change, ...]:
     """Changes on top of changes, as one: what was there before the first ones is what comes back."""
     again = {change.path: change for change in new if change.after is not None}

@@ -68,7 +68,10 @@ def plan_connect(
     base = _Undone(now or "")
     if known is not None:
         base = _undone(state, known, now, file)
-        stand = edit.standing(now, file, known.changes) if now and now.strip() else known.changes
+        if now and now.strip():
+            stand = edit.standing(now, file, known.changes)
+        else:
+            stand = edit.taken_whole(base.text, file, known.changes)
         changes = edit.joined(stand, changes)
     connection = Connection(
         client=file.client.name,

@@ -421,6 +421,10 @@ def test_what_was_disabled_of_all_projects_comes_back_into_a_file_that_was_chang
     for at, project in enumerate(projects):
         room.folder = project.name
         room.connect(file)
+        assert plain(file)["projects"] == {
+            str(each): {"mcpServers": {}} if each in projects[: at + 1] else before["projects"][str(each)]
+            for each in projects
+        }
         room.write(file, json.dumps({**plain(file), "numStartups": at}))
     plan = room.disconnect(file)
     assert (plain(file), plan.left) == ({**before, "numStartups": 2}, ())
@@ -451,6 +455,21 @@ def test_a_file_that_is_gone_can_be_connected_and_still_comes_back(room: Room, n
         assert not room.plan(file).changes
     room.disconnect(file)
     assert file.path.read_bytes() == before
+
+
+@every_file
+def test_the_servers_of_a_file_that_is_gone_come_back_into_one_that_was_changed_since(room: Room, name: str) -> None:
+    file = room.sample(name)
+    key = table_key(file.client, file.place, "")[-1]
+    before = plain(file)[key]
+    room.connect(file)
+    file.path.unlink()
+    room.connect(file)
+    add_server(file, room, "mine")
+    plan = room.disconnect(file)
+    assert plain(file)[key] == {"mine": {"command": "new", "args": []}, **before}
+    assert plan.left == ()
+    assert sorted(path.name for path in (room.state / "clients").iterdir()) == [".lock"]
 
 
 def test_a_file_that_was_made_for_the_gateway_and_is_gone_stays_so(room: Room) -> None:
