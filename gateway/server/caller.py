@@ -1,12 +1,14 @@
 """The client face of one call: progress, logs, and questions to the client and its user. It decides nothing."""
 
 from collections.abc import Awaitable, Callable, Mapping
+import secrets
+from collections.abc import Mapping
 from typing import Any
 
 import anyio
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
-from mcp_types import LoggingMessageNotification, LoggingMessageNotificationParams
+from mcp_types import ElicitResult, LoggingMessageNotification, LoggingMessageNotificationParams
 from mcp_types.methods import validate_client_result
 from pydantic import ValidationError
 
@@ -22,6 +24,8 @@ LEVELS = {
     level: rank
     for rank, level in enumerate(("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"))
 }
+
+IDS = 1 << 53  # so many ids of questions: integers that every client's JSON keeps
 
 FORM: dict[str, Any] = {
     "type": "object",
@@ -132,16 +136,12 @@ class RequestCaller:
 
     async def elicit(self, approval: Approval) -> Vote:
         """Ask by a server request (legacy era). Raises what the SDK raises where the client can't be asked."""
-        asked = question(approval)
-        answer = await self._ctx.session.elicit_form(
-            asked["message"], asked["requestedSchema"], related_request_id=self._ctx.request_id
-        )
+        answer = ElicitResult.model_validate(await self._put("elicitation/create", question(approval)), by_name=False)
         return vote_of({"action": answer.action, "content": answer.content})
 
     async def open(self, approval: Approval, url: str) -> None:
         """Have the client open the card by a server request (legacy era); what it answers says nothing of the call."""
-        asked = page(approval, url)
-        await self._ctx.session.elicit_url(asked["message"], url, approval.id, related_request_id=self._ctx.request_id)
+        await self._put("elicitation/create", page(approval, url))
 
     async def ask(self, question: Question) -> Mapping[str, Any]:
         """Put an upstream's question to the client by a server request; its result as it came.
@@ -152,9 +152,7 @@ class RequestCaller:
         if not self.answers_inline or self._capabilities.get(CAPABILITY.get(method, "")) is None:
             raise GatewayError(f"the client can't be asked for {method}")
         try:
-            # The typed helpers of the session would drop what they don't know; this is what they send by.
-            channel = self._ctx.session._request_outbound
-            result = await channel.send_raw_request(method, dict(question.params) or None)
+            result = await self._put(method, dict(question.params) or None)
             validate_client_result(method, self._ctx.protocol_version, result)
         except MCPError as refused:
             raise GatewayError(f"the client refused {method} ({refused.error.code})") from None
@@ -162,4 +160,15 @@ class RequestCaller:
             raise GatewayError(f"the client's answer to {method} is no valid result") from None
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             raise GatewayError("the client is gone") from None
+        return result
+
+    async def _put(self, method: str, params: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """Send a server request, and return its result as it came.
+
+        INVARIANT: every question to a client goes out here, under a random id. The SDK counts from 1 in each process,
+        and the pipes outlive it: a late answer to one gateway's question would answer the next one's.
+        """
+        # The typed helpers of the session would drop what they don't know; this is what they send by.
+        channel = self._ctx.session._request_outbound
+        result: dict[str, Any] = await channel.send_raw_request(method, params, {"request_id": secrets.randbelow(IDS)})
         return result

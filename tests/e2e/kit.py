@@ -474,33 +474,50 @@ class Wire:
         assert process.stdin is not None
         assert process.stdout is not None
         self.process, self._stdin, self._stdout, self._rest = process, process.stdin, process.stdout, b""
+        self.notices: list[dict[str, Any]] = []
+
+    async def write(self, data: bytes) -> None:
+        """Write bytes that may be a part of a line; most of them were read when this returns."""
+        await self._stdin.send(data)
 
     async def put(self, line: bytes | Mapping[str, Any]) -> None:
         """Write one line."""
         data = line if isinstance(line, bytes) else json.dumps(line).encode()
-        await self._stdin.send(data + b"\n")
+        await self.write(data + b"\n")
+
+    async def peek(self) -> None:
+        """Wait until the next line has begun, and read hardly any of it."""
+        with anyio.fail_after(PATIENCE):
+            while not self._rest:
+                self._rest += await self._stdout.receive(1)
+
+    async def line(self, patience: float = PATIENCE) -> bytes:
+        """The next line as it is."""
+        with anyio.fail_after(patience):
+            while b"\n" not in self._rest:
+                self._rest += await self._stdout.receive()
+        line, self._rest = self._rest.split(b"\n", 1)
+        return line
 
     async def take(self, patience: float = PATIENCE) -> dict[str, Any]:
-        """The next message that is no notice."""
+        """The next message that is no notice; those are in `notices`."""
         with anyio.fail_after(patience):
             while True:
-                while b"\n" not in self._rest:
-                    self._rest += await self._stdout.receive()
-                line, self._rest = self._rest.split(b"\n", 1)
-                message = json.loads(line)
+                message: dict[str, Any] = json.loads(await self.line(patience))
                 if "id" in message:
-                    return dict(message)
+                    return message
+                self.notices.append(message)
 
-    async def greet(self, era: str) -> dict[str, Any]:
+    async def greet(self, era: str, capabilities: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Open the conversation in this era, and return the `_meta` that each request needs."""
-        about = {"name": "wire", "version": "1"}
+        about, declared = {"name": "wire", "version": "1"}, dict(capabilities or {})
         if era == "legacy":
-            hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": about}
+            hello = {"protocolVersion": "2025-11-25", "capabilities": declared, "clientInfo": about}
             assert "result" in await self.ask("initialize", hello, "hello")
             await self.put({"jsonrpc": "2.0", "method": "notifications/initialized"})
             return {}
         prefix = "io.modelcontextprotocol"
-        modern = {"protocolVersion": "2026-07-28", "clientInfo": about, "clientCapabilities": {}}
+        modern = {"protocolVersion": "2026-07-28", "clientInfo": about, "clientCapabilities": declared}
         meta = {f"{prefix}/{name}": value for name, value in modern.items()}
         assert "result" in await self.ask("server/discover", {"_meta": meta}, "hello")
         return meta

@@ -244,6 +244,7 @@ class Wire:
         self._read, self._write, self.era, self._numbers = read, write, era, 0
         self._capabilities, self._meta = capabilities, meta
         self.told: list[tuple[str, Any]] = []
+        self.asked: list[Any] = []  # ids of the server's requests
         self.opened: dict[str, Any] = {}
         self.replies: dict[str, Mapping[str, Any]] = {}  # what requests of the server's are answered with
 
@@ -281,9 +282,13 @@ class Wire:
             self.told.append((message.method, message.params))
         elif isinstance(message, JSONRPCRequest):
             self.told.append((message.method, message.params))
-            reply = JSONRPCResponse(jsonrpc="2.0", id=message.id, result=dict(self.replies[message.method]))
-            await self._write.send(SessionMessage(reply))
+            self.asked.append(message.id)
+            await self.reply(message.id, self.replies[message.method])
         return message
+
+    async def reply(self, id: int | str, result: Mapping[str, Any]) -> None:
+        """Answer a request of the server's, if there is one under this id."""
+        await self._write.send(SessionMessage(JSONRPCResponse(jsonrpc="2.0", id=id, result=dict(result))))
 
     async def tell(self, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send a notification."""

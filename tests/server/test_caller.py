@@ -212,3 +212,46 @@ async def test_a_legacy_client_is_asked_for_an_approval_by_a_form() -> None:
         wire.replies = {"elicitation/create": {"action": "accept", "content": {"approve": True}}}
         await wire.ask("tools/call", PARAMS["tools/call"])
     assert votes == [Vote.APPROVE]
+
+
+async def test_no_question_has_an_id_that_another_gateways_on_the_same_pipes_could_have() -> None:
+    asked: list[Any] = []
+
+    async def put(call: Call, caller: Caller) -> Answer:
+        await caller.elicit(approval())
+        await caller.open(approval(), "http://localhost:1/approvals/a_0000000001")
+        for question in (FORM, SAMPLE, ROOTS):
+            await caller.ask(question)
+        return Done(RESULTS[call.method])
+
+    for _ in range(2):
+        room = Room()
+        room.enforcer.answer = put
+        async with room.wire("legacy") as wire:
+            wire.replies = GOOD
+            await wire.ask("tools/call", PARAMS["tools/call"])
+        assert len(wire.asked) == 5
+        asked += wire.asked
+    assert len(set(asked)) == len(asked)
+    assert all(type(id) is int and id < 2**53 for id in asked)
+    assert sum(asked) > 2**40  # they aren't counted
+
+
+async def test_an_answer_that_nobody_waits_for_answers_nothing() -> None:
+    room, votes = Room(), []
+
+    async def put(call: Call, caller: Caller) -> Answer:
+        votes.append(await caller.elicit(approval()))
+        return Done(RESULTS[call.method])
+
+    room.enforcer.answer = put
+    yes, no = {"action": "accept", "content": {"approve": True}}, {"action": "decline"}
+    async with room.wire("legacy") as wire:
+        for id in (*range(20), *map(str, range(20))):
+            await wire.reply(id, yes)
+        wire.replies = {"elicitation/create": no}
+        number = await wire.send("tools/call", PARAMS["tools/call"])
+        for id in (*range(20), *map(str, range(20))):
+            await wire.reply(id, yes)
+        await wire.answer(number)
+    assert votes == [Vote.DENY]

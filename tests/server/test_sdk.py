@@ -1,12 +1,17 @@
 """What the face takes from the SDK beyond its documented interface: an update that changes it fails here first."""
 
+from functools import partial
 from typing import Any
 
+import anyio
 from mcp.server.connection import Connection
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
-from mcp.server.runner import ServerRunner
+from mcp.server.runner import ServerRunner, serve_loop
+from mcp.shared.memory import create_client_server_memory_streams
+from mcp.shared.message import SessionMessage
 from mcp.shared.transport_context import TransportContext
+from mcp_types import JSONRPCRequest, JSONRPCResponse
 from mcp_types.methods import CACHEABLE_METHODS, CLIENT_REQUESTS, INPUT_REQUIRED_METHODS
 
 from gateway.server.caller import COME_BACK, LEVELS
@@ -57,6 +62,23 @@ async def test_a_request_leads_to_its_connection_and_to_its_own_way_back() -> No
     assert await answered(server, connection, "x/y") == {"method": "roots/list", "params": None}
     assert found == [connection]
     assert (connection.state, connection.session_id) == ({}, None)
+
+
+async def test_a_server_request_goes_out_under_the_id_that_is_given_for_it() -> None:
+    server: Server[Any] = Server("x")
+
+    async def relay(ctx: ServerRequestContext[Any, Any], call_next: Any) -> dict[str, Any]:
+        return await ctx.session._request_outbound.send_raw_request("roots/list", None, {"request_id": 2**53 - 1})
+
+    server.middleware[:] = [relay]
+    async with create_client_server_memory_streams() as ((read, write), streams), anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(serve_loop, server, *streams, lifespan_state=None))
+        await write.send(SessionMessage(JSONRPCRequest(jsonrpc="2.0", id=1, method="ping")))
+        asked = (await read.receive()).message
+        assert (asked.method, asked.id) == ("roots/list", 2**53 - 1)
+        await write.send(SessionMessage(JSONRPCResponse(jsonrpc="2.0", id=2**53 - 1, result={"roots": []})))
+        assert (await read.receive()).message.result == {"roots": []}
+        tasks.cancel_scope.cancel()
 
 
 def test_the_methods_of_each_kind_are_those_that_the_face_knows() -> None:
