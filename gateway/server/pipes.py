@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from mcp.shared.message import SessionMessage
-from mcp_types import CONNECTION_CLOSED, ErrorData, JSONRPCError, JSONRPCResponse
+from mcp_types import CONNECTION_CLOSED, ErrorData, JSONRPCError, JSONRPCNotification, JSONRPCResponse
 from msgspec import Struct
 
 from gateway.core import words
@@ -14,7 +15,7 @@ from gateway.server.answers import DECISION_KEY, envelope
 from gateway.server.caller import COME_BACK
 from gateway.server.face import Face
 from gateway.server.peer import Peer
-from gateway.transport.journal import InFlight, Journal, left_open
+from gateway.transport.journal import InFlight, Journal
 from gateway.transport.resume import NotedReader, NotedWriter, Opening
 from gateway.transport.serve import fd_streams
 from gateway.transport.streams import MessageWriter
@@ -44,20 +45,19 @@ async def serve_pipes(
 ) -> None:
     """Speak with one client until it closes its end; takes the descriptors over and closes them."""
     try:
-        left, unread = left_open(pipes.journal) if pipes.journal is not None else ((), b"")
+        journal = Journal(pipes.journal) if pipes.journal is not None else None
     except OSError:  # no journal, or none that can be written: nothing has taken the descriptors over yet
         pipes.close()
         raise
-    journal = Journal(pipes.journal) if pipes.journal is not None else None
     try:
         async with fd_streams(pipes.read, pipes.write, line_limit) as (reader, writer):
-            if pipes.resumed:
-                await _answer_left(left, writer, modern=pipes.handshake is None)
-            reader.feed(unread)
             opening = Opening(on_handshake)
-            noted = NotedReader(reader, journal, pipes.handshake, opening)
+            noted = NotedWriter(writer, journal, opening)
+            if journal is not None and pipes.resumed:
+                await _make_good(journal, writer, noted, modern=pipes.handshake is None)
+                reader.feed(journal.take_unread())
             try:
-                await face.serve(noted, NotedWriter(writer, journal, opening), peer)
+                await face.serve(NotedReader(reader, journal, pipes.handshake, opening), noted, peer)
             finally:
                 if journal is not None and (rest := reader.take_back()):
                     journal.leave(rest)
@@ -66,7 +66,21 @@ async def serve_pipes(
             journal.close()
 
 
-async def _answer_left(left: tuple[InFlight, ...], writer: MessageWriter, *, modern: bool) -> None:
+async def _make_good(journal: Journal, writer: MessageWriter, noted: NotedWriter, *, modern: bool) -> None:
+    """Tell the client what became of all that the dead gateway left."""
+    if journal.torn:
+        writer.break_line()
+        writer.when_out(partial(journal.writing, half=False))
+    for question in journal.questions:
+        reason = "the gateway was restarted"
+        params = {"requestId": question, "reason": reason}
+        await noted.send(
+            SessionMessage(JSONRPCNotification(jsonrpc="2.0", method="notifications/cancelled", params=params))
+        )
+    await _answer_left(journal.requests, noted, modern=modern)
+
+
+async def _answer_left(left: tuple[InFlight, ...], writer: NotedWriter, *, modern: bool) -> None:
     """Answer what the dead gateway left: calls as outcome unknown, everything else with an error that invites a
     retry.
     """

@@ -20,6 +20,7 @@ GATHERED = 64  # messages written with one call
 EDGE = 200  # bytes kept of the head and the tail of a line over the limit
 RUNAWAY = 8  # a line this many times over the limit never ends: the stream is given up
 MEBIBYTE = 1 << 20
+LARGE = 1 << 16  # bytes: what is no larger goes into an empty pipe at once
 
 
 class Overlong(Struct, frozen=True):
@@ -219,17 +220,22 @@ class LineReader:
 class LineWriter:
     """Writes to a descriptor without blocking; once `high` bytes wait, callers are to wait for room.
 
-    A regular file is written at once, as no system has another way to.
+    `on_half` hears before the last line in the descriptor may have no end, and when it has one again. A regular file
+    is written at once, as no system has another way to.
     """
 
     def __init__(self, fd: int, high: int = MEBIBYTE) -> None:
         self._fd, self._high = fd, high
         self._waiting: deque[memoryview] = deque()
         self.waiting = 0  # bytes
+        self._given = 0  # bytes, so far
+        self._due: deque[tuple[int, Callable[[], None]]] = deque()
         self._corked = self._watching = False
         self._room: set[asyncio.Future[None]] = set()
         self._loop = asyncio.get_running_loop()
         self.broken = False
+        self._half = False
+        self.on_half: Callable[[bool], None] = _ignore
         if can_poll(fd):
             os.set_blocking(fd, False)
 
@@ -247,10 +253,20 @@ class LineWriter:
             return
         self._waiting.append(memoryview(data))
         self.waiting += len(data)
+        self._given += len(data)
+        if len(data) > LARGE:
+            self._say_half(True)
         if not self._corked and not self._watching:
             self._corked = True
             self._loop.call_soon(self._uncork)
             self._flush()
+
+    def when_out(self, then: Callable[[], None]) -> None:
+        """Call `then` once the descriptor has taken all that was written so far: now, later, or never if it breaks."""
+        if self.waiting:
+            self._due.append((self._given, then))
+        elif not self.broken:
+            then()
 
     async def wait_for_room(self, empty: bool = False) -> None:
         """Return once callers may write again (or nothing waits at all), or the other side is gone."""
@@ -283,12 +299,21 @@ class LineWriter:
             if not self._watching:
                 self._watching = True
                 self._loop.add_writer(self._fd, self._flush)
+            self._say_half(True)
         except OSError:
             self._break()
         else:
             self._stop_watching()
+            self._say_half(False)
+        while self._due and self._due[0][0] <= self._given - self.waiting:
+            self._due.popleft()[1]()
         if not self.full:
             self._wake()
+
+    def _say_half(self, half: bool) -> None:
+        if half is not self._half:
+            self._half = half
+            self.on_half(half)
 
     def _forget(self, written: int) -> None:
         """Take what was written off the front."""
@@ -310,6 +335,7 @@ class LineWriter:
         self.broken = True
         self._stop_watching()
         self._waiting.clear()
+        self._due.clear()
         self.waiting = 0
         self._wake()
 
@@ -321,3 +347,7 @@ class LineWriter:
 
 def _nothing() -> None:
     """Nobody wants to know."""
+
+
+def _ignore(value: object) -> None:
+    """Nobody wants to know this either."""

@@ -1,14 +1,15 @@
-"""A client's streams with a memory: requests in flight are journalled, and a kept handshake is played again.
+"""A client's streams with a memory: what is under way is journalled, and a kept handshake is played again.
 
 Wraps the stream pair of `fd_streams`; changes no message.
 """
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from mcp.shared.message import SessionMessage
-from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse, RequestId
+from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse, RequestId
 
 from gateway.transport.ends import Closing, ReadEnd
 from gateway.transport.journal import Journal
@@ -39,8 +40,8 @@ class Opening:
 
 
 class NotedReader(ReadEnd):
-    """The read stream: a replayed handshake first, then the client's messages, each request journalled as it is
-    read.
+    """The read stream: a replayed handshake first, then the client's messages, each request and each answer
+    journalled as it is read.
     """
 
     def __init__(
@@ -65,20 +66,11 @@ class NotedReader(ReadEnd):
         item = await self._inner.receive()
         if isinstance(item, SessionMessage):
             message = item.message
-            if isinstance(message, JSONRPCRequest):
-                if self._journal is not None:
-                    self._journal.begin(message.id, message.method)
-                if message.method == "initialize":
-                    self._opening.ask(message)
-            elif isinstance(message, JSONRPCNotification) and self._journal is not None:
-                self._forget_cancelled(message)
+            if isinstance(message, JSONRPCRequest) and message.method == "initialize":
+                self._opening.ask(message)
+            if self._journal is not None:
+                _note_read(self._journal, message)
         return item
-
-    def _forget_cancelled(self, message: JSONRPCNotification) -> None:
-        if message.method == "notifications/cancelled" and self._journal is not None:
-            request_id = (message.params or {}).get("requestId")
-            if isinstance(request_id, str | int):
-                self._journal.end(request_id)
 
     async def aclose(self) -> None:
         """Stop reading."""
@@ -86,26 +78,55 @@ class NotedReader(ReadEnd):
 
 
 class NotedWriter(Closing):
-    """The write stream: drops the answer to a replayed handshake, and notes each request as answered once it is
-    written.
+    """The write stream: drops the answer to a replayed handshake, and notes each request as answered once its answer
+    is in the client's pipe.
     """
 
     def __init__(self, inner: MessageWriter, journal: Journal | None, opening: Opening) -> None:
         self._inner, self._journal, self._opening = inner, journal, opening
+        if journal is not None:
+            inner.when_half(journal.writing)
 
     async def send(self, item: SessionMessage, /) -> None:
         """Write one message; raises what the inner stream raises."""
         message = item.message
-        if not isinstance(message, JSONRPCResponse | JSONRPCError):
-            await self._inner.send(item)
-            return
-        if message.id == REPLAY_ID:
-            return
-        self._opening.answer(message)
+        if isinstance(message, JSONRPCResponse | JSONRPCError):
+            if message.id == REPLAY_ID:
+                return
+            self._opening.answer(message)
+        elif isinstance(message, JSONRPCRequest) and self._journal is not None:
+            self._journal.ask(message.id)
         await self._inner.send(item)
-        if self._journal is not None and message.id is not None:
-            self._journal.end(message.id)
+        if self._journal is not None:
+            self._note_written(self._journal, message)
+
+    def _note_written(self, journal: Journal, message: JSONRPCMessage) -> None:
+        """Note what is over with a message, once it is out: a kill before that leaves the client without it."""
+        if isinstance(message, JSONRPCResponse | JSONRPCError):
+            if message.id is not None:
+                self._inner.when_out(partial(journal.end, message.id))
+        elif (withdrawn := _cancelled(message)) is not None:
+            self._inner.when_out(partial(journal.settle, withdrawn))
 
     async def aclose(self) -> None:
         """Take no more messages."""
         await self._inner.aclose()
+
+
+def _note_read(journal: Journal, message: JSONRPCMessage) -> None:
+    """Note what begins or is over with a message of the client's."""
+    if isinstance(message, JSONRPCRequest):
+        journal.begin(message.id, message.method)
+    elif isinstance(message, JSONRPCResponse | JSONRPCError):
+        if message.id is not None:
+            journal.settle(message.id)
+    elif (cancelled := _cancelled(message)) is not None:
+        journal.end(cancelled)
+
+
+def _cancelled(message: JSONRPCMessage) -> RequestId | None:
+    """The id of the request that a notification cancels."""
+    if not isinstance(message, JSONRPCNotification) or message.method != "notifications/cancelled":
+        return None
+    request_id = (message.params or {}).get("requestId")
+    return request_id if isinstance(request_id, str | int) else None

@@ -66,6 +66,18 @@ class MessageWriter(Closing):
         if not self._closed and not self._lines.full:
             self._lines.write(wire.encode(message))
 
+    def when_out(self, then: Callable[[], None]) -> None:
+        """Call `then` once all messages so far are with the descriptor; never if they don't get there."""
+        self._lines.when_out(then)
+
+    def when_half(self, then: Callable[[bool], None]) -> None:
+        """Call `then` before the last line in the descriptor may have no end, and when it has one again."""
+        self._lines.on_half = then
+
+    def break_line(self) -> None:
+        """End the line that somebody else may have begun and not finished; an empty one if nobody did."""
+        self._lines.write(b"\n")
+
     async def flush(self, seconds: float) -> None:
         """Wait until everything is with the descriptor, at most `seconds`."""
         with anyio.move_on_after(seconds):

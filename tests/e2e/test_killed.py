@@ -2,15 +2,20 @@
 taken for something else, and every request gets its answer.
 """
 
+import json
 import os
 import signal
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import anyio
 import pytest
 
-from tests.e2e.kit import House, Wire, wire
+from tests.e2e.kit import House, Wire, until, wire
 from tests.e2e.test_approvals import READING
+
+FLOOD = 3  # MiB: more than the pipe holds and this client reads ahead
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +31,13 @@ def kill(house: House) -> int:
     pid = house.gateway()
     os.kill(pid, signal.SIGKILL)
     return pid
+
+
+def has_followed(house: House, pid: int) -> bool:
+    """Whether there is a gateway after the one that was killed; what it says of itself may be half written."""
+    with suppress(ValueError):
+        return house.gateway() != pid
+    return False
 
 
 def is_unknown(answer: dict[str, Any], id: int) -> bool:
@@ -60,3 +72,33 @@ async def test_a_late_answer_to_a_killed_gateways_question_approves_nothing(hous
         assert denied["id"] == 2
         assert denied["result"]["_meta"]["dev.wardgate/decision"]["reason"] == "approval-denied"
     assert house.forwarded == ["look after"]
+
+
+async def test_a_question_that_a_killed_gateway_left_is_withdrawn(house: House) -> None:
+    async with wire(house) as pipes:
+        meta = await pipes.greet("legacy", {"elicitation": {}})
+        await pipes.put(call(1, "note", meta, text="x"))
+        asked = await pipes.take()
+        kill(house)
+        assert is_unknown(await pipes.take(), 1)
+        await looks(pipes, meta)
+    withdrawn = [each["params"] for each in pipes.notices if each["method"] == "notifications/cancelled"]
+    assert [each["requestId"] for each in withdrawn] == [asked["id"]]
+
+
+@pytest.mark.parametrize("kills", [1, 2])
+async def test_an_answer_that_a_kill_cut_off_is_a_line_of_its_own_and_its_call_is_answered(
+    house: House, kills: int
+) -> None:
+    async with wire(house) as pipes:
+        meta = await pipes.greet("modern")
+        await pipes.put(call(1, "flood", meta, mib=FLOOD))
+        await pipes.peek()
+        for _ in range(kills):
+            killed = kill(house)
+            await until(partial(has_followed, house, killed))
+        with pytest.raises(json.JSONDecodeError):
+            json.loads(await pipes.line())
+        answer = await pipes.line() or await pipes.line()
+        assert is_unknown(json.loads(answer), 1)
+        await looks(pipes, meta)

@@ -1,14 +1,20 @@
 """What a client hears of the calls that a gateway left when it died."""
 
+import json
+import os
+from collections.abc import Iterator
 from typing import Any
 
+import anyio
 import pytest
 from mcp.shared.message import SessionMessage
 from mcp_types import CONNECTION_CLOSED, ErrorData, JSONRPCError, JSONRPCRequest, JSONRPCResponse
 
-from gateway.server.pipes import _answer_left
-from gateway.transport.journal import InFlight
+from gateway.server.peer import NOBODY
+from gateway.server.pipes import Pipes, _answer_left, serve_pipes
+from gateway.transport.journal import InFlight, Journal
 from gateway.transport.resume import Opening
+from tests.fakes import DEADLINE
 
 
 class Written:
@@ -66,3 +72,62 @@ def test_a_handshake_is_kept_once_it_is_answered_well() -> None:
     opening.answer(JSONRPCResponse(jsonrpc="2.0", id=2, result={}))
     opening.answer(JSONRPCResponse(jsonrpc="2.0", id=2, result={}))
     assert kept == [{"protocolVersion": "b"}]
+
+
+class Hearing:
+    """A face that says nothing, and keeps what the client says."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    async def serve(self, read: Any, write: Any, peer: Any) -> None:
+        async for item in read:
+            self.heard.append(item.message)
+
+
+async def taken_over(journal: int, says: bytes = b"") -> tuple[list[bytes], list[Any]]:
+    """The lines that a client gets of the gateway that takes its pipes over, and what that one hears of it."""
+    face, (theirs, into), (out, ours) = Hearing(), os.pipe(), os.pipe()
+    os.write(into, says)
+    os.close(into)
+    pipes = Pipes(theirs, ours, os.dup(journal), resumed=True)
+    try:
+        with anyio.fail_after(DEADLINE):
+            await serve_pipes(face, pipes, NOBODY, 1 << 20)  # type: ignore[arg-type]  # a fake
+        with os.fdopen(out, "rb", closefd=False) as lines:
+            return lines.read().split(b"\n")[:-1], face.heard
+    finally:
+        os.close(out)
+
+
+@pytest.fixture
+def journal() -> Iterator[int]:
+    fd = os.memfd_create("journal")
+    yield fd
+    os.close(fd)
+
+
+@pytest.mark.parametrize("torn", [True, False])
+async def test_a_client_is_told_what_was_left_and_a_line_that_has_no_end_gets_one(torn: bool, journal: int) -> None:
+    left = Journal(os.dup(journal))
+    left.begin(1, "tools/call")
+    left.ask(77)
+    if torn:
+        left.writing(half=True)
+    left.close()
+    lines, _ = await taken_over(journal)
+    assert lines[: len(lines) - 2] == ([b""] if torn else [])
+    withdrawn, unknown = (json.loads(line) for line in lines[-2:])
+    assert (withdrawn["method"], withdrawn["params"]["requestId"]) == ("notifications/cancelled", 77)
+    assert (unknown["id"], unknown["result"]["isError"]) == (1, True)
+    assert os.fstat(journal).st_size == 0
+    assert await taken_over(journal) == ([], [])
+
+
+async def test_what_was_left_unread_is_read_once(journal: int) -> None:
+    left = Journal(os.dup(journal))
+    left.leave(b'{"jsonrpc":"2.0","id":1,"me')
+    left.close()
+    _, heard = await taken_over(journal, b'thod":"ping"}\n')
+    assert [message.id for message in heard] == [1]
+    assert [each.id for each in Journal(os.dup(journal)).requests] == [1]
