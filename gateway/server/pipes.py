@@ -52,12 +52,15 @@ async def serve_pipes(
     try:
         async with fd_streams(pipes.read, pipes.write, line_limit) as (reader, writer):
             opening = Opening(on_handshake)
-            noted = NotedWriter(writer, journal, opening)
+            read = NotedReader(reader, journal, pipes.handshake, opening)
+            write = NotedWriter(writer, journal, opening)
             if journal is not None and pipes.resumed:
-                await _make_good(journal, writer, noted, modern=pipes.handshake is None)
-                reader.feed(journal.take_unread())
+                await _make_good(journal, writer, write, modern=pipes.handshake is None)
+                unread, head = journal.take_unread()
+                reader.feed(unread)
+                reader.go_on(head)
             try:
-                await face.serve(NotedReader(reader, journal, pipes.handshake, opening), noted, peer)
+                await face.serve(read, write, peer)
             finally:
                 if journal is not None and (rest := reader.take_back()):
                     journal.leave(rest)

@@ -26,6 +26,7 @@ class _Kind(Enum):
 
     REQUEST = "request"  # of the client's, with its method
     QUESTION = "question"  # of ours to the client
+    HALF_READ = "half-read"  # the beginning of a line whose rest is still in the pipe
     HALF_WRITTEN = "half-written"  # the last line in the pipe may have no end
     UNREAD = "unread"  # bytes that were read and not understood
 
@@ -87,6 +88,10 @@ class Journal:
         """Note that a question was answered, or withdrawn."""
         self._over(_Kind.QUESTION, question_id)
 
+    def reading(self, head: bytes) -> None:
+        """Note how the line begins that was read in part; empty: none was."""
+        self._keep(_Kind.HALF_READ, head)
+
     def writing(self, half: bool) -> None:
         """Note that the last line in the pipe may have no end, or that it has one."""
         if half:
@@ -96,13 +101,14 @@ class Journal:
 
     def leave(self, unread: bytes) -> None:
         """Keep bytes of the client's that were read and not yet understood, for the gateway that takes over."""
-        self._make(_Kind.UNREAD, text=base64.b64encode(unread).decode("ascii"))
+        self._keep(_Kind.UNREAD, unread)
 
-    def take_unread(self) -> bytes:
-        """Those bytes: whoever takes them uses them, and nobody finds them again."""
-        kept = self._open.get((_Kind.UNREAD, 0))
-        self._over(_Kind.UNREAD)
-        return b"" if kept is None else base64.b64decode(kept.text)
+    def take_unread(self) -> tuple[bytes, bytes]:
+        """Those bytes, and how the line begins whose rest is in the pipe; nobody finds them again."""
+        unread, head = (self._open.get((kind, 0)) for kind in (_Kind.UNREAD, _Kind.HALF_READ))
+        self.leave(b"")
+        self.reading(b"")
+        return _kept(unread), _kept(head)
 
     def close(self) -> None:
         """Let go of the file; what it holds stays for the next gateway."""
@@ -139,6 +145,12 @@ class Journal:
             for line in self._open.values():
                 self._write(line)
 
+    def _keep(self, kind: _Kind, data: bytes) -> None:
+        if data:
+            self._make(kind, text=base64.b64encode(data).decode("ascii"))
+        else:
+            self._over(kind)
+
     def _write(self, line: _Line) -> None:
         data = _ENCODER.encode(line) + b"\n"
         os.pwrite(self._fd, data, self._size)
@@ -147,3 +159,7 @@ class Journal:
     def _clear(self) -> None:
         os.ftruncate(self._fd, 0)
         self._size = 0
+
+
+def _kept(line: _Line | None) -> bytes:
+    return b"" if line is None else base64.b64decode(line.text)

@@ -24,16 +24,18 @@ LARGE = 1 << 16  # bytes: what is no larger goes into an empty pipe at once
 
 
 class Overlong(Struct, frozen=True):
-    """What is kept of a line over the limit."""
+    """What is kept of a line over the limit, or of one whose beginning an earlier reader took along."""
 
     head: bytes
     tail: bytes
-    limit: int
+    limit: int  # 0 for the latter
 
     @property
-    def limit_text(self) -> str:
-        """The limit as a person reads it."""
-        return f"{self.limit // MEBIBYTE} MiB" if self.limit >= MEBIBYTE else f"{self.limit} bytes"
+    def text(self) -> str:
+        """What is wrong with it, as a person reads it."""
+        if not self.limit:
+            return "line that was read in part when the gateway was restarted"
+        return f"line over {self.limit // MEBIBYTE} MiB" if self.limit >= MEBIBYTE else f"line over {self.limit} bytes"
 
 
 def can_poll(fd: int) -> bool:
@@ -46,6 +48,7 @@ class LineReader:
     """Splits what a descriptor brings into lines of at most `limit` bytes; one task may wait at a time.
 
     The reading stops while `backlog` bytes wait. A longer line is skipped to its end and told by an `Overlong`.
+    `on_half` hears how the line begins that was read in part, and nothing once none is.
     """
 
     def __init__(self, fd: int, limit: int, backlog: int = 4 * MEBIBYTE) -> None:
@@ -54,12 +57,15 @@ class LineReader:
         self._waiting_bytes = 0
         self._parts: list[bytes] = []
         self._size = 0
-        self._head = self._tail = b""  # of a line that is being skipped
-        self._skipping = self._ended = self._paused = False
+        self._head = b""  # of the line that is being read
+        self._tail = b""  # of a line that is being skipped
+        self._skipping = self._ended = self._paused = self._taken_along = False
+        self._half = b""  # as it was told
         self._waiter: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._thread_may_read = threading.Event()
         self.on_end: Callable[[], None] = _nothing
+        self.on_half: Callable[[bytes], None] = _ignore
         if can_poll(fd):
             os.set_blocking(fd, False)
             self._pollable = True
@@ -89,9 +95,23 @@ class LineReader:
         """Take bytes as if the descriptor had brought them: what an earlier reader of it had not used."""
         self._feed(data)
 
+    def go_on(self, head: bytes) -> None:
+        """Go on in the line of which an earlier reader told this beginning.
+
+        A short one is all that it had read; of a longer one the rest is skipped, and told by an `Overlong`.
+        """
+        if len(head) < EDGE:
+            self._feed(head)
+            return
+        self._head, self._tail, self._size = head, b"", len(head)
+        self._skipping = self._taken_along = True
+        self._tell_half()
+
     def take_back(self) -> bytes:
         """Stop reading, and return what was read and not used: whole lines, and the beginning of one."""
         self.close()
+        if self._parts:
+            self.on_half(b"")
         lines = [line for line in self._lines if isinstance(line, bytes)]
         self._lines.clear()
         return b"".join(line + b"\n" for line in lines) + b"".join(self._parts)
@@ -159,6 +179,7 @@ class LineReader:
             start = end + 1
         if start < len(data):
             self._keep(data[start:] if start else data)
+        self._tell_half()
         if self._waiting_bytes > self._backlog and not self._paused and not self._ended:
             self._pause()
         self._wake()
@@ -166,27 +187,35 @@ class LineReader:
     def _finish_line(self, piece: bytes) -> None:
         self._keep(piece)
         if self._skipping:
-            self._lines.append(Overlong(self._head, self._tail, self._limit))
+            self._lines.append(Overlong(self._head, self._tail, 0 if self._taken_along else self._limit))
             self._waiting_bytes += 2 * EDGE
         else:
             line = b"".join(self._parts) if len(self._parts) > 1 else piece
             if line and not line.isspace():
                 self._lines.append(line)
                 self._waiting_bytes += len(line)
-        self._parts, self._size, self._skipping = [], 0, False
+        self._parts, self._size, self._head = [], 0, b""
+        self._skipping = self._taken_along = False
 
     def _keep(self, piece: bytes) -> None:
         """Add a piece of the line that is being read, or forget the line once it is over the limit."""
         self._size += len(piece)
+        if len(self._head) < EDGE:
+            self._head = (self._head + piece[:EDGE])[:EDGE]
         if self._skipping:
             self._tail = (self._tail + piece[-EDGE:])[-EDGE:]
         else:
             self._parts.append(piece)
             if self._size > self._limit:
                 whole = b"".join(self._parts)
-                self._head, self._tail, self._parts, self._skipping = whole[:EDGE], whole[-EDGE:], [], True
+                self._tail, self._parts, self._skipping = whole[-EDGE:], [], True
         if self._size > self._limit * RUNAWAY:
             self._end()
+
+    def _tell_half(self) -> None:
+        if self._head != self._half:
+            self._half = self._head
+            self.on_half(self._head)
 
     def _pause(self) -> None:
         self._paused = True

@@ -53,6 +53,8 @@ class NotedReader(ReadEnd):
     ) -> None:
         """`handshake` are the params of an `initialize` that was answered before; `opening` hears of a new one."""
         self._inner, self._journal, self._opening = inner, journal, opening
+        if journal is not None:
+            inner.when_half(journal.reading)
         self._first: deque[SessionMessage] = deque()
         if handshake is not None:
             replayed = JSONRPCRequest(jsonrpc="2.0", id=REPLAY_ID, method="initialize", params=dict(handshake))

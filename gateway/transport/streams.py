@@ -161,6 +161,14 @@ class MessageReader(ReadEnd):
         """Take bytes that an earlier reader of the descriptor had not used."""
         self._lines.feed(data)
 
+    def go_on(self, head: bytes) -> None:
+        """Go on in a line of which an earlier reader of the descriptor told the beginning; empty for none."""
+        self._lines.go_on(head)
+
+    def when_half(self, then: Callable[[bytes], None]) -> None:
+        """Call `then` with how the line begins that was read in part, and with nothing once none is."""
+        self._lines.on_half = then
+
     def take_back(self) -> bytes:
         """Stop reading, and return what was read and not used."""
         return self._lines.take_back()

@@ -116,7 +116,7 @@ def decode(line: bytes, levels: int = LEVELS) -> JSONRPCMessage | MalformedError
 
 def decode_overlong(line: Overlong) -> JSONRPCError | MalformedError:
     """What is known of a line over the limit: whose request it is, or an error answer for the call that it answers."""
-    text = f"line over {line.limit_text}"
+    text = line.text
     if _ASKS.match(line.head):
         return MalformedError(PARSE_ERROR, text, _asker(line.head, line.tail))
     found = _HEAD.match(line.head) or _TAIL.search(line.tail)

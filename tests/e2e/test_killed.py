@@ -12,10 +12,11 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.e2e.kit import House, Wire, until, wire
+from tests.e2e.kit import DEADLINE, House, Wire, until, wire
 from tests.e2e.test_approvals import READING
 
 FLOOD = 3  # MiB: more than the pipe holds and this client reads ahead
+PARSE_ERROR = -32700
 
 pytestmark = pytest.mark.slow
 
@@ -102,3 +103,17 @@ async def test_an_answer_that_a_kill_cut_off_is_a_line_of_its_own_and_its_call_i
         answer = await pipes.line() or await pipes.line()
         assert is_unknown(json.loads(answer), 1)
         await looks(pipes, meta)
+
+
+async def test_a_request_that_was_read_in_part_is_answered_and_the_next_one_works(house: House) -> None:
+    async with wire(house) as pipes:
+        meta = await pipes.greet("modern")
+        line = json.dumps(call(1, "look", meta, text="x" * 400_000)).encode() + b"\n"
+        await pipes.write(line[:300_000])
+        kill(house)
+        with anyio.fail_after(DEADLINE):
+            await pipes.write(line[300_000:])
+        answer = await pipes.take()
+        assert (answer["id"], answer["error"]["code"]) == (1, PARSE_ERROR)
+        await looks(pipes, meta)
+    assert house.forwarded == ["look after"]

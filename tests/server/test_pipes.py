@@ -131,3 +131,14 @@ async def test_what_was_left_unread_is_read_once(journal: int) -> None:
     _, heard = await taken_over(journal, b'thod":"ping"}\n')
     assert [message.id for message in heard] == [1]
     assert [each.id for each in Journal(os.dup(journal)).requests] == [1]
+
+
+@pytest.mark.parametrize("size", [10, 5_000], ids=["short", "long"])
+async def test_a_request_that_was_read_in_part_is_read_or_answered(size: int, journal: int) -> None:
+    line = b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":"' + b"x" * 9_000 + b'"}}\n'
+    left = Journal(os.dup(journal))
+    left.reading(line[: min(size, 200)])
+    left.close()
+    lines, heard = await taken_over(journal, line[size:] + b'{"jsonrpc":"2.0","id":2,"method":"ping"}\n')
+    answered = [(answer["id"], answer["error"]["code"]) for answer in map(json.loads, lines)]
+    assert (answered, [message.id for message in heard]) == (([], [1, 2]) if size == 10 else ([(1, -32700)], [2]))

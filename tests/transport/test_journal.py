@@ -105,5 +105,17 @@ def test_unread_bytes_are_handed_over_once(fd: int, unread: bytes) -> None:
     journal.close()
     journal = next_one(fd)
     assert journal.requests == (InFlight(7, "tools/call"),)
-    assert journal.take_unread() == unread
-    assert next_one(fd).take_unread() == b""
+    assert journal.take_unread() == (unread, b"")
+    assert next_one(fd).take_unread() == (b"", b"")
+
+
+def test_how_a_line_begins_that_was_read_in_part_is_kept_until_it_is_read(fd: int) -> None:
+    journal = next_one(fd)
+    journal.reading(b'{"json')
+    journal.reading(b'{"jsonrpc')
+    assert next_one(fd).take_unread() == (b"", b'{"jsonrpc')
+    journal = next_one(fd)
+    assert journal.take_unread() == (b"", b"")
+    journal.reading(b"x")
+    journal.reading(b"")
+    assert os.fstat(fd).st_size == 0

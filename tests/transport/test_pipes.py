@@ -91,6 +91,41 @@ def test_a_line_over_the_limit_is_skipped_and_the_next_one_works(kind: str, on_l
     on_loop(body)
 
 
+def test_how_a_line_begins_is_told_while_it_is_read_in_part(on_loop: Callable[[Body], None]) -> None:
+    async def body() -> None:
+        with ends("pipe") as (reading, _):
+            lines, told = LineReader(reading, limit=1_000), list[bytes]()
+            lines.on_half = told.append
+            for data in (b"whole\n", b"a", b"b" * 300, b"c" * 300, b"\nwhole\n", b"d" * 900, b"d" * 900, b"\ne"):
+                lines.feed(data)
+            assert told == [b"a", b"a" + b"b" * 199, b"", b"d" * 200, b"e"]
+            assert lines.take_back() == b"whole\na" + b"b" * 300 + b"c" * 300 + b"\nwhole\ne"
+            assert told[-1] == b""  # who takes it back has it
+
+    on_loop(body)
+
+
+def test_a_line_whose_beginning_an_earlier_reader_took_along_is_gone_on_with(on_loop: Callable[[Body], None]) -> None:
+    async def body() -> None:
+        with ends("pipe") as (reading, writing):
+            lines, told = LineReader(reading, limit=1_000), list[bytes]()
+            lines.on_half = told.append
+            lines.go_on(b"")
+            lines.go_on(b"sh")
+            os.write(writing, b"ort\n")
+            assert await lines.next() == b"short"
+            lines.go_on(b"h" * 200)
+            os.write(writing, b"t" * 300 + b"\nnext\n")
+            skipped = await lines.next()
+            assert skipped == Overlong(b"h" * 200, b"t" * 200, 0)
+            assert "restarted" in skipped.text
+            assert await lines.next() == b"next"
+            assert told == [b"sh", b"", b"h" * 200, b""]
+            lines.close()
+
+    on_loop(body)
+
+
 def test_a_line_that_never_ends_ends_the_stream(on_loop: Callable[[Body], None]) -> None:
     async def body() -> None:
         with ends("pipe") as (reading, writing):
