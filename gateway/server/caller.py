@@ -1,8 +1,7 @@
 """The client face of one call: progress, logs, and questions to the client and its user. It decides nothing."""
 
-from collections.abc import Awaitable, Callable, Mapping
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import anyio
