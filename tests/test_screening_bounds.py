@@ -1,6 +1,7 @@
 """Pathological values and the real scanner: each ends before its deadline, with a clear outcome."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ VALUES: dict[str, tuple[Callable[[], Mapping[str, Any]], tuple[str, ...]]] = {
     "NULs": (lambda: text("\0" * 1_000_000), ("",)),
     "NULs in a key": (lambda: {"structuredContent": {"\0" * 10_000: "\0" * 10_000}, "content": []}, ("",)),
     "lone surrogates": (lambda: text("\ud800" * 100_000), ("failed",)),
+    "no number": (lambda: {"structuredContent": {"x": math.inf}, "content": []}, ("failed",)),
     "over the limit": (lambda: text("x" * (LIMIT + 1)), ("limit",)),
     "100,000 keys": (lambda: {"structuredContent": {f"k{n}": "v" for n in range(DEEP)}, "content": []}, ("",)),
     "100,000 blocks": (lambda: {"content": [{"type": "text", "text": "x"}] * DEEP}, ("",)),

@@ -3,24 +3,45 @@
 import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 import msgspec
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
+_NO_FLOATS = frozenset((str, int, bool, type(None)))
 
 
 def canonical(value: Any) -> bytes:
     """Encode a JSON value with sorted keys, UTF-8, no spaces and exact integers.
 
-    Raises `ValueError` for what JSON can't carry: lone surrogates and other types. NaN and infinities, which no message
-    can bring in, become null.
+    Raises `ValueError` for what JSON can't carry: lone surrogates, NaN and infinities, other types.
     """
     try:
         encoded = _ENCODER.encode(value)
     except (TypeError, UnicodeEncodeError, msgspec.MsgspecError, RecursionError) as problem:
         raise ValueError(f"not canonical JSON: {type(problem).__name__}") from None
+    if b"null" in encoded and not finite(value):  # which the encoder writes as null: what was checked would not be sent
+        raise ValueError("not canonical JSON: a number that is none")
     return encoded
+
+
+def finite(value: Any) -> bool:
+    """Whether each number in a value is one that JSON can carry: no NaN, no infinity."""
+    todo = [value]
+    for item in todo:  # which grows meanwhile
+        if type(item) in _NO_FLOATS:
+            continue
+        if isinstance(item, float):
+            if not isfinite(item):
+                return False
+        elif isinstance(item, Mapping):
+            todo.extend(item.values())
+        elif isinstance(item, list | tuple | set | frozenset):
+            todo.extend(item)
+        elif isinstance(item, msgspec.Struct):
+            todo.extend(getattr(item, name) for name in item.__struct_fields__)
+    return True
 
 
 def digest(value: Any) -> str:

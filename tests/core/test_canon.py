@@ -1,7 +1,10 @@
 """Canonical JSON: one value has one sequence of bytes, and what JSON can't carry is refused."""
 
 import json
+import math
+from collections.abc import Callable
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +37,29 @@ def test_the_order_of_keys_is_irrelevant() -> None:
 def test_what_json_can_not_carry_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="canonical"):
         canonical({"x": value})
+
+
+class Kept(msgspec.Struct):
+    """A value that holds others."""
+
+    amount: float | None = None
+    many: tuple[float, ...] = ()
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf], ids=str)
+@pytest.mark.parametrize(
+    "put",
+    [lambda number: number, lambda number: {"a": [None, {"b": number}]}, Kept, lambda number: [Kept(1.0, (number,))]],
+    ids=["alone", "nested", "struct", "struct in a list"],
+)
+def test_what_is_no_number_is_refused_and_never_written_as_null(put: Callable[[float], object], number: float) -> None:
+    with pytest.raises(ValueError, match="canonical"):
+        canonical(put(number))
+
+
+@pytest.mark.parametrize("value", [None, ["null", None, 1.5], Kept(), {"nan": None, "inf": "Infinity"}])
+def test_null_is_what_it_is(value: object) -> None:
+    assert b"null" in canonical(value)
 
 
 def test_a_keyed_digest_needs_the_key() -> None:

@@ -115,7 +115,7 @@ def test_an_index_is_not_asked_for_what_is_everywhere() -> None:
 
 TEXTS = st.text(st.sampled_from('aAbß1_ -./\n"\\éＡ日ſ\u0301\u202e')) | st.text(max_size=8)
 VALUES = st.recursive(
-    TEXTS | st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False),
+    TEXTS | st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
