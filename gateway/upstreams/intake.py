@@ -10,9 +10,11 @@ from typing import Any
 import msgspec
 from mcp.shared._stream_protocols import ReadStream
 from mcp.shared.message import SessionMessage
-from mcp_types import JSONRPCMessage, JSONRPCNotification, JSONRPCRequest
+from mcp_types import PARSE_ERROR, JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
+from gateway.core.canon import finite
 from gateway.transport.ends import ReadEnd
+from gateway.transport.wire import INVALID_ANSWER, MalformedError, failed
 from gateway.upstreams.dispatcher import LOG_NOTICE
 
 LIST_CHANGED = frozenset(f"notifications/{kind}/list_changed" for kind in ("tools", "prompts", "resources"))
@@ -81,7 +83,7 @@ def _fits(params: Mapping[str, Any]) -> bool:
 
 
 class AdmittingStream(ReadEnd):
-    """A read stream of the SDK's that lets through only what is admitted."""
+    """A read stream of the SDK's that lets through only what is admitted, and reads numbers as strictly as stdio."""
 
     def __init__(self, inner: ReadStream[SessionMessage | Exception], intake: Intake) -> None:
         self._inner, self._intake = inner, intake
@@ -89,10 +91,24 @@ class AdmittingStream(ReadEnd):
     async def receive(self) -> SessionMessage | Exception:
         """The next message that is admitted."""
         while True:
-            item = await self._inner.receive()
+            item = _strict(await self._inner.receive())
             if not isinstance(item, SessionMessage) or self._intake.admit(item.message):
                 return item
 
     async def aclose(self) -> None:
         """Close the inner stream."""
         await self._inner.aclose()
+
+
+def _strict(item: SessionMessage | Exception) -> SessionMessage | Exception:
+    """The item; with a NaN or an infinity in it, which the SDK's reader lets in, an answer is an error for its call,
+    and all else is no message.
+    """
+    if not isinstance(item, SessionMessage):
+        return item
+    message = item.message
+    if finite(message.error.data if isinstance(message, JSONRPCError) else message.__dict__):
+        return item
+    if isinstance(message, JSONRPCError | JSONRPCResponse):
+        return SessionMessage(failed(message.id, INVALID_ANSWER))
+    return MalformedError(PARSE_ERROR, "parse error")

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import anyio
 import pytest
+from mcp_types import INTERNAL_ERROR
 from msgspec.structs import replace
 
 from gateway.core.model import Failure, Lost, Reason, Reply, ToolRef, Unsent
+from gateway.transport.wire import INVALID_ANSWER
 from gateway.upstreams import Upstreams, UpstreamSpec
 from tests.upstreams.fleet import SILENT, ask, call, classify, running, spec, text_of
 
@@ -36,7 +38,8 @@ async def provoke(upstreams: Upstreams, name: str) -> Reply:
     return await upstreams.forward(tool, made.canonical, made, SILENT)
 
 
-FAILS = ["garbage", "page", "huge", "redirect", "accepted", "400", "401", "404", "500", "503"]
+NO_NUMBERS = ["nan", "nan_error", "infinite_event"]
+FAILS = [*NO_NUMBERS, "garbage", "page", "huge", "redirect", "accepted", "400", "401", "404", "500", "503"]
 LOSES = ["no_answer", "huge_event", "cut", "hang_up", "502", "504"]
 
 
@@ -52,6 +55,8 @@ async def test_a_fault_in_one_answer_is_the_end_of_that_call_only(
         assert isinstance(reply, Failure if fault in FAILS else Lost)
         if isinstance(reply, Lost):
             assert reply.reason is Reason.UPSTREAM_LOST
+        if fault in NO_NUMBERS:
+            assert reply == Failure(INTERNAL_ERROR, INVALID_ANSWER)
         assert "quoted-part" not in str(reply)
         assert text_of(await ask(upstreams, "web__ok")) == "fine"
         assert changes == []

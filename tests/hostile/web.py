@@ -33,6 +33,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.reply(200, b'{"x":"' + b"y" * 3_000_000 + b'"}', "application/json")
         elif name == "huge_event":
             self.reply(200, b"data: " + b"y" * 3_000_000 + b"\n\n", "text/event-stream")
+        elif name in ("nan", "nan_error"):
+            said = (
+                '"result":{"content":[],"x":NaN}' if name == "nan" else '"error":{"code":1,"message":"m","data":1e400}'
+            )
+            self.reply(200, f'{{"jsonrpc":"2.0","id":{id},{said}}}'.encode(), "application/json")
+        elif name == "infinite_event":
+            said = f'{{"jsonrpc":"2.0","id":{id},"result":{{"content":[],"structuredContent":{{"x":-Infinity}}}}}}'
+            self.reply(200, f"data: {said}\n\n".encode(), "text/event-stream")
         elif name == "redirect":
             self.send_response(307)
             self.send_header("location", "/elsewhere")
