@@ -14,6 +14,7 @@ from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
+from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCRequest, RequestId
 from msgspec import Struct
 from msgspec.structs import replace
 from starlette.datastructures import Headers
@@ -27,6 +28,7 @@ from gateway.server.names import ENDPOINT, Names
 from gateway.server.peer import Peer
 from gateway.server.probes import ALIVE, JSON, METRICS, PATHS, READY, Probes, told
 from gateway.server.whence import level_of
+from gateway.transport.wire import MalformedError, decode, encode
 
 log = logging.getLogger("wardgate")
 
@@ -55,6 +57,7 @@ class Refusal(NamedTuple):
     text: str
     headers: tuple[tuple[bytes, bytes], ...] = ()
     code: int = REFUSED
+    id: RequestId | None = None  # of the request, where the body tells it
 
 
 _ONLY_GET = Refusal(405, "only GET", ((b"allow", b"GET, HEAD"),))
@@ -220,7 +223,16 @@ class Door:
         body = await self._body(scope, receive, self._settings.max_body)
         if isinstance(body, Refusal):
             return body
-        if self.draining and (scope["method"] == "GET" or is_new(body)):
+        message = None
+        if scope["method"] == "POST":
+            # INVARIANT: a body is read as strictly as a line of stdio before the SDK sees it: its readers let numbers
+            # and texts in that no JSON carries, so that something else would be checked than is sent.
+            message = decode(body)
+            if isinstance(message, MalformedError) and not _is_batch(body):
+                return Refusal(400, message.message, code=message.code, id=message.id)
+            if isinstance(message, JSONRPCError):  # of an answer that is broken, too: it fails the question
+                body = encode(message)
+        if self.draining and (scope["method"] == "GET" or (message is not None and is_new(message))):
             return Refusal(503, "the gateway is about to stop", ((b"retry-after", b"5"),), BUSY)
         # A session belongs to the principal, the client and the endpoint that opened it: the SDK compares this.
         token = AccessToken(token="", client_id="\n".join((peer.principal.id, peer.client, peer.only)), scopes=[])
@@ -290,17 +302,18 @@ def resource_metadata(auth: Auth, only: str, names: Names, host: str) -> Mapping
     }
 
 
-def is_new(body: bytes) -> bool:
-    """Whether a body asks for something that would have to be finished: not an answer to a question of ours, nor a
+def is_new(message: JSONRPCMessage | MalformedError) -> bool:
+    """Whether a message asks for something that would have to be finished: not an answer to a question of ours, nor a
     notice about what runs, nor one of the lists with which clients check an answer that they just got.
     """
-    try:
-        message = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        return True
-    if not isinstance(message, dict):
-        return True
-    return "method" in message and "id" in message and message["method"] not in AT_REST
+    if isinstance(message, JSONRPCRequest):
+        return message.method not in AT_REST
+    return isinstance(message, MalformedError)
+
+
+def _is_batch(body: bytes) -> bool:
+    """Whether a body can only be an array, which the SDK refuses in both eras, whatever is in it."""
+    return body.lstrip(b" \t\r\n")[:1] == b"["
 
 
 async def _read(receive: Receive, limit: int) -> bytes | None:
@@ -343,7 +356,7 @@ def _busy(text: str) -> Refusal:
 async def _answer(refusal: Refusal, send: Send) -> None:
     """A refusal as a JSON-RPC error: an SDK's client shows its message, and something unrelated for any other body."""
     error = {"code": refusal.code, "message": refusal.text}
-    body = msgspec.json.encode({"jsonrpc": "2.0", "id": None, "error": error})
+    body = msgspec.json.encode({"jsonrpc": "2.0", "id": refusal.id, "error": error})
     await _send(refusal.status, body, refusal.headers, send)
 
 

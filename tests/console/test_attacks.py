@@ -94,7 +94,7 @@ async def test_a_clients_token_opens_nothing(path: str) -> None:
             assert answer.status_code == 401
         assert FIRST not in answer.text.replace(path, "")
         assert room.gate.done == []
-        through = await http.post("/mcp", headers=headers, json={})
+        through = await http.post("/mcp", headers=headers, json={"jsonrpc": "2.0", "id": 1, "method": "ping"})
         assert through.text == "for programs", "the token is good where it belongs"
 
 

@@ -188,6 +188,28 @@ async def bears_any_body(http: httpx2.AsyncClient, house: House, token: str) -> 
     assert (await post(http, house, INITIALIZE, bearer(token))).status_code == 200
 
 
+NOT_STRICT = ("NaN", "-Infinity", "1e400", "-1e400", r'"\ud800"', r'{"\ud800":1}', "[" * 300 + "]" * 300)
+
+
+async def takes_strict_json_alone(http: httpx2.AsyncClient, house: House, token: str) -> None:
+    """What stdio would not take is refused in both eras, wherever it stands: what was checked is what is sent."""
+    opened = await post(http, house, INITIALIZE, bearer(token))
+    session = {"mcp-session-id": opened.headers["mcp-session-id"], "mcp-protocol-version": "2025-11-25"}
+    good, right = modern("tools/call", name="ledger__note", arguments={"text": "PUT"})
+    parts: tuple[dict[str, Any], ...] = (
+        {},
+        {"arguments": {"text": "x"}, "_meta": {**MODERN, "vendor/x": "PUT"}},
+        {"arguments": {"text": "x"}, "requestState": "r_x", "inputResponses": {"k": {"content": {"x": "PUT"}}}},
+    )
+    for put in parts:
+        body = json.dumps({**good, "params": {**good["params"], **put}})
+        for headers in (bearer(token, **right), bearer(token, **session)):
+            for odd in NOT_STRICT:
+                refused = await http.post(house.url, content=body.replace('"PUT"', odd), headers=headers)
+                assert refused.status_code == 400, odd
+                assert (refused.json()["error"]["code"], refused.json()["id"]) == (-32700, 1), odd
+
+
 async def shows_an_upstream_alone(http: httpx2.AsyncClient, house: House, token: str) -> None:
     """An endpoint of one upstream shows it alone, and its session is of no use elsewhere."""
     body, headers = modern("tools/list")
@@ -213,6 +235,7 @@ CLAIMS = (
     gives_a_clear_status,
     refuses_what_contradicts_itself,
     bears_any_body,
+    takes_strict_json_alone,
     shows_an_upstream_alone,
 )
 

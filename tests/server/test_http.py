@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -21,6 +22,7 @@ from gateway.server.http import Door, DoorSettings, is_new
 from gateway.server.listener import Patient, uvicorn_config
 from gateway.server.names import names_of
 from gateway.server.peer import Peer
+from gateway.transport.wire import decode
 
 HOST = "127.0.0.1:8765"
 AUTH = Auth("https://login.example.com", "https://wardgate.example.com/mcp")
@@ -359,8 +361,9 @@ async def test_json_is_json_however_it_is_written(kind: str) -> None:
 
 async def test_a_body_at_the_limit_passes_and_one_byte_more_does_not() -> None:
     async with visitor() as (http, _, behind):
-        assert (await http.post("/mcp", content=b"x" * 1000)).status_code == 200
-        answer = await http.post("/mcp", content=b"x" * 1001)
+        body = json.dumps(CALL).encode()
+        assert (await http.post("/mcp", content=body.ljust(1000))).status_code == 200
+        answer = await http.post("/mcp", content=body.ljust(1001))
         assert answer.status_code == 413
         assert "1000" in message(answer)
         assert len(behind.bodies) == 1
@@ -370,7 +373,7 @@ async def test_one_request_more_than_may_be_open_is_busy_and_the_next_is_served(
     async with visitor(replace(OPEN, connections=1)) as (http, _, behind):
         behind.hold = anyio.Event()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(http.post, "/mcp")
+            tasks.start_soon(partial(http.post, "/mcp", json=CALL))
             await behind.entered.wait()
             answer = await http.post("/mcp", json=CALL)
             assert answer.status_code == 503
@@ -393,20 +396,79 @@ async def test_a_draining_gateway_refuses_what_is_new_and_hears_answers_to_what_
 @pytest.mark.parametrize(
     ("body", "new"),
     [
-        (b"", True),
-        (b"[", True),
-        (b"[" * 100_000, True),
         (b"[]", True),
-        (b'{"id":1}', False),
-        (b'{"method":"x"}', False),
-        (b'{"id":1,"method":"tools/list"}', False),
-        (b'{"id":1,"method":"tools/call"}', True),
-        (b'{"id":1,"method":["tools/list"]}', True),
+        (b'{"jsonrpc":"2.0","id":1,"result":{}}', False),
+        (b'{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"no"}}', False),
+        (b'{"jsonrpc":"2.0","method":"x"}', False),
+        (b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}', False),
+        (b'{"jsonrpc":"2.0","id":1,"method":"tools/call"}', True),
     ],
-    ids=["empty", "broken", "deep", "batch", "answer", "notice", "list", "call", "odd"],
+    ids=["batch", "answer", "error", "notice", "list", "call"],
 )
 def test_only_answers_notices_and_lists_are_nothing_new(body: bytes, new: bool) -> None:
-    assert is_new(body) is new
+    assert is_new(decode(body)) is new
+
+
+ODD = '{"jsonrpc":"2.0","id":7,"method":"tools/call","params":%s}'
+PARAMS = ODD % '{"arguments":{"x":%s}}'
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "id"),
+    [
+        (PARAMS % "NaN", -32700, 7),
+        (PARAMS % "-Infinity", -32700, 7),
+        (PARAMS % "1e400", -32700, 7),
+        (PARAMS % "-1e400", -32700, 7),
+        (PARAMS % '"\\ud800"', -32700, 7),
+        (PARAMS % '{"\\udfff":1}', -32700, 7),
+        (ODD % '{"_meta":{"vendor/x":"\\ud800"}}', -32700, 7),
+        (ODD % '{"inputResponses":{"k":{"content":{"x":NaN}}}}', -32700, 7),
+        (ODD % '{"a":1e400,"a":1}', -32700, 7),
+        (PARAMS % ("[" * 300 + "]" * 300), -32700, 7),
+        ('{"jsonrpc":"2.0","method":"notifications/progress","params":{"progress":NaN}}', -32700, None),
+        ("", -32700, None),
+        ("{not json", -32700, None),
+        ("\ufeff{}", -32700, None),
+        ("7", -32600, None),
+        (ODD.replace("2.0", "1.0") % "{}", -32600, 7),
+        (ODD % "[1]", -32600, 7),
+        ((ODD % "{}").replace(":7", ":null"), -32600, None),
+    ],
+    ids=[
+        *("nan", "minus infinity", "1e400", "-1e400", "lone surrogate", "lone surrogate in a key", "in _meta"),
+        *("in an answer", "in the first of two", "deep", "notice", "empty", "broken", "byte order mark", "number"),
+        *("version", "params", "null id"),
+    ],
+)
+@pytest.mark.parametrize("headers", [{}, {"mcp-protocol-version": "2026-07-28"}], ids=["legacy", "modern"])
+async def test_a_body_is_read_as_strictly_as_a_line_and_what_is_refused_reaches_nobody(
+    headers: dict[str, str], body: str, code: int, id: int | None
+) -> None:
+    async with visitor() as (http, _, behind):
+        answer = await http.post("/mcp", content=body.encode(), headers=headers)
+        assert answer.status_code == 400
+        assert (answer.json()["error"]["code"], answer.json()["id"]) == (code, id)
+        assert behind.bodies == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [json.dumps(CALL), json.dumps([CALL, CALL]), " \n[]", ODD % '{"a": 1,"a" :2, "n": 18446744073709551617}'],
+    ids=["call", "batch", "empty batch", "spaces and a key twice"],
+)
+async def test_a_good_body_and_a_batch_are_passed_on_as_they_came(body: str) -> None:
+    async with visitor() as (http, _, behind):
+        assert (await http.post("/mcp", content=body.encode())).status_code == 200
+        assert behind.bodies == [body.encode()]
+
+
+@pytest.mark.parametrize("broken", ['"result":{"x":NaN}', '"result":null', '"error":{"code":1.5}'])
+async def test_a_broken_answer_fails_the_question_that_it_is_for(broken: str) -> None:
+    async with visitor() as (http, _, behind):
+        assert (await http.post("/mcp", content=f'{{"jsonrpc":"2.0","id":7,{broken}}}')).status_code == 200
+        (passed,) = map(json.loads, behind.bodies)
+        assert (passed["id"], passed["error"]["code"]) == (7, -32603)
 
 
 class Raw:
@@ -496,7 +558,7 @@ class TestConnections:
     async def test_a_connection_stays_for_the_next_request_and_no_half_of_one(self) -> None:
         async with listening() as (port, behind), raw(port) as connection:
             for _ in range(2):
-                await connection.say(head(port, 2) + "{}")
+                await connection.say(head(port, 2) + "[]")
                 assert b"200 OK" in await connection.stream.receive()
             await connection.say("POST /mcp")
             await connection.rest()
@@ -513,9 +575,9 @@ class TestConnections:
             async with raw(port) as connection:
                 await connection.say(head(port, 10) + "{")
             async with raw(port) as connection:
-                await connection.say(head(port, 2) + "{}")
+                await connection.say(head(port, 2) + "[]")
                 assert b"200 OK" in await connection.stream.receive()
-            assert behind.bodies == [b"{}"]
+            assert behind.bodies == [b"[]"]
 
     async def test_a_flood_of_headers_is_refused(self) -> None:
         async with listening() as (port, behind), raw(port) as connection:

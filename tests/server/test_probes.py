@@ -20,6 +20,7 @@ HOST = "127.0.0.1:8765"
 SETTINGS = DoorSettings(names_of("127.0.0.1", 8765), frozenset({"ledger"}), watchers=frozenset({"prometheus"}))
 NUMBERS = b"wardgate_ready 1.0\n"
 WAIT = 10
+PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 
 
 class Probes:
@@ -103,9 +104,9 @@ async def test_numbers_are_for_clients_that_may_have_them(headers: dict[str, str
 async def test_who_may_have_numbers_may_call_nothing() -> None:
     async with visitor() as (http, _):
         for path in ("/mcp", "/mcp/ledger"):
-            refused = await http.post(path, json={}, headers=bearer("prometheus"))
+            refused = await http.post(path, json=PING, headers=bearer("prometheus"))
             assert refused.status_code == 403
-        assert (await http.post("/mcp", json={}, headers=bearer("tester"))).text == "through"
+        assert (await http.post("/mcp", json=PING, headers=bearer("tester"))).text == "through"
 
 
 @pytest.mark.parametrize("path", [ALIVE, READY, METRICS])
