@@ -21,7 +21,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.config import Auth
-from gateway.core.model import REFUSED
+from gateway.core.model import BUSY, REFUSED
 from gateway.server.auth import NO_TOKEN, Denied
 from gateway.server.face import PEER_SCOPE, DualEraServer
 from gateway.server.names import ENDPOINT, Names
@@ -38,7 +38,6 @@ LARGEST_FORM = 1024 * 1024  # bytes of what a page of the console posts
 MOST_HEADERS, LARGEST_HEADERS = 100, 32 * 1024  # of one request, in bytes
 CLOSE: Final = ((b"connection", b"close"),)
 AT_REST = ("ping", "tools/list", "resources/list", "resources/templates/list", "prompts/list")
-BUSY = -32011  # beside REFUSED: the codes of the JSON-RPC errors in which SDK clients find our words
 SECURITY: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),

@@ -18,7 +18,7 @@ from msgspec import Struct
 from gateway.core.canon import canonical, digest
 from gateway.upstreams import shapes
 from gateway.upstreams.names import hides, is_legal, is_uri
-from gateway.upstreams.results import FOREIGN
+from gateway.upstreams.results import clean
 
 DEEPEST = 64
 _SHOWN = 5  # how many of those that were left out are named
@@ -182,10 +182,7 @@ def _of_prompt(item: Mapping[str, Any]) -> str:
 
 def _definition(kind: Offering, item: Mapping[str, Any]) -> Definition:
     """The definition without what must not pass: nulls, words to one client, and extensions that nobody relays."""
-    value = shapes.given(item, kind.shape)
-    meta = {key: part for key, part in value.pop("_meta", {}).items() if not key.startswith(FOREIGN)}
-    if meta:
-        value["_meta"] = meta
+    value = clean(shapes.given(item, kind.shape))
     if kind is TOOLS:
         value.pop("execution", None)
         value["inputSchema"] = shapes.given(value["inputSchema"], shapes.InputSchema)

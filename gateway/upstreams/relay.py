@@ -14,7 +14,7 @@ from mcp_types import CLIENT_CAPABILITIES_META_KEY, INTERNAL_ERROR, LOG_LEVEL_ME
 from gateway.core.model import Again, Call, Failure, Lost, Reason, Reply, Tool, Unsent
 from gateway.upstreams.exchange import Exchange
 from gateway.upstreams.link import Link
-from gateway.upstreams.results import read_result
+from gateway.upstreams.results import read_error, read_result
 
 
 def params_of(link: Link, tool: Tool, arguments: bytes, call: Call, again: Again | None) -> dict[str, Any]:
@@ -95,4 +95,4 @@ def _read_error(link: Link, problem: MCPError, sent: bool) -> Reply:
     error = problem.error
     if link.is_http and error.code == PARSE_ERROR:  # the SDK quotes what it could not read
         return Failure(INTERNAL_ERROR, "the upstream's answer was no valid JSON-RPC message")
-    return Failure(error.code, error.message, error.data)
+    return read_error(error.code, error.message, error.data)

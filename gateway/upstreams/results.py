@@ -1,11 +1,11 @@
 """What an upstream's answer means, checked per method as far as the gateway relies on it.
 
 No I/O, and nothing is repaired: an answer that breaks a rule becomes an error. What was meant for this hop only, or for
-one client from a server, is taken off.
+one client from a server, is taken off, in place: what is read here came off the wire and is nobody else's.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp_types import (
@@ -13,11 +13,15 @@ from mcp_types import (
     CLIENT_INFO_META_KEY,
     INTERNAL_ERROR,
     LOG_LEVEL_META_KEY,
+    MISSING_REQUIRED_CLIENT_CAPABILITY,
     PROTOCOL_VERSION_META_KEY,
     SERVER_INFO_META_KEY,
+    URL_ELICITATION_REQUIRED,
 )
 
-from gateway.core.model import QUESTIONS, Asked, Failure, Question, Reply, Result
+from gateway.core.model import BUSY, QUESTIONS, REFUSED, Asked, Failure, Question, Reply, Result
+
+T = TypeVar("T")
 
 MOST_QUESTIONS = 16  # at a time, of one call
 LONGEST_KEY = 200  # characters of an upstream's own name for a question
@@ -33,7 +37,9 @@ _OWN_HOP = frozenset(
         "progressToken",
     }
 )
-FOREIGN = ("anthropic/", "dev.wardgate/")  # a server's word to one client, and what could pose as ours
+_FOREIGN = ("anthropic/", "dev.wardgate/")  # a server's word to one client, and what could pose as ours
+_DATA = frozenset({"structuredContent", "input", "inputSchema", "outputSchema", "requestedSchema"})
+_OUR_CODES = frozenset({REFUSED, BUSY, MISSING_REQUIRED_CLIENT_CAPABILITY})  # with which the gateway itself refuses
 
 
 def read_result(method: str, value: Mapping[str, Any], modern: bool) -> Reply:
@@ -43,34 +49,50 @@ def read_result(method: str, value: Mapping[str, Any], modern: bool) -> Reply:
         return _read_asked(value)
     if kind != "complete":
         return _failure("the upstream's answer has an unknown result type")
-    meta = value.get("_meta", {})
-    if not isinstance(meta, dict):
+    if not isinstance(value.get("_meta", {}), dict):
         return _failure("the upstream's answer is no valid result: `_meta` has a wrong type")
-    result = {key: part for key, part in value.items() if key not in ("resultType", "_meta")}
+    result = clean({key: part for key, part in value.items() if key != "resultType"})
     wrong = _CHECKS[method](result)
-    if wrong:
-        return _failure(f"the upstream's answer is no valid result: {wrong}")
-    if meta and (kept := pass_meta(meta)):
-        result["_meta"] = kept
-    return Result(result)
+    return _failure(f"the upstream's answer is no valid result: {wrong}") if wrong else Result(result)
 
 
-def pass_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a `_meta` from an upstream that passes on."""
-    return {key: part for key, part in meta.items() if key not in _OWN_HOP and not key.startswith(FOREIGN)}
+def read_error(code: int, message: str, data: Any) -> Failure:
+    """The failure that an upstream's error is: none of the gateway's own, and no way to have a page opened, which only
+    a question may ask for.
+    """
+    if code == URL_ELICITATION_REQUIRED:
+        return _failure("the upstream asked for an address to be opened first; an error can't ask for that here")
+    return Failure(INTERNAL_ERROR if code in _OUR_CODES else code, message, clean(data))
+
+
+def clean(value: T) -> T:
+    """Take what is not for clients off whatever may carry it, and return it: foreign keys, and what is of this hop in
+    each `_meta`. At every depth, but not within the data of a tool and within schemas, which are read as they are.
+    """
+    todo: list[Any] = [value]
+    for part in todo:  # which grows meanwhile
+        if isinstance(part, list):
+            todo += (inner for inner in part if isinstance(inner, list | dict))
+        elif isinstance(part, dict):
+            for key in [key for key in part if key.startswith(_FOREIGN)]:
+                del part[key]
+            meta = part.pop("_meta", None)
+            todo += (inner for key, inner in part.items() if isinstance(inner, list | dict) and key not in _DATA)
+            if isinstance(meta, dict) and (kept := _passing(meta)):
+                part["_meta"] = kept
+    return value
+
+
+def _passing(meta: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: part for key, part in meta.items() if key not in _OWN_HOP and not key.startswith(_FOREIGN)}
 
 
 def read_question(key: str, method: Any, params: Any) -> Question | None:
     """A question, with what passes of its `_meta`; None for what is none."""
     if method not in QUESTIONS or not isinstance(params, dict | None):
         return None
-    asked = {name: part for name, part in (params or {}).items() if name != "_meta"}
-    meta = (params or {}).get("_meta", {})
-    if not isinstance(meta, dict):
-        return None
-    if meta and (kept := pass_meta(meta)):
-        asked["_meta"] = kept
-    return Question(key, method, asked)
+    asked = params or {}
+    return Question(key, method, clean(dict(asked))) if isinstance(asked.get("_meta", {}), dict) else None
 
 
 def _read_asked(value: Mapping[str, Any]) -> Reply:
@@ -93,11 +115,9 @@ def _check_call(result: dict[str, Any]) -> str:
     content = result.setdefault("content", [] if "structuredContent" in result else None)
     if not isinstance(content, list):
         return "`content` is no list of blocks"
-    for place, block in enumerate(content):
+    for block in content:
         if not isinstance(block, dict) or not isinstance(block.get("type"), str):
             return "`content` is no list of blocks"
-        if "_meta" in block:
-            content[place] = _clean(block)
     return "" if isinstance(result.get("isError", False), bool) else "`isError` has a wrong type"
 
 
@@ -105,13 +125,11 @@ def _check_read(result: dict[str, Any]) -> str:
     contents = result.get("contents")
     if not isinstance(contents, list):
         return "`contents` is no list"
-    for place, item in enumerate(contents):
+    for item in contents:
         if not isinstance(item, dict) or not isinstance(item.get("uri"), str):
             return "`contents` holds something without a URI"
         if not isinstance(item.get("text"), str) and not isinstance(item.get("blob"), str):
             return "`contents` holds something without `text` or `blob`"
-        if "_meta" in item:
-            contents[place] = _clean(item)
     return ""
 
 
@@ -125,8 +143,6 @@ def _check_prompt(result: dict[str, Any]) -> str:
         content = message.get("content")
         if not isinstance(content, dict) or not isinstance(content.get("type"), str):
             return "`messages` holds something that is no message"
-        if "_meta" in content:
-            message["content"] = _clean(content)
     return ""
 
 
@@ -150,12 +166,6 @@ _CHECKS: Mapping[str, Callable[[dict[str, Any]], str]] = {
     "completion/complete": _check_completion,
 }
 METHODS = frozenset(_CHECKS)
-
-
-def _clean(block: Mapping[str, Any]) -> dict[str, Any]:
-    meta = block["_meta"]
-    kept = pass_meta(meta) if isinstance(meta, dict) else {}
-    return {**{k: v for k, v in block.items() if k != "_meta"}, **({"_meta": kept} if kept else {})}
 
 
 def _failure(message: str) -> Failure:

@@ -2,8 +2,9 @@
 
     poser.py [--era both|modern|legacy]
 
-`say`, `fail` and `refuse` send what they are told as result, error result and protocol error, `hint` as progress and
-log; `ask` asks people in the gateway's manner; `lure` for a password, `page` for one that is opened at the address.
+`say`, `fail` and `refuse` send what they are told as result, error result and protocol error (or `error`), `raw`
+the result that it is given, `hint` progress and a log notice; `ask` asks people in the gateway's manner; `lure` for a
+password, `page` for one that is opened at the address.
 """
 
 import asks
@@ -22,7 +23,7 @@ LURE = {
 class Poser(asks.Server):
     def __init__(self, options):
         super().__init__(options)
-        self.tools = ["say", "fail", "refuse", "hint", "ask", "lure", "page"]
+        self.tools = ["say", "fail", "refuse", "raw", "hint", "ask", "lure", "page"]
 
     def simple(self, method, params, modern):
         if method != "tools/list":
@@ -38,6 +39,7 @@ class Poser(asks.Server):
                 "code": -32050,
                 "message": params["arguments"]["text"],
                 "data": {"said": params["arguments"]["text"]},
+                **params["arguments"].get("error", {}),
             }
             send({"jsonrpc": "2.0", "id": message["id"], "error": error})
             return True
@@ -48,6 +50,8 @@ class Poser(asks.Server):
         text = arguments.get("text", "")
         if name == "say":
             result(content=[{"type": "text", "text": text}], structuredContent={"said": text})
+        elif name == "raw":
+            result(**arguments["result"])
         elif name == "fail":
             result(content=[{"type": "text", "text": text}], structuredContent={"state": "NOT EXECUTED"})
         elif name == "hint":

@@ -1,5 +1,6 @@
 """Definitions are checked piece by piece: what could mislead a person or break a client's list is left out."""
 
+import copy
 import re
 from typing import Any
 
@@ -220,6 +221,18 @@ def test_what_is_meant_for_one_hop_or_could_pose_as_ours_is_taken_off(kind: Offe
     meta = {"anthropic/searchHint": "use me", "dev.wardgate/hidden": 1, "vendor/x": 1}
     assert read(kind, make(kind, _meta=meta))[0].value == make(kind, _meta={"vendor/x": 1})
     assert read(kind, make(kind, _meta={"anthropic/x": 1}))[0].value == make(kind)
+
+
+def test_it_is_taken_off_what_stands_in_a_definition_too_but_not_off_schemas() -> None:
+    theirs = {"_meta": {"anthropic/x": 1, "vendor/x": 1}, "dev.wardgate/y": 1}
+    left = {"_meta": {"vendor/x": 1}}
+
+    def asks(part: dict[str, Any]) -> dict[str, Any]:
+        return prompt("p", arguments=[{"name": "a", **part}], icons=[{"src": "data:,", **part}], **part)
+
+    assert read(PROMPTS, asks(copy.deepcopy(theirs)))[0].value == asks(left)
+    schemas = {"inputSchema": {"type": "object", "properties": {"dev.wardgate/y": {}, "_meta": {}}}}
+    assert read(TOOLS, tool("t", outputSchema=theirs, **schemas))[0].value == tool("t", outputSchema=theirs, **schemas)
 
 
 def test_an_extension_that_nobody_relays_is_taken_off_a_tool() -> None:

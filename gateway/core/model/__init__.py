@@ -4,6 +4,7 @@ Values only: nothing here reads a clock, a file or the network.
 """
 
 from gateway.core.model.answers import (
+    BUSY,
     REFUSED,
     Again,
     Answer,
@@ -83,6 +84,7 @@ from gateway.core.model.vocabulary import (
 
 __all__ = [
     "AGAIN",
+    "BUSY",
     "CALL_TOOL",
     "COMPLETION",
     "ELICIT",

@@ -11,6 +11,7 @@ from gateway.core.model.decisions import Approval
 from gateway.core.model.vocabulary import Act, Grade, Kind, Reason, Release, Verdict
 
 REFUSED = -32010  # JSON-RPC code of what the gateway itself refuses, where no result could say it
+BUSY = -32011  # the same, of what the door has no room for
 
 
 class Finding(Struct, frozen=True):
