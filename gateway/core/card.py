@@ -4,6 +4,7 @@ The headline comes from a template and the gateway's own line comes last; what t
 here.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,17 +20,28 @@ VALUE_LIMIT = 600  # characters of one value before it is folded
 TEXT_LIMIT = 6000  # characters of all arguments together
 NAME_LIMIT = 64  # characters of an argument's name
 FOLDED = 48  # characters of each value at least, however many there are
+HEX = 12  # digits of a value's digest that are shown
 PREVIEW_LINES = 12
 MOST_CARRIED = 12
 
 
 def value_line(name: str, value: Any, limit: int = VALUE_LIMIT) -> str:
-    """One argument on one line: its name, its exact value with hidden characters visible, folded beyond `limit`."""
+    """One argument on one line: its name, its exact value with hidden characters visible, folded beyond `limit`: to how
+    it begins and ends, its length and its digest.
+    """
     shown, known = visible(value if isinstance(value, str) else msgspec.json.encode(value).decode()), visible(name)
     if len(shown) > limit:
-        size = len(value) if isinstance(value, str) else len(canonical(value))
-        shown = f"{shown[:limit]}… ({size} characters in all)"
+        (size, digest), end = measure(value), limit // 4
+        shown = f"{shown[: limit - end]}…{shown[-end:]} ({size} characters in all, sha256 {digest})"
     return f"  {known if len(known) <= NAME_LIMIT else f'{known[:NAME_LIMIT]}…'}: {shown}"
+
+
+def measure(value: Any) -> tuple[int, str]:
+    """The length of a value in characters, and the first digits of its SHA-256: what every card tells of one that it
+    folds.
+    """
+    raw = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else canonical(value)
+    return len(value if isinstance(value, str) else raw), hashlib.sha256(raw).hexdigest()[:HEX]
 
 
 def arguments_lines(approval: Approval) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 What the agent controls comes as values with their lengths; headline and last line are the gateway's own.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -13,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.core.canon import canonical
-from gateway.core.card import why
+from gateway.core.card import HEX, measure, why
 from gateway.core.grants import ONCE_ONLY, offered
 from gateway.core.model import RELEASE, Approval, ApprovalState, Effect
 from gateway.core.outward import parted
@@ -21,7 +20,6 @@ from gateway.core.record import stamp
 from gateway.core.visible import visible
 
 FOLD = 240  # characters from which on a value is folded
-HEX = 12  # digits of a value's digest that are shown
 MOST_NAMED, LONGEST_NAME = 6, 48  # arguments that are named on one line, and characters of such a name
 
 
@@ -250,27 +248,25 @@ def _values(row: Approval, last: Approval | None) -> tuple[Value, ...]:
         for name, value in sorted(row.arguments.items())
     ]
     gone = [
-        Value(visible(name), "", 0, "", False, False, "gone", _shown(former[name])[0])
+        Value(visible(name), "", 0, "", False, False, "gone", _shown(former[name]))
         for name in sorted(set(former) - set(row.arguments))
     ]
     return (*found, *gone)
 
 
 def _value(name: str, value: Any, compared: bool, former: Mapping[str, Any], sources: tuple[str, ...]) -> Value:
-    text, raw = _shown(value)
+    text = _shown(value)
     change = before = ""
     if compared:
         change = "new" if name not in former else "same" if former[name] == value else "changed"
-        before = _shown(former[name])[0] if change == "changed" else ""
-    digest = hashlib.sha256(raw).hexdigest()[:HEX]
-    length = len(value) if isinstance(value, str) else len(raw)
+        before = _shown(former[name]) if change == "changed" else ""
+    length, digest = measure(value)
     hidden = isinstance(value, str) and visible_lines(value) != value
     return Value(visible(name), text, length, digest, len(text) > FOLD, hidden, change, before, sources)
 
 
-def _shown(value: Any) -> tuple[str, bytes]:
-    """A value as a card shows it, and its bytes."""
+def _shown(value: Any) -> str:
+    """A value as a card shows it."""
     if isinstance(value, str):
-        return visible_lines(value), value.encode("utf-8", "surrogatepass")
-    raw = canonical(value)
-    return visible_lines(msgspec.json.format(raw, indent=2).decode()), raw
+        return visible_lines(value)
+    return visible_lines(msgspec.json.format(canonical(value), indent=2).decode())

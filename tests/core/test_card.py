@@ -1,5 +1,6 @@
 """The card: what a person sees is all of it, with nothing hidden, and the gateway's own line last."""
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,7 +9,9 @@ from msgspec.structs import replace
 
 from gateway.core.card import (
     FOLDED,
+    HEX,
     MOST_CARRIED,
+    NAME_LIMIT,
     PREVIEW_LINES,
     TEXT_LIMIT,
     VALUE_LIMIT,
@@ -20,6 +23,7 @@ from gateway.core.card import (
 )
 from gateway.core.model import Approval, ApprovalState, Effect, Reason, Requirement, Shown, Tier
 from gateway.core.outward import parted
+from gateway.core.view import History, view
 from gateway.core.visible import visible
 
 AT = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
@@ -101,11 +105,26 @@ def test_a_value_can_not_add_lines_to_the_card() -> None:
     )
 
 
-def test_a_long_value_is_folded_with_its_length() -> None:
-    line = value_line("text", "y" * (VALUE_LIMIT + 1))
-    assert f"({VALUE_LIMIT + 1} characters in all)" in line
-    assert "y" * (VALUE_LIMIT + 1) not in line
-    assert f"({VALUE_LIMIT + 4 + 2} characters in all)" in value_line("list", ["y" * (VALUE_LIMIT + 2)])
+def test_a_long_value_is_folded_with_its_end_its_length_and_its_digest() -> None:
+    value = "A" * 5_000 + "EVILTAIL"
+    line = value_line("text", value)
+    assert line.startswith("  text: AAAA")
+    assert f"EVILTAIL (5008 characters in all, sha256 {hashlib.sha256(value.encode()).hexdigest()[:HEX]})" in line
+    assert len(line) < VALUE_LIMIT + 2 * NAME_LIMIT
+    assert value_line("text", f"{value[:-1]}l")[-20:] != line[-20:]
+    assert f"{VALUE_LIMIT + 4 + 2} characters in all" in value_line("list", ["y" * (VALUE_LIMIT + 2)])
+    assert "sha256" not in value_line("text", "y" * VALUE_LIMIT)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 5_000, "\ud800" * 900, ["\u202e" * 5_000], {"b": [1.5] * 900, "a": None}],
+    ids=["text", "half", "list", "map"],
+)
+@pytest.mark.parametrize("limit", [FOLDED, VALUE_LIMIT])
+def test_each_card_tells_the_same_digest_of_what_it_folds(value: Any, limit: int) -> None:
+    (one,) = view(approval(arguments={"text": value}), History(), (), AT).arguments
+    assert f" ({one.length} characters in all, sha256 {one.digest})" in value_line("text", value, limit)
 
 
 def test_many_arguments_are_bounded_and_counted() -> None:
