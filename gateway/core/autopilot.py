@@ -49,6 +49,9 @@ _HOOKS = {
 }
 _OWN_HOOK = re.compile(r"(?:\S*/)?wardgate hook [\w-]+(?: --(?:client|config) [\w./~-]+)*")
 _WORDS = re.compile(r"[\w|, -]*")
+# What may be told of a file: names alone, since a command or a rule may hold a secret.
+_NAME = re.compile(r"[\w.*:-]{1,100}", re.ASCII)
+_PROGRAM = re.compile(r"(?:[\w.~/+-]*/)?([\w.+-]{1,40})", re.ASCII)
 
 
 def _claude_code(said: Table, names: Sequence[str]) -> Iterator[Answering]:
@@ -56,7 +59,7 @@ def _claude_code(said: Table, names: Sequence[str]) -> Iterator[Answering]:
     spelled = [re.sub(r"[^A-Za-z0-9_-]", "_", name) for name in names]
     for rule in _texts(permissions, "allow"):
         if any(rule == f"mcp__{name}" or rule.startswith(f"mcp__{name}__") for name in spelled):
-            yield Answering("permissions.allow", f"`{rule}` lets its tools be called unasked", "take it out")
+            yield Answering("permissions.allow", f"{_rule(rule)} lets its tools be called unasked", "take it out")
     mode = permissions.get("defaultMode")
     if isinstance(mode, str) and mode in _MODES:
         found, surely = _MODES[mode]
@@ -74,10 +77,10 @@ def _claude_hooks(hooks: Table, names: Sequence[str]) -> Iterator[Answering]:
             if not isinstance(group, Mapping) or not _matches(group.get("matcher"), names):
                 continue
             for hook in _list(group, "hooks"):
-                command = str(hook.get("command", hook.get("type", ""))) if isinstance(hook, Mapping) else ""
-                if not _OWN_HOOK.fullmatch(command):
+                command = hook.get("command", hook.get("type", "")) if isinstance(hook, Mapping) else ""
+                if not isinstance(command, str) or not _OWN_HOOK.fullmatch(command):
                     do = "take it out, or give it a matcher that leaves Wardgate alone"
-                    yield Answering(f"hooks.{event}", f"`{command}` {found}", do, surely)
+                    yield Answering(f"hooks.{event}", f"{_program(command)} {found}", do, surely)
 
 
 def _matches(matcher: object, names: Sequence[str]) -> bool:
@@ -105,13 +108,13 @@ def _vscode(said: Table, names: Sequence[str]) -> Iterator[Answering]:
 def _cursor(said: Table, names: Sequence[str]) -> Iterator[Answering]:
     for rule in _texts(said, "mcpAllowlist"):
         if _cursor_covers(rule, names):
-            yield Answering("mcpAllowlist", f"`{rule}` lets its tools be called unasked", "take it out")
+            yield Answering("mcpAllowlist", f"{_rule(rule)} lets its tools be called unasked", "take it out")
 
 
 def _cursor_cli(said: Table, names: Sequence[str]) -> Iterator[Answering]:
     for rule in _texts(_table(said, "permissions"), "allow"):
         if rule.startswith("Mcp(") and _cursor_covers(rule[4:-1], names):
-            yield Answering("permissions.allow", f"`{rule}` lets its tools be called unasked", "take it out")
+            yield Answering("permissions.allow", f"{_rule(rule[4:-1])} lets its tools be called unasked", "take it out")
 
 
 def _cursor_covers(rule: str, names: Sequence[str]) -> bool:
@@ -125,7 +128,7 @@ def _gemini(said: Table, names: Sequence[str]) -> Iterator[Answering]:
             yield Answering(f"mcpServers.{name}.trust", "its tools are called unasked", "set it to `false`")
     for rule in _texts(_table(said, "tools"), "allowed"):
         if any(rule.startswith((f"mcp_{name}_", f"{name}__")) for name in names):
-            yield Answering("tools.allowed", f"`{rule}` is called unasked", "take it out")
+            yield Answering("tools.allowed", f"{_rule(rule)} is called unasked", "take it out")
     mode = _table(said, "general").get("defaultApprovalMode")
     if mode == "yolo":
         yield Answering("general.defaultApprovalMode", "`yolo`: every tool is called unasked", "set it to `default`")
@@ -144,7 +147,7 @@ def _codex(said: Table, names: Sequence[str]) -> Iterator[Answering]:
             yield Answering(f"{prefix}approval_policy", found, 'set it to `"on-request"`')
         reviewer = part.get("approvals_reviewer")
         if isinstance(reviewer, str) and reviewer != "user":
-            found = f"`{reviewer}`: a model answers in your place"
+            found = f"{_named(reviewer, 'another one')}: a model answers in your place"
             yield Answering(f"{prefix}approvals_reviewer", found, 'set it to `"user"`')
     for name in names:
         server, key = _table(_table(said, "mcp_servers"), name), f"mcp_servers.{name}"
@@ -154,6 +157,22 @@ def _codex(said: Table, names: Sequence[str]) -> Iterator[Answering]:
         for tool, about in _table(server, "tools").items():
             if isinstance(about, Mapping) and about.get("approval_mode") == "approve":
                 yield Answering(f"{key}.tools.{tool}.approval_mode", "`approve`: it is called unasked", "take it out")
+
+
+def _named(text: str, otherwise: str) -> str:
+    """A text in backticks if it is a name, other words in its place if it isn't."""
+    return f"`{text}`" if _NAME.fullmatch(text) else otherwise
+
+
+def _rule(text: str) -> str:
+    return _named(text, "a rule")
+
+
+def _program(command: object) -> str:
+    """What a command runs: its first word, by the last part of its path; what is no plain one may hold a secret."""
+    first = next(iter(command.split()), "") if isinstance(command, str) else ""
+    found = _PROGRAM.fullmatch(first)
+    return f"`{found[1]}`" if found else "a hook"
 
 
 def _table(said: Table, key: str) -> Table:

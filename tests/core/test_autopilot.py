@@ -99,6 +99,49 @@ def test_our_own_hook_answers_nothing_and_nobody_hides_behind_it(command: str, e
     assert answers("claude-code", hook("PreToolUse", command)) == expected
 
 
+def found(client: str, said: Mapping[str, Any], file: str = "") -> list[str]:
+    """What is told of a client's settings."""
+    source = next(one for one in SOURCES if one.client == client and file in one.place.path)
+    return [each.found for each in source.look(said, NAMES)]
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("curl -H 'x: word' https://me:word@h/", "`curl`"),
+        ("/opt/a b/word", "`a`"),
+        ("'/opt/a b/run' word", "a hook"),
+        ("TOKEN='a/word b' curl", "a hook"),
+        ("TOKEN=word curl", "a hook"),
+        ("https://me:word@h/run?x=word", "a hook"),
+        ("run\n word", "`run`"),
+        ("x" * 41, "a hook"),
+        ("\u202eword", "a hook"),
+        ("", "a hook"),
+        (["word"], "a hook"),
+    ],
+)
+def test_of_a_hooks_command_nothing_is_told_but_its_program(command: Any, told: str) -> None:
+    assert found("claude-code", hook("Elicitation", command)) == [
+        f"{told} may answer what Wardgate asks through this client"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("client", "file", "said"),
+    [
+        ("claude-code", "", allow("mcp__wardgate__x(--password word)")),
+        ("cursor", "", {"mcpAllowlist": ["wardgate:x word"]}),
+        ("cursor", "cli-config", allow("Mcp(*:https://me:word@h/)")),
+        ("gemini", "", {"tools": {"allowed": ["wardgate__x(word)"]}}),
+        ("codex", "", {"approvals_reviewer": "word of mine"}),
+    ],
+)
+def test_a_text_that_is_more_than_a_name_is_not_told(client: str, file: str, said: Mapping[str, Any]) -> None:
+    (one,) = found(client, said, file)
+    assert "word" not in one
+
+
 @pytest.mark.parametrize(
     "said",
     [
