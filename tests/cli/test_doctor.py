@@ -1,5 +1,6 @@
 """`doctor`: what it asks of a gateway that runs, what it does without one, and how it is told."""
 
+import ast
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from gateway.cli import approver, doctor
 from gateway.cli.doctor.case import Case
 from gateway.cli.doctor.finding import Finding, Group, Line, warning
 from gateway.cli.doctor.telling import WIDTH, tell
+from gateway.cli.main import main
 from tests.authenticator import SshKey
 from tests.cli.consulting import case_of, configure, upstream
 from tests.cli.consulting import write as put
@@ -183,6 +185,32 @@ def test_every_line_is_said_by_some_check() -> None:
     folder = Path(doctor.__file__).parent
     code = "\n".join(file.read_text(encoding="utf-8") for file in folder.glob("*.py"))
     assert [line.name for line in Line if f"Line.{line.name}" not in code] == []
+
+
+def advised() -> list[str]:
+    """Every `wardgate WORDS` in the texts of `doctor`, up to the first word that is put in when it is told."""
+    texts: set[str] = set()
+    for file in Path(doctor.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = (part.value if isinstance(part, ast.Constant) else "{" for part in node.values)
+                texts.add("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.add(node.value)
+    found = (each for text in texts for each in re.findall(r"`wardgate ([^`{]+)", text))
+    return sorted({" ".join(each.split()) for each in found})
+
+
+def test_every_command_that_is_advised_exists(capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(advised()) > 10
+    for line in advised():
+        words = line.removesuffix(" CLIENT").split()
+        options = [word for word in words if word.startswith("--")]
+        monkeypatch.setattr(sys, "argv", ["wardgate", *(word for word in words if word not in options), "--help"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = capfd.readouterr().out
+        assert (ended.value.code, [option for option in options if option not in told]) == (0, []), line
 
 
 def test_terminal_escapes_of_a_client_s_file_are_shown_and_not_sent(

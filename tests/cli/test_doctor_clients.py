@@ -8,6 +8,7 @@ import pytest
 
 from gateway.cli.doctor import clients
 from gateway.cli.doctor.finding import Line
+from gateway.cli.doctor.telling import tell
 from tests.cli.consulting import CONFIG, case_of, configure, told, write, wrong
 
 OURS = {"command": "wardgate", "args": ["stdio", "--client", "claude-code"]}
@@ -94,6 +95,52 @@ def test_a_file_from_which_wardgate_was_taken_is_told_until_it_is_back(home: Pat
     assert wrong(clients.removed, case_of(home)) == []
 
 
+def kept(home: Path, file: Path, scope: str, folder: Path) -> None:
+    """Write down, as `connect` does, that Wardgate was put into a file."""
+    about = {"client": "claude-code", "scope": scope, "file": str(file), "target": str(file), "project": str(folder)}
+    about |= {"at": "", "before": "", "after": ""}
+    path = home / "config" / "state" / "clients" / f"claude-code-{scope}-1.json"
+    write(path, {**about, "created": False, "changes": []})
+
+
+def test_a_connection_of_another_project_is_looked_at_in_its_own_file(home: Path) -> None:
+    other = home / "other"
+    file = write(other / ".mcp.json", {"mcpServers": {"wardgate": OURS}})
+    kept(home, file, "project", other)
+    assert told(clients.removed, case_of(home)) == []
+    write(file, {"mcpServers": {}})
+    (found,) = told(clients.removed, case_of(home))
+    assert (found.wrong, found.where) == (True, str(file))
+    assert found.do == (
+        f"in {other}, `wardgate connect claude-code --scope project` does it anew, "
+        "`wardgate disconnect claude-code --scope project` undoes the rest"
+    )
+    file.unlink()
+    assert wrong(clients.removed, case_of(home)) == [(Line.CLIENT, "claude-code")]
+    other.rmdir()
+    assert told(clients.removed, case_of(home)) == []  # nothing is started in a folder that is gone
+
+
+def test_a_connection_whose_file_can_not_be_read_is_not_told_as_gone(home: Path) -> None:
+    kept(home, write(home / ".claude.json", "{"), "user", home)
+    assert told(clients.removed, case_of(home)) == []
+
+
+def test_advice_on_a_file_of_the_project_names_its_scope(home: Path) -> None:
+    servers = {"files": {**FILES, "env": {"API_TOKEN": secret()}}, "wardgate": {**OURS, "command": "/gone/wardgate"}}
+    file = write(home / "project" / ".mcp.json", {"mcpServers": servers})
+    kept(home, file, "project", home / "project")
+    by = {check: told(check, case_of(home)) for check in (clients.bypass, clients.registered, clients.secrets)}
+    assert [each.do for each in by[clients.bypass]] == [
+        "`wardgate connect claude-code --scope project` disables it there"
+    ]
+    found = [each for several in by.values() for each in several if each.wrong]
+    assert ["`wardgate connect claude-code --scope project`" in each.do for each in found] == [True] * 3
+    write(file, {"mcpServers": {}})
+    (found_gone,) = told(clients.removed, case_of(home))
+    assert found_gone.do.startswith("`wardgate connect claude-code --scope project` does it anew")
+
+
 def test_a_file_that_can_not_be_read_is_told_until_it_can(home: Path) -> None:
     file = write(home / ".claude.json", '{"mcpServers": {')
     found = wrong(clients.unread, case_of(home))
@@ -177,6 +224,27 @@ def test_it_is_a_bypass_by_its_address_or_its_package_too(table: str, server: di
     configure(home, f'schema = 1\n[upstreams.acme]\n{table}\nowner = "ada@acme.io"\n')
     claude(home, remote=server)
     assert wrong(clients.bypass, case_of(home)) == [(Line.BYPASS, "claude-code remote")]
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "upstream"),
+    [
+        ("beta", ["srv", "b"], "beta"),
+        ("alpha", ["srv", "b"], "beta"),
+        ("mine", ["srv", "b"], "beta"),
+        ("beta", ["srv", "c"], "beta"),
+        ("gamma", ["srv", "b"], "gamma"),
+        ("mine", ["srv", "c"], "alpha"),
+    ],
+    ids=["both", "arguments before the name", "arguments", "name before the package", "the same twice", "package"],
+)
+def test_a_bypass_names_the_upstream_that_is_most_alike(name: str, args: list[str], upstream: str, home: Path) -> None:
+    table = '[upstreams.{0}]\ncommand = "python"\nargs = ["srv", "{1}"]\nowner = "ada@acme.io"\n'
+    tables = [table.format(*each) for each in (("alpha", "a"), ("beta", "b"), ("gamma", "b"))]
+    configure(home, "schema = 1\n" + "".join(tables))
+    claude(home, **{name: {"command": "python", "args": args}})
+    (found,) = told(clients.bypass, case_of(home))
+    assert f"calls of upstream `{upstream}` go round" in found.found
 
 
 def test_a_server_that_is_no_upstream_is_noted_and_one_that_is_disabled_is_not(home: Path) -> None:
@@ -270,6 +338,24 @@ def test_what_answers_in_its_user_s_place_is_told_until_it_is_gone(home: Path) -
     assert wrong(clients.autopilots, case_of(home)) == []
     (found,) = told(clients.autopilots, case_of(home))
     assert found.found == "nothing answers in your place, by 1 file of settings"
+
+
+def test_what_a_hook_runs_is_told_by_its_program_and_no_secret_of_it_is_shown(home: Path) -> None:
+    token, word = secret(), "sword" + "fish7"
+    command = f"/usr/bin/curl -H 'Authorization: Bearer {token}' https://ops:{word}@h.example/x"
+    claude(home, wardgate=OURS)
+    hooks = [{"type": "command", "command": command}, {"type": "command", "command": f"TOKEN={token} send"}]
+    rules = [f"mcp__wardgate__files__write({word})", f"mcp__wardgate__files__write {token}"]
+    settings(home, {"hooks": {"PermissionRequest": [{"hooks": hooks}]}, "permissions": {"allow": rules}})
+    found = told(clients.autopilots, case_of(home))
+    assert [each.of for each in found if each.wrong] == [
+        *["claude-code permissions.allow"] * 2,
+        *["claude-code hooks.PermissionRequest"] * 2,
+    ]
+    assert "`curl` may allow" in " ".join(each.found for each in found)
+    shown = json.dumps([each.item() for each in found]) + tell([("clients", found)], colour=False)
+    assert token not in shown
+    assert word not in shown
 
 
 def test_settings_of_a_project_count_and_a_client_without_wardgate_is_left_alone(home: Path) -> None:

@@ -58,6 +58,7 @@ def test_that_nobody_at_all_is_told_is_noted(home: Path) -> None:
     configure(home, NOTIFY.format("false", "[]"))
     (found,) = told(people.notices, case_of(home))
     assert "there is no desktop and no target" in found.found
+    assert "`wardgate approvals watch`" in found.do
 
 
 @pytest.mark.skipif(find_spec("apprise") is None, reason="the extra `notify` is not installed")

@@ -14,7 +14,7 @@ from gateway.core.clients import CLIENTS, words_for
 from gateway.core.patience import SHARE
 
 if TYPE_CHECKING:
-    from gateway.clients import ClientFile, Server
+    from gateway.clients import ClientFile, Connection, Server
     from gateway.config import Upstream
 
 
@@ -42,7 +42,7 @@ def registered(case: Case) -> Iterator[Finding]:
 def removed(case: Case) -> Iterator[Finding]:
     """Files that `connect` put Wardgate into, and in which it doesn't stand any more."""
     from gateway.clients import connections
-    from gateway.errors import StateError
+    from gateway.errors import ConfigurationError, StateError
 
     if case.state is None:
         return
@@ -50,22 +50,44 @@ def removed(case: Case) -> Iterator[Finding]:
         made = connections(case.state)
     except (StateError, OSError):
         return  # told with the permissions, or there is none
-    standing = {str(file.path) for file, servers in case.clients if any(server.connected for server in servers)}
     for one in made:
-        if one.file not in standing:
-            found = "`wardgate connect` registered it, and it is not there any more"
+        if one.scope == "project" and not there(Path(one.project)):
+            continue  # nothing is started in a folder that is gone
+        try:
+            gone = not _stands(one)
+        except ConfigurationError:
+            continue  # it is there and can't be read: told where a client would read it
+        if gone:
             client = CLIENTS.get(one.client)
             words = words_for(client, one.scope) if client is not None else one.client
-            do = f"`wardgate connect {words}` does it anew, `wardgate disconnect {words}` undoes the rest"
+            at = f"in {one.project}, " if one.scope == "project" and Path(one.project) != case.project else ""
+            found = "`wardgate connect` registered it, and it is not there any more"
+            do = f"{at}`wardgate connect {words}` does it anew, `wardgate disconnect {words}` undoes the rest"
             yield warning(Line.CLIENT, found, do, one.client, one.file)
+
+
+def _stands(made: "Connection") -> bool:
+    """Whether the gateway still stands in the file that it was put into; raises `ConfigurationError`."""
+    from gateway.clients import ClientFile, servers
+
+    path, client = Path(made.file), CLIENTS.get(made.client)
+    if client is None or not there(path):
+        return False
+    places = [place for place in client.places if place.scope == made.scope]
+    found = (server for place in places for server in servers(ClientFile(client, place, path), Path(made.project)))
+    return any(server.connected for server in found)
+
+
+def _connect(file: "ClientFile") -> str:
+    """The command that edits a file."""
+    return f"`wardgate connect {words_for(file.client, file.place.scope)}`"
 
 
 def _entry(case: Case, file: "ClientFile", server: "Server") -> Finding:
     of, where = file.client.name, str(file.path)
     if shutil.which(server.command, path=case.environ.get("PATH")) is None:
         found = f"registered as `{server.name}`, and its command `{server.command}` is not there"
-        do = f"`wardgate connect {words_for(file.client, server.scope)}` registers it anew"
-        return warning(Line.CLIENT, found, do, of, where)
+        return warning(Line.CLIENT, found, f"{_connect(file)} registers it anew", of, where)
     other = server.option("--config")
     from gateway.place import config_file
 
@@ -94,7 +116,7 @@ def bypass(case: Case) -> Iterator[Finding]:
             twin = _twin(server, upstreams)
             if twin:
                 found = f"{file.client.title} starts it too: calls of upstream `{twin}` go round the gateway"
-                do = f"`wardgate connect {words_for(file.client, server.scope)}` disables it there"
+                do = f"{_connect(file)} disables it there"
                 yield warning(Line.BYPASS, found, do, of, where)
             else:
                 found = f"{file.client.title} starts it, and it is not behind the gateway"
@@ -113,27 +135,28 @@ def _bypass_elsewhere(case: Case, upstreams: "Sequence[Upstream]") -> Iterator[F
                 found = (
                     f"in {folder}, {file.client.title} starts it too: calls of upstream `{twin}` go round the gateway"
                 )
-                do = f"`wardgate connect {words_for(file.client, server.scope)}` in that folder disables it"
+                do = f"{_connect(file)} in that folder disables it"
                 yield warning(Line.BYPASS, found, do, f"{file.client.name} {server.name}", str(file.path))
 
 
 def _twin(server: "Server", upstreams: "Sequence[Upstream]") -> str:
-    """The name of the upstream that a client's server is; empty if it is none."""
-    return next((upstream.name for upstream in upstreams if same(server, upstream)), "")
+    """The name of the upstream that a client's server is, of several the one that is most alike; empty if it is none."""
+    found = max(upstreams, key=lambda upstream: _alike(server, upstream), default=None)
+    return found.name if found is not None and any(_alike(server, found)) else ""
 
 
-def same(server: "Server", upstream: "Upstream") -> bool:
-    """Whether a client's server is what an upstream is: by its name, its address, or what is run."""
+def _alike(server: "Server", upstream: "Upstream") -> tuple[bool, bool, bool]:
+    """Whether a client's server is what an upstream is: by its address or all that is run, by its name, by its package;
+    what tells more stands before what tells less.
+    """
     from gateway.core.launch import package_of
 
-    if server.name == upstream.name:
-        return True
+    named = server.name == upstream.name
     if server.url or upstream.url:
-        return server.url.rstrip("/") == upstream.url.rstrip("/")
-    if (Path(server.command).name, server.args) == (Path(upstream.command).name, upstream.args):
-        return True
+        return server.url.rstrip("/") == upstream.url.rstrip("/"), named, False
+    run = (Path(server.command).name, server.args) == (Path(upstream.command).name, upstream.args)
     package = package_of(server.command, server.args)
-    return package != "" and package == package_of(upstream.command, upstream.args)
+    return run, named, package != "" and package == package_of(upstream.command, upstream.args)
 
 
 def timeouts(case: Case) -> Iterator[Finding]:
@@ -169,8 +192,7 @@ def _longer(file: "ClientFile", name: str, waits: float) -> str:
     """What lets a client wait as long as a call is held."""
     client = file.client
     if client.timeout is not None:
-        words = words_for(client, file.place.scope)
-        return f"`wardgate connect {words}` sets `{client.timeout.key}` to {client.timeout.value}"
+        return f"{_connect(file)} sets `{client.timeout.key}` to {client.timeout.value}"
     if client.shortened is not None and waits < client.waits:
         return f"take `{client.shortened.key}` out of its entry"
     return f'set `hold = "{max(1, int(waits * SHARE))}s"` in `[clients.{name}]`'
@@ -202,8 +224,7 @@ def secrets(case: Case) -> Iterator[Finding]:
     for file, servers in case.clients:
         for server in servers:
             for place in _written(server):
-                words = words_for(file.client, server.scope)
-                do = f"`wardgate init` makes a reference of it, and `wardgate connect {words}` takes it out"
+                do = f"`wardgate init` makes a reference of it, and {_connect(file)} takes it out"
                 of = f"{file.client.name} {server.name}"
                 yield warning(Line.CLIENT_SECRET, f"{place} holds one, written out", do, of, str(file.path))
 

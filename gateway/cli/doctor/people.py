@@ -60,7 +60,7 @@ def notices(case: Case) -> Iterator[Finding]:
     elif notify.desktop:
         yield Finding(Line.NOTICES, "the desktop can be reached", where=where)
     elif not notify.to:
-        do = "name a target in `[notify] to`, or keep a console or `wardgate watch` open"
+        do = "name a target in `[notify] to`, or keep a console or `wardgate approvals watch` open"
         yield Finding(
             Line.NOTICES, "nobody is told of what waits: there is no desktop and no target", where=where, do=do
         )
