@@ -4,6 +4,7 @@ What stands in a file was written by others: a file that is too big, is no file 
 line, and an entry that makes no sense is left out of none: it comes with what could be read.
 """
 
+import json
 import os
 import stat
 import sys
@@ -263,8 +264,15 @@ def _text(said: object) -> str:
 
 
 def _texts(said: object) -> tuple[str, ...]:
-    return tuple(str(each) for each in said) if isinstance(said, list) else ()
+    return tuple(_spelled(each) for each in said if each is not None) if isinstance(said, list) else ()
 
 
 def _table(said: object) -> Mapping[str, str]:
-    return {str(key): str(value) for key, value in said.items()} if isinstance(said, Mapping) else {}
+    if not isinstance(said, Mapping):
+        return {}
+    return {str(key): _spelled(value) for key, value in said.items() if value is not None}
+
+
+def _spelled(value: object) -> str:
+    """A value as the file spells it, whatever its kind."""
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, bool | list | dict) else str(value)

@@ -62,6 +62,24 @@ def test_addresses_and_their_headers_are_read(room: Room) -> None:
     assert (found.url, found.transport, found.headers, found.command) == ("https://a/", "http", {"X": "1"}, "")
 
 
+def test_values_that_are_no_texts_are_spelled_as_json_does(room: Room) -> None:
+    env = {"ON": True, "OFF": False, "NONE": None, "ONE": 1, "HALF": 0.5, "LIST": [True, None], "TEXT": "True"}
+    file = room.file("claude-code")
+    entry = {"command": "x", "args": ["--fast", True, None, 3], "env": env}
+    room.write(file, json.dumps({"mcpServers": {"a": entry, "b": {"url": "https://b/", "headers": {"X-On": True}}}}))
+    first, second = servers(file, room.project)
+    assert first.args == ("--fast", "true", "3")
+    assert first.env == {
+        "ON": "true",
+        "OFF": "false",
+        "ONE": "1",
+        "HALF": "0.5",
+        "LIST": "[true, null]",
+        "TEXT": "True",
+    }
+    assert second.headers == {"X-On": "true"}
+
+
 def off(room: Room, **more: str) -> dict[str, bool]:
     """The servers of all files, and whether each is disabled."""
     found = files({"HOME": str(room.home), **more}, room.project, "linux")
