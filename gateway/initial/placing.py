@@ -1,6 +1,7 @@
 """Put a configuration in place: all of it or nothing, after it was read as the gateway would read it.
 
-A file that is there is never replaced but for upstreams.toml and the lock, which are handed over with what they had.
+A file that is there is never replaced but for upstreams.toml and the lock, which are handed over with what they had;
+where one is a link, it stays, and what it leads to is replaced.
 """
 
 import os
@@ -105,7 +106,8 @@ def _one_by_one(files: Mapping[Path, bytes]) -> None:
     undo: list[tuple[Path, bytes | None]] = []
     made: list[Path] = []
     try:
-        for path, content in files.items():
+        for link, content in files.items():
+            path = Path(os.path.realpath(link))
             made += _folders(path.parent, Path(path.anchor))
             undo.append((path, path.read_bytes() if path.exists() else None))
             put(path, content)

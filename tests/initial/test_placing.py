@@ -79,6 +79,35 @@ def test_beside_what_is_there_everything_is_put(tmp_path: Path) -> None:
     assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize("name", ["upstreams.toml", "policies/notes.toml"])
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path, name: str) -> None:
+    root, dots = tmp_path / "wardgate", tmp_path / "dots"
+    for folder in (root / "policies", dots):
+        folder.mkdir(parents=True)
+    (dots / "mine.toml").write_bytes(b"before")
+    (root / name).symlink_to("../dots/mine.toml" if "/" not in name else dots / "mine.toml")
+    place(draft(root))
+    assert (root / name).is_symlink()
+    assert (dots / "mine.toml").read_bytes() == {root / "upstreams.toml": CONFIG, root / "policies/notes.toml": POLICY}[
+        root / name
+    ].encode()
+    assert sorted(os.listdir(dots)) == ["mine.toml"]
+
+
+def test_what_a_link_leads_to_is_back_where_a_part_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "wardgate"
+    root.mkdir()
+    (tmp_path / "mine.toml").write_bytes(b"before")
+    (root / "secrets").mkdir()
+    (root / "upstreams.toml").symlink_to(tmp_path / "mine.toml")
+    files = {root / "upstreams.toml": b"after", root / "last": b"x"}
+    failing_at(monkeypatch, "last")
+    with pytest.raises(OSError, match="space"):
+        place(Draft(root / "upstreams.toml", root / "policies", files))
+    assert (root / "upstreams.toml").is_symlink()
+    assert (tmp_path / "mine.toml").read_bytes() == b"before"
+
+
 def test_a_draft_is_checked_as_the_configuration_would_be_and_touches_nothing(tmp_path: Path) -> None:
     root = tmp_path / "wardgate"
     found = problems(draft(root), (), {}, date(2026, 12, 1))
