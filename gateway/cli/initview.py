@@ -5,6 +5,7 @@ Everything that clients' files and servers say is printed so that it can't move 
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from textwrap import fill
 from typing import Any
 
@@ -118,10 +119,15 @@ class View:
     # what is asked
 
     def owner(self, usual: str) -> str:
-        """Who answers for the servers."""
+        """Who answers for the servers: asked again until that is a text that can be shown."""
         from gateway.cli.confirm import line
 
-        return line("Who answers for these servers?", usual)
+        while True:
+            with suppress(UnicodeDecodeError):
+                said = line("Who answers for these servers?", usual)
+                if said.isprintable():
+                    return said
+            print("That is no text that can be kept: type a name or a mail address, in UTF-8.")
 
     def agrees_to_start(self, found: Found) -> bool:
         """Whether the servers are started."""

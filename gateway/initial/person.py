@@ -1,6 +1,7 @@
 """Who answers for what is set up, if nobody says so: the mail address of git, or the name of the user."""
 
 import getpass
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -9,8 +10,9 @@ PATIENCE = 5.0  # seconds that git gets
 
 
 def owner_of(environ: Mapping[str, str]) -> str:
-    """A mail address or a name."""
-    return _of_git(environ) or getpass.getuser()
+    """A mail address or a name, or the number of a user whose name is no text."""
+    name = _of_git(environ) or getpass.getuser()
+    return name if name.isprintable() else str(os.getuid())
 
 
 def _of_git(environ: Mapping[str, str]) -> str:

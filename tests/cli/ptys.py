@@ -56,8 +56,8 @@ class Pty:
                 return await self.process.wait()
 
     async def type(self, text: str) -> None:
-        """Press keys."""
-        os.write(self._master, text.encode())
+        """Press keys; a lone surrogate is a byte that is no UTF-8."""
+        os.write(self._master, text.encode("utf-8", "surrogateescape"))
 
     async def _read(self) -> None:
         await anyio.wait_readable(self._master)

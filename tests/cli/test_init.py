@@ -289,6 +289,20 @@ def test_what_is_there_is_added_to_and_its_words_stay(home: Home) -> None:
     assert set(lock) == {"notes", "more"}
 
 
+def test_a_configuration_that_is_a_link_stays_one(home: Home) -> None:
+    home.has("notes")
+    assert home.run("--yes").code == 0
+    file, mine = home.config / "upstreams.toml", home.path / "dot" / "upstreams.toml"
+    mine.parent.mkdir(mode=0o700)
+    file.rename(mine)
+    file.symlink_to(mine)
+    home.has("more", tools=("get_more", "add_more"))
+    done = home.run("--yes")
+    assert done.code == 0, done
+    assert (file.is_symlink(), list(home.upstreams())) == (True, ["notes", "more"])
+    assert "[upstreams.more]" in mine.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", ["notes.toml", "tools.lock", "upstreams.toml"])
 def test_a_disk_that_is_full_leaves_nothing(home: Home, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     home.has("notes", env={"API_TOKEN": a_token()})
@@ -425,12 +439,16 @@ def test_whatever_ends_it_leaves_no_secret_of_a_trial_behind(
 # --- at a terminal ---------------------------------------------------------------------------------------------------
 
 
-def talk(home: Home, say: Callable[[Pty], Awaitable[None]]) -> tuple[int, str]:
-    """Run the command at a terminal in the project's folder; its exit code, and what it showed at last."""
+def talk(home: Home, say: Callable[[Pty], Awaitable[None]], **more: str) -> tuple[int, str]:
+    """Run the command at a terminal in the project's folder; its exit code, and what it showed at last. `more` are
+    variables.
+    """
 
     async def work() -> tuple[int, str]:
         with anyio.fail_after(PATIENCE):
-            async with terminal(*home.command[1:], environment=home.environment, folder=home.project) as screen:
+            async with terminal(
+                *home.command[1:], environment={**home.environment, **more}, folder=home.project
+            ) as screen:
                 await say(screen)
                 return await screen.end(), screen.shown
 
@@ -458,6 +476,27 @@ def test_groups_are_confirmed_by_a_key_each(home: Home) -> None:
     assert code == 0, shown
     assert home.effects("notes", *TOOLS) == {"get_note": "read", "list_notes": "read", "delete_note": "destructive"}
     assert home.upstreams()["notes"]["owner"] == "bob@example.com"
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])  # as in a locale of UTF-8, and in C
+def test_an_owner_that_is_no_text_is_asked_for_again(home: Home, errors: str) -> None:
+    home.has("notes")
+
+    async def say(screen: Pty) -> None:
+        await screen.see("Who answers")
+        screen.clear()
+        await screen.type("J\udcf6rg\n")
+        await screen.see("is no text", "Who answers")
+        screen.clear()
+        await screen.type("ada\x1b[Dx\n")
+        await screen.see("is no text", "Who answers")
+        await screen.type("bob@example.com\n")
+        await screen.see("Start this server")
+        await screen.type("n")
+
+    code, shown = talk(home, say, PYTHONIOENCODING=f"utf-8:{errors}")
+    assert (code, home.started()) == (1, []), shown
+    assert "Traceback" not in shown
 
 
 @pytest.mark.parametrize("key", ["n", "\r", "\x1b"])
