@@ -149,11 +149,11 @@ class LockCommands:
         found = [*locks.differences(locking.lock, live), *locks.gone(locking.lock, configured)]
         return found, locks.renewed(locking.lock, live, configured)
 
-    def _unasked(self) -> list[dict[str, str]]:
-        """The upstreams that have listed nothing so far, and why."""
+    def _unasked(self) -> list[dict[str, Any]]:
+        """The upstreams that have listed nothing so far, why, and whether that is that nobody has signed in."""
         upstreams = self._gateway.upstreams
         return [
-            {"upstream": name, "state": state, "detail": detail}
+            {"upstream": name, "state": state, "detail": detail, "sign_in": upstreams.asks_to_sign_in(name)}
             for name, (state, detail) in upstreams.states().items()
             if upstreams.catalogue.listing(name) is None
         ]

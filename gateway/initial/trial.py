@@ -33,7 +33,9 @@ SPARE = 5.0  # seconds beyond the deadline that are waited for an answer
 
 
 class Tried(Struct, frozen=True):
-    """What a start ended with: `locked` is None where it failed, for the reason `why`."""
+    """What a start ended with: `locked` is None where it failed, for the reason `why`; `signing_in` says whether that
+    is that somebody has to sign in.
+    """
 
     name: str
     locked: Locked | None = None
@@ -41,11 +43,15 @@ class Tried(Struct, frozen=True):
     definitions: Mapping[str, Any] = field(default_factory=dict)  # by digest
     contents: tuple[bytes, ...] = ()  # the same, as they are kept
     why: str = ""
+    signing_in: bool = False
 
-    @property
-    def signing_in(self) -> bool:
-        """Whether it asked for somebody to sign in."""
-        return self.locked is None and ("401" in self.why or "unauthorized" in self.why.casefold())
+
+class _Seen(Struct, frozen=True):
+    """What the gateway shows of everything that a server offers, or why that is nothing."""
+
+    items: Sequence[Mapping[str, Any]] = ()
+    why: str = ""
+    signing_in: bool = False
 
 
 def tried(one: Planned, kept: Sequence[Kept], folder: Path, deadline: float, converse: Converse) -> Tried:
@@ -58,16 +64,18 @@ def tried(one: Planned, kept: Sequence[Kept], folder: Path, deadline: float, con
         return Tried(one.name, why=why)
     here = _at(one, str(Path.cwd())) if one.launch.workspace else one
     mine = keeping.beside([each for each in kept if each.upstream == one.name])
-    found: Sequence[Mapping[str, Any]] = ()
+    seen = _Seen()
     try:
         keeping.write(mine, folder)
-        found, why = _once(here, mine, folder, deadline, converse, "auto")
+        seen = _once(here, mine, folder, deadline, converse, "auto")
         left = deadline - (time.monotonic() - began)
-        if not found and left > 1 and "did not start within" not in why and not one.launch.url:
-            found, _ = _once(here, mine, folder, left, converse, LEGACY)
+        if not seen.items and left > 1 and "did not start within" not in seen.why and not one.launch.url:
+            seen = replace(_once(here, mine, folder, left, converse, LEGACY), why=seen.why)
     except (GatewayError, OSError) as problem:
-        why = str(problem)
-    return _read(one, found, folder) if found else Tried(one.name, why=visible(why))
+        seen = replace(seen, why=str(problem))
+    if seen.items:
+        return _read(one, seen.items, folder)
+    return Tried(one.name, why=visible(seen.why), signing_in=seen.signing_in and not one.launch.headers)
 
 
 def _at(one: Planned, workspace: str) -> Planned:
@@ -86,29 +94,26 @@ def _missing(one: Planned) -> str:
     return f"there is no program `{visible(launch.command)}` here: install it, or mend `command`"
 
 
-def _once(
-    one: Planned, kept: Sequence[Kept], folder: Path, deadline: float, converse: Converse, era: str
-) -> tuple[Sequence[Mapping[str, Any]], str]:
-    """What the gateway shows of everything that the server offers, or nothing and why."""
+def _once(one: Planned, kept: Sequence[Kept], folder: Path, deadline: float, converse: Converse, era: str) -> _Seen:
     text = document.extended(document.begin("state"), [one], keeping.references(kept), "trial", {})
     text += f'era = "{era}"\n\n[limits]\nstart = "{max(deadline, 1):.1f}s"\n'
     file = folder / "upstreams.toml"
     file.write_text(text, encoding="utf-8")
     file.chmod(0o600)
     (folder / "policies").mkdir(mode=0o700, exist_ok=True)
-    shown: list[Mapping[str, Any]] = []
-    why = ""
+    seen = _Seen()
 
     def then(answer: dict[str, Any]) -> dict[str, Any] | None:
-        nonlocal why
+        nonlocal seen
         if answer["unasked"]:
-            why = answer["unasked"][0]["detail"] or answer["unasked"][0]["state"]
+            row = answer["unasked"][0]
+            seen = _Seen(why=row["detail"] or row["state"], signing_in=row["sign_in"])
             return None
-        shown.extend(answer["items"])
+        seen = _Seen(answer["items"])
         return {"op": "lock-write", "digest": answer["digest"]}
 
     converse(str(folder), {"op": "lock", "patience": deadline + SPARE}, then)
-    return shown, why
+    return seen
 
 
 def _read(one: Planned, shown: Sequence[Mapping[str, Any]], folder: Path) -> Tried:

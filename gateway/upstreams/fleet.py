@@ -93,6 +93,12 @@ class Upstreams:
         """All states, in the order of the configuration."""
         return {name: self.state(name) for name in self._supervisors}
 
+    def asks_to_sign_in(self, upstream: str) -> bool:
+        """Whether the last start ended with a server that doesn't know who asks (status 401); raises `KeyError` for an
+        upstream that isn't configured.
+        """
+        return self._supervisors[upstream].unauthorized
+
     def started(self, upstream: str) -> tuple[str, float]:
         """The revision of the protocol that was agreed on last (empty: none so far), and the seconds that the start
         took with the first listing; raises `KeyError` for an upstream that isn't configured.

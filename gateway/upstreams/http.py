@@ -40,9 +40,11 @@ async def http_streams(
     limit: int,
     calls: int,
     forgotten: anyio.Event,
+    unauthorized: anyio.Event,
     auth: Callable[[], httpx2.Auth | None] | None = None,
 ) -> AsyncIterator[tuple[ReadStream[SessionMessage | Exception], WriteStream[SessionMessage]]]:
-    """Open the stream pair; sets `forgotten` when the server has forgotten the session. `auth` signs the requests.
+    """Open the stream pair; sets `forgotten` when the server has forgotten the session, `unauthorized` when it doesn't
+    know who asks. `auth` signs the requests.
 
     No redirects, no proxy or certificate settings from the environment, at most `limit` bytes per answer. Reads have no
     timeout here: the deadline of the call ends them.
@@ -50,7 +52,8 @@ async def http_streams(
     # The SDK logs an answer that it can't read, whole; what upstreams say is not for a log.
     logging.getLogger("mcp.client.streamable_http").setLevel(logging.CRITICAL)
     signed = auth() if auth is not None else None
-    wire = _OneAtATime(await anyio.to_thread.run_sync(_connections, url, calls), limit, forgotten, signed is not None)
+    inner = await anyio.to_thread.run_sync(_connections, url, calls)
+    wire = _OneAtATime(inner, limit, forgotten, unauthorized, signed is not None)
     timeout = httpx2.Timeout(CONNECT, read=None, write=WRITE, pool=CONNECT)
     try:
         client = httpx2.AsyncClient(
@@ -79,10 +82,16 @@ class _OneAtATime(httpx2.AsyncBaseTransport):
     """Turns what goes wrong with one request into an answer to it."""
 
     def __init__(
-        self, inner: httpx2.AsyncBaseTransport, limit: int, forgotten: anyio.Event, signed: bool = False
+        self,
+        inner: httpx2.AsyncBaseTransport,
+        limit: int,
+        forgotten: anyio.Event,
+        unauthorized: anyio.Event,
+        signed: bool = False,
     ) -> None:
         """`signed`: a refusal of the token is left to what signs the requests."""
-        self._inner, self._limit, self._forgotten, self._signed = inner, limit, forgotten, signed
+        self._inner, self._limit, self._signed = inner, limit, signed
+        self._forgotten, self._unauthorized = forgotten, unauthorized
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         host = request.url.netloc.decode("ascii", "replace").rpartition("@")[2]
@@ -94,6 +103,8 @@ class _OneAtATime(httpx2.AsyncBaseTransport):
             return _error(f"the connection to `{host}` was lost", sent=True)
         if response.status_code == _NOT_FOUND and "mcp-session-id" in request.headers:
             self._forgotten.set()
+        if response.status_code == _UNAUTHORIZED:
+            self._unauthorized.set()
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         challenge = self._signed and response.status_code == _UNAUTHORIZED
         if response.is_redirect or (response.is_error and kind != "application/json" and not challenge):

@@ -62,6 +62,7 @@ class Link:
         self.ended = gone
         self.process: Process | None = None  # none over HTTP
         self.silent: anyio.Event | None = None  # set when the program's stdout ended
+        self.unauthorized = anyio.Event()  # set when the server asked who is there (status 401)
         self.modern = False  # whether a stateless revision was negotiated
         self.revision = ""  # the one that was negotiated
         self.meta: Mapping[str, Any] = {}  # what every request of this hop carries
@@ -211,7 +212,7 @@ async def connect(spec: UpstreamSpec, intake: Intake, declared: Mapping[str, Any
     `declared` are the capabilities of the client that it is for. Raises `ConfigurationError` if it can't be. The
     references in its environment, headers or address are resolved first, in a thread: they may run a command.
     """
-    gone = anyio.Event()
+    gone, unauthorized = anyio.Event(), anyio.Event()
     async with contextlib.AsyncExitStack() as stack:
         process, silent = None, None
         write: MessageWriter | TrackedStream
@@ -219,7 +220,7 @@ async def connect(spec: UpstreamSpec, intake: Intake, declared: Mapping[str, Any
         if spec.url:
             headers = await anyio.to_thread.run_sync(spec.headers)
             url = spec.url if spec.address is None else await anyio.to_thread.run_sync(spec.address)
-            streams = http_streams(url, headers, spec.line_limit, spec.calls_in_flight, gone, spec.auth)
+            streams = http_streams(url, headers, spec.line_limit, spec.calls_in_flight, gone, unauthorized, spec.auth)
             inner_read, inner_write = await stack.enter_async_context(streams)
             read, write = AdmittingStream(inner_read, intake), TrackedStream(inner_write)
         else:
@@ -233,6 +234,7 @@ async def connect(spec: UpstreamSpec, intake: Intake, declared: Mapping[str, Any
         session = await stack.enter_async_context(_Session(dispatcher, declared))
         link = Link(session, dispatcher, intake, gone)
         link.process, link.silent, write.on_sent = process, silent, dispatcher.note_sent
+        link.unauthorized = unauthorized
         yield link
 
 

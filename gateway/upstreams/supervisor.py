@@ -113,6 +113,7 @@ class Supervisor:
         self._offer, self._watch, self._lasting = offer, watch, lasting
         self._state, self.detail = State.STARTING, ""
         self.settled = anyio.Event()  # started, or failed to, for the first time
+        self.unauthorized = False  # whether it asked at the last start for somebody to sign in
         self.listing = Listing()
         self.digests: Mapping[str, str] = {}  # of the tools that it lists
         self.link: Link | None = None
@@ -186,6 +187,7 @@ class Supervisor:
                 detail, permanent = _explain(problem)
         if starting.cancelled_caught:
             detail = f"did not start within {self.spec.start_timeout:g} s"
+        self.unauthorized = link is not None and link.unauthorized.is_set()
         more = link.detail if link is not None else ""
         if permanent and not more:
             return detail, permanent  # our own words; all else may quote the upstream, with a secret in it

@@ -32,7 +32,12 @@ class Room:
             return None
 
         states = {"files": ("ready", ""), "web": ("failed", "no answer")}
-        upstreams = SimpleNamespace(catalogue=self.place.catalogue, settled=settled, states=lambda: states)
+        upstreams = SimpleNamespace(
+            catalogue=self.place.catalogue,
+            settled=settled,
+            states=lambda: states,
+            asks_to_sign_in=lambda name: name == "web",
+        )
         gateway: Any = SimpleNamespace(
             upstreams=upstreams,
             locking=self.place.locking,
@@ -73,7 +78,7 @@ async def test_what_was_shown_is_accepted_once_it_stands_on_the_record(room: Roo
     shown = await room.ask("lock")
     assert [item["name"] for item in shown["items"]] == ["files", "files", "read", "send", "greet", "note://{id}"]
     assert {item["state"] for item in shown["items"]} == {"new"}
-    assert shown["unasked"] == [{"upstream": "web", "state": "failed", "detail": "no answer"}]
+    assert shown["unasked"] == [{"upstream": "web", "state": "failed", "detail": "no answer", "sign_in": True}]
     assert not room.file.exists()
     await room.ask("lock-write", digest=shown["digest"])
     assert room.place.held() == set()

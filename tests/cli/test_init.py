@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tomllib
@@ -246,6 +247,43 @@ def test_a_secret_in_an_address_is_kept_elsewhere_and_still_leads_there(home: Ho
     assert (home.config / one["env"]["WARDGATE_ADDRESS_1"].removeprefix("file:")).read_text() == token
     assert home.effects("far", *TOOLS) != {}
     assert token not in done.out
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/plain"])
+def test_a_server_that_asks_for_somebody_to_sign_in_gets_oauth_unless_it_refused_what_it_was_sent(
+    home: Home, kind: str
+) -> None:
+    command = [sys.executable, str(NAMED), *TOOLS, "--http", "/mcp", "--refuse", kind]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            far = {"type": "http", "url": f"http://127.0.0.1:{int(server.stdout.readline())}/mcp"}
+            refused = {**far, "headers": {"X-Api-Key": a_token()}}
+            home.write(".claude.json", {"mcpServers": {"far": far, "refused": refused}})
+            done = home.run("--yes", "--deadline", LATE)
+        finally:
+            server.terminate()
+    assert done.code == 0, done
+    assert (home.upstreams()["far"]["oauth"], "oauth" in home.upstreams()["refused"]) == ({}, False)
+    assert done.out.count("asks for somebody to sign in") == 1
+
+
+def test_a_server_that_is_not_there_asks_for_nobody_whatever_its_address(home: Home) -> None:
+    with socket.socket() as nobody:  # bound, and never listening
+        port = next(port for port in range(40100, 40200) if _bound(nobody, port))
+        home.write(".claude.json", {"mcpServers": {"far": {"type": "http", "url": f"http://127.0.0.1:{port}/401"}}})
+        done = home.run("--yes", "--deadline", LATE)
+    assert done.code == 0, done
+    assert "oauth" not in home.upstreams()["far"]
+    assert "sign in" not in done.out
+
+
+def _bound(to: socket.socket, port: int) -> bool:
+    try:
+        to.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
 
 
 def test_what_a_cloned_repository_names_is_not_started_by_yes_alone(home: Home) -> None:

@@ -1,10 +1,11 @@
 """A small MCP server whose tools are called as its arguments say; standard library only, legacy era.
 
-    named.py TOOL... [--started FILE] [--needs VARIABLE] [--hang] [--strict] [--http PATH]
+    named.py TOOL... [--started FILE] [--needs VARIABLE] [--hang] [--strict] [--http PATH] [--refuse KIND]
 
 `--started` adds a line with its process id and variables to a file, `--needs` ends at once where a variable is not set,
 `--hang` says nothing ever, `--strict` ends at a method that it doesn't know. `--http` prints its port and serves POSTs
-to that path alone. A call answers with the tool's name.
+to that path alone, or with `--refuse` answers each with status 401 and an empty body of that kind. A call answers with
+the tool's name.
 """
 
 import argparse
@@ -38,15 +39,15 @@ def answer(message, names):
     return {"error": {"code": -32601, "message": "no such method"}}
 
 
-def serve(path, names):
+def serve(path, names, refuse):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
             message = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            body = b""
-            if "id" in message:
+            body = b"{}" if refuse else b""
+            if "id" in message and not refuse:
                 body = json.dumps({"jsonrpc": "2.0", "id": message["id"], **answer(message, names)}).encode()
-            self.send_response(404 if self.path != path else 200 if body else 202)
-            self.send_header("content-type", "application/json")
+            self.send_response(401 if refuse else 404 if self.path != path else 200 if body else 202)
+            self.send_header("content-type", refuse or "application/json")
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -67,6 +68,7 @@ def main():
     options.add_argument("--hang", action="store_true")
     options.add_argument("--strict", action="store_true")
     options.add_argument("--http")
+    options.add_argument("--refuse")
     given = options.parse_args()
     if given.started:
         with open(given.started, "a", encoding="utf-8") as file:
@@ -74,7 +76,7 @@ def main():
     if given.needs and not os.environ.get(given.needs):
         sys.exit(f"{given.needs} is not set")
     if given.http:
-        serve(given.http, given.tools)
+        serve(given.http, given.tools, given.refuse)
     for line in sys.stdin:
         message = json.loads(line)
         if given.strict and "error" in answer(message, given.tools):

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from gateway.core.model import Failure, Lost, Reason, Result, Unsent
 from gateway.upstreams import UpstreamSpec
+from tests.servers.guarded import guarded
 from tests.upstreams.fleet import GOOD, SILENT, Heard, ask, call, json_of, over_http, running, spec, text_of, until
 
 STDIO = {
@@ -185,6 +186,16 @@ async def test_an_http_upstream_that_is_not_there_fails_with_its_host() -> None:
     assert state == "failed"
     assert "127.0.0.1:9" in detail
     assert "key" not in detail
+
+
+async def test_whether_an_upstream_asks_to_sign_in_is_known_by_its_answer_alone() -> None:
+    with guarded() as server:
+        refused = replace(spec("refused", ""), command="", args=(), url=server.url)
+        known = replace(refused, name="known", headers=lambda: {"Authorization": "Bearer x"})
+        nobody = replace(refused, name="nobody", url="http://127.0.0.1:9/401/unauthorized")
+        async with running(refused, known, nobody, spec("program", "-c", "exit('401 unauthorized')")) as upstreams:
+            found = {name: upstreams.asks_to_sign_in(name) for name in upstreams.states()}
+    assert found == {"refused": True, "known": False, "nobody": False, "program": False}
 
 
 async def test_states_end_with_stopped() -> None:
