@@ -69,7 +69,7 @@ def compose(base: Base, wanted: Wanted) -> Composed:
     left: dict[Path, Sequence[str]] = {}
     for one in wanted.kept:
         if one.reference.startswith("file:") and one.hidden.known:
-            files[base.config.parent / FOLDER / one.name] = one.hidden.value.encode()
+            files[base.config.parent / FOLDER / one.name] = keeping.content(one.hidden)
     for name, content in _policies(wanted).items():
         path = base.policies / name
         if path.exists():

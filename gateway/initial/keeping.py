@@ -74,12 +74,17 @@ def usable_keyring() -> Any:
     return ring if ring.priority >= RECOMMENDED else None
 
 
+def content(hidden: Hidden) -> bytes:
+    """A value as its file holds it: whoever reads it drops one line's end, so one that ends in such has another."""
+    return (hidden.value + hidden.value[-1:] * hidden.value.endswith(("\n", "\r"))).encode()
+
+
 def write(kept: Sequence[Kept], folder: Path) -> None:
     """Write the values that go into files, below `folder`; raises `OSError`."""
     for one in kept:
         if one.reference.startswith("file:") and one.hidden.known:
             (folder / FOLDER).mkdir(mode=0o700, exist_ok=True)
-            put(folder / FOLDER / one.name, one.hidden.value.encode())
+            put(folder / FOLDER / one.name, content(one.hidden))
 
 
 def store(kept: Sequence[Kept], ring: Any) -> list[Kept]:

@@ -67,7 +67,7 @@ def unfit(launch: Launch) -> str:
     names = {("x", hidden.slot): "file:x" for hidden in launch.hidden}
     try:
         text = extended(begin(""), [Planned("x", launch, ())], names, "x", {})
-        text.encode()
+        "".join([text, *(hidden.value for hidden in launch.hidden)]).encode()
         settings_of(text, Path("/upstreams.toml"))
     except (ConfigurationError, ValueError, TOMLKitError) as problem:
         return (

@@ -6,6 +6,7 @@ from types import ModuleType
 
 import pytest
 
+from gateway.config.references import resolve
 from gateway.errors import StateError
 from gateway.initial import keeping
 from gateway.initial.keeping import Kept, beside, forget, places, references, store, usable_keyring
@@ -91,6 +92,13 @@ def test_files_are_their_owners_alone(tmp_path: Path) -> None:
     (file,) = (tmp_path / "secrets").iterdir()
     assert (file.name, file.read_text(), file.stat().st_mode & 0o777) == ("hub-KEY_0", "one", 0o600)
     assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("value", ["one", "one\n", "one\r\n", "one\r", "\n", "a\nb", "a\n\n"], ids=repr)
+def test_a_value_is_read_as_it_was_written(tmp_path: Path, value: str) -> None:
+    kept = places(wanted(value), None, tmp_path)
+    keeping.write(kept, tmp_path)
+    assert [resolve(each.reference, tmp_path) for each in kept] == [value]
 
 
 def test_what_was_stored_can_be_taken_out_again_and_nothing_else(tmp_path: Path) -> None:

@@ -143,8 +143,17 @@ def test_only_files_of_a_project_are_told_apart() -> None:
         {"command": "\ud800"},
         {"url": "https://mcp.example/\ud800"},
         {"env": {"A": "\ud800"}, "cwd": "\x00"},
+        {"env": {"API_TOKEN": "sword-\ud800"}},
     ],
-    ids=["nul", "nul in a variable", "surrogate", "surrogate as a program", "surrogate in an address", "both"],
+    ids=[
+        "nul",
+        "nul in a variable",
+        "surrogate",
+        "surrogate as a program",
+        "surrogate in an address",
+        "both",
+        "in a secret",
+    ],
 )
 def test_a_server_that_no_file_can_hold_is_left_and_the_others_are_taken(server: dict[str, Any]) -> None:
     made = planned(a_server("bad", **server), a_server("good"))
