@@ -3,21 +3,53 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from gateway.clients.read import Server
-from gateway.config.references import looks_secret
+from gateway.config.references import looks_secret, names_secret
 from gateway.core.clients import Format
 
 HIDDEN = '"[hidden]"'
+_PATHS = ("/", "./", "~")
 _REFERENCE = re.compile(r"\$\{[^{}]*\}|(?<!\S)\$[A-Za-z_]\w*(?!\S)")  # what a client replaces by a variable
 _PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/@:]*:[^\s/@]+@", re.IGNORECASE)
-_SECRET_NAME = re.compile(r"passw|passphrase|secret|token|api_?key|credential", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"passw|pass_?phrase|secret|token|api_?key|credential", re.IGNORECASE)
 _HARMLESS_ENDS = frozenset(("dir", "file", "id", "limit", "name", "path", "type", "url"))
-_WORD = re.compile(r"[A-Z]*[a-z]+|[A-Z]+")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SCHEME = re.compile(r"(?:bearer|basic|token)\s*", re.IGNORECASE)
+
+# What is no secret though a name says so: settings, and ways to sign in under names that end in `auth` or `bearer`.
+_SETTINGS = frozenset(("auto", "default", "disabled", "enabled", "false", "latest", "no", "none", "null", "off", "on"))
+_SETTINGS |= {"optional", "required", "true", "yes"}
+_WAYS = _SETTINGS | {
+    "anonymous",
+    "api",
+    "apikey",
+    "basic",
+    "bearer",
+    "certificate",
+    "cookie",
+    "cram",
+    "digest",
+    "header",
+}
+_WAYS |= {"hmac", "http", "iam", "jwt", "kerberos", "key", "ldap", "login", "md5", "mtls", "negotiate", "ntlm", "oauth"}
+_WAYS |= {"oauth1", "oauth2", "oidc", "password", "plain", "saml", "scram", "session", "sha256", "sso", "tls", "token"}
+_WAYS |= {"user", "xoauth2"}
+_SWITCHES = frozenset(("allow", "disable", "enable", "no", "require", "skip", "use", "with", "without"))
+
+# Names with values inside of one text: `Password=x;`, `?token=x`, `"token": "x"`, `X-Api-Key:x`. A colon also stands in
+# prose, so what follows it goes to the end of a line or part. All is bounded, as below.
+_INSIDE = r"""(?:(?:bearer|basic|token)[ \t]+)?(?:"[^"]{0,1000}"|'[^']{0,1000}'|[^\s;&,"'}]{1,1000})"""
+_PAIR = re.compile(
+    rf"""(?<![\w./@])(?P<name>[a-z_][\w.-]{{0,60}})["']?[ \t]?"""
+    rf"""(?:=[ \t]?(?P<equal>{_INSIDE})|:[ \t]?(?P<told>{_INSIDE})(?=[ \t]*(?:[\r\n,;}}]|\Z)))""",
+    re.IGNORECASE,
+)
+_VERSION = re.compile(r"v?\d+(?:\.\d+)+[\w.-]*")
+_FLAG = re.compile(r"--?\w[\w.:-]*")
 
 # What a text consists of: strings and bare words, each a key if its sign follows, comments, and where a list ends. A
 # string or comment without an end goes to the end of the text; what is looked for behind a word is bounded, so that
@@ -41,11 +73,9 @@ def written_secrets(server: Server) -> Iterator[tuple[str, str]]:
     """Where they are: `env` or `headers` with the name, `args` with the argument's number, from 1, or `url`."""
     for place, values in (("env", server.env), ("headers", server.headers)):
         yield from ((place, name) for name, value in values.items() if seems_secret(value, name))
-    before = ""
-    for number, word in enumerate(server.args, 1):
-        if _argument(word, before):
+    for number, (_, name, value) in enumerate(arguments(server.args), 1):
+        if seems_secret(value, name):
             yield "args", str(number)
-        before = _flag(word)
     if _address(server.url):
         yield "url", ""
 
@@ -62,9 +92,66 @@ def why_secret(value: str, name: str = "") -> str:
     """Why a text is taken for a secret, in words: by itself, or by the name that it stands under; empty for another."""
     if looks_secret(value, name) or ("://" in value and _PASSWORD.search(value)):
         return "it looks like a secret"
-    words = _WORD.findall(name)
-    named = _SECRET_NAME.search(name) and words[-1].casefold() not in _HARMLESS_ENDS
-    return "its name says that it is a secret" if named and len(value) > 3 and not value.isdigit() else ""
+    if _says(name, value):
+        return "its name says that it is a secret"
+    return "a name in it says that it is a secret" if any(_holds(*pair) for pair in _pairs(value)) else ""
+
+
+def _says(name: str, value: str) -> bool:
+    """Whether a name says that what stands under it is a secret, and that is no mere setting."""
+    words = [word.casefold() for word in _WORD.findall(name)]
+    if not words or words[-1] in _HARMLESS_ENDS:
+        return False
+    if _SECRET_NAME.search(name) and len(value) > 3 and not value.isdigit():
+        return True
+    if words[0] in _SWITCHES:
+        return False
+    if words[-1] in ("auth", "bearer"):
+        return "://" not in value and not value.startswith(_PATHS) and not _is_setting(value, _WAYS)
+    return not {"pass", "pw"}.isdisjoint((*words[1:], words[-1])) and not _is_setting(value, _SETTINGS)
+
+
+def _is_setting(value: str, known: Container[str]) -> bool:
+    """Whether a value is made of known words and short numbers."""
+    words = [word for word in re.split(r"[\W_]+", value.casefold()) if word]
+    return all(word in known or (word.isdigit() and len(word) < 3) for word in words) and bool(words or not value)
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    """The names and values inside of a text."""
+    for found in _PAIR.finditer(text) if "=" in text or ":" in text else ():
+        yield found["name"], (found["equal"] or found["told"]).strip("\"'")
+
+
+def _holds(name: str, value: str) -> bool:
+    """Whether a value inside of a text is a secret by its name; a `key` alone says nothing there, and `NAME:1.2` is an
+    image with its version.
+    """
+    plain = _SCHEME.fullmatch(value) or _VERSION.fullmatch(value) or _is_setting(value, _SETTINGS)
+    if name.casefold() == "key" or plain:
+        return False
+    return names_secret(name) or _says(name, value)
+
+
+def arguments(words: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """Arguments, each as what stands there in any case (`--flag=`), the name that its value stands under, if any, and
+    the value; a path is none by its flag.
+    """
+    before = ""
+    for word in words:
+        yield _parted(word, before)
+        before = _flag(word)
+
+
+def _parted(word: str, before: str) -> tuple[str, str, str]:
+    flag, equals, rest = word.partition("=")
+    if not word.startswith("-"):
+        head, name, value = "", before, word
+    elif equals and _FLAG.fullmatch(flag):
+        head, name, value = f"{flag}=", flag, rest
+    else:
+        head, name, value = "", "", word
+    return head, "" if value.startswith(_PATHS) else name.lstrip("-"), value
 
 
 def masked(text: str, format: Format) -> str:
@@ -94,17 +181,9 @@ def _masked(text: str, format: Format, signs: "re.Pattern[str]") -> str:
 
 def _hides(value: str, name: str, flag: str, *, bare: bool) -> bool:
     if bare:  # a number, a word of a comment, or one of a table's name
-        return seems_secret(value) or (value.isdigit() and looks_secret(value, name))
-    argument = (flag or value.startswith("-")) and _argument(value, flag)
-    return bool(argument) or seems_secret(value, name) or _address(value)
-
-
-def _argument(word: str, before: str) -> bool:
-    """Whether an argument holds a secret, by itself or by the flag in it or before it."""
-    flag, equals, rest = word.partition("=") if word.startswith("-") else (before, "", word)
-    if word.startswith("-") and not equals:
-        return seems_secret(word)
-    return seems_secret(rest, "" if rest.startswith(("/", "./", "~")) else flag.lstrip("-"))
+        return seems_secret(value) or (value.isdigit() and bool(why_secret(value, name)))
+    _, called, rest = _parted(value, flag)
+    return seems_secret(rest, called) or seems_secret(value, name) or _address(value)
 
 
 def _flag(word: str) -> str:

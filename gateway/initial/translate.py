@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from msgspec import Struct
 
 from gateway.clients import Server
-from gateway.clients.secrets import why_secret
+from gateway.clients.secrets import arguments, why_secret
 from gateway.config.references import WORKSPACE, split_reference
 from gateway.initial.nouns import Hidden, Launch, Value
 
@@ -86,7 +86,7 @@ class _Translation:
         command = self._absolute(command) if "/" in command else command
         workspace = any(isinstance(piece, Workspace) for arg in pieces for piece in arg)
         args = tuple("".join(_kept(arg)) for arg in pieces)
-        if any(not _simple(arg) for arg in pieces) or _flagged(args) or any(map(_confusing, args)):
+        if any(not _simple(arg) for arg in pieces) or _hides(args) or any(map(_confusing, args)):
             command, args = self._by_shell(command, pieces)
         cwd = "".join(_plain(self._pieces(server.cwd), self._environ))
         if any(isinstance(piece, Workspace) for piece in self._pieces(server.cwd)):
@@ -212,27 +212,25 @@ class _Translation:
     def _by_shell(self, command: str, args: Sequence[Sequence[Piece]]) -> tuple[str, tuple[str, ...]]:
         """A shell that puts secrets and variables in the places of arguments, which can hold no references."""
         words, given = [shlex.quote(command)], list[str]()
-        flag = ""
-        for place, arg in enumerate(args, 1):
-            literal = "".join(_kept(arg))
+        literals = ["".join(_kept(arg)) for arg in args]
+        for place, (arg, (head, name, value)) in enumerate(zip(args, arguments(literals), strict=True), 1):
+            literal = head + value
             slot = f"WARDGATE_ARGUMENT_{place}"
-            head, equals, rest = literal.partition("=") if literal.startswith("-") else ("", "", literal)
             if any(isinstance(piece, Input) for piece in arg):
                 self._to_do.append(f"put argument {place} there: the client asks for it and keeps the answer itself")
                 self._slots[slot] = Hidden(slot, self._to_do[-1])
                 words.append(f'"${slot}"')
-            elif all(isinstance(piece, Text) for piece in arg) and (why := _argument_secret(head or flag, rest)):
+            elif all(isinstance(piece, Text) for piece in arg) and (why := reason_to_hide(name, value)):
                 self._to_do.append(
                     f"argument {place} is a secret, and who can list processes here reads it while it runs"
                 )
-                self._slots[slot] = Hidden(slot, why, rest)
-                words.append(f'{shlex.quote(head + equals)}"${slot}"' if equals else f'"${slot}"')
+                self._slots[slot] = Hidden(slot, why, value)
+                words.append(f'{shlex.quote(head)}"${slot}"' if head else f'"${slot}"')
             elif _confusing(literal) and not any(isinstance(piece, Workspace) for piece in arg):
                 self._slots[slot] = Hidden(slot, "it would be read as a reference", literal)
                 words.append(f'"${slot}"')
             else:
                 words.append(self._word(arg, given))
-            flag = "" if equals else literal if literal.startswith("-") else ""
         return SHELL, ("-c", f"exec {' '.join(words)}", *(("sh", *given) if given else ()))
 
     def _word(self, arg: Sequence[Piece], given: list[str]) -> str:
@@ -285,20 +283,9 @@ def reason_to_hide(name: str, literal: str) -> str:
     return why_secret(literal, name)
 
 
-def _argument_secret(flag: str, value: str) -> str:
-    path = value.startswith(("/", "./", "~"))
-    return reason_to_hide("" if path else flag.lstrip("-"), value) if value else ""
-
-
-def _flagged(args: Sequence[str]) -> bool:
-    """Whether an argument is a secret, by itself or by the flag before it."""
-    before = ""
-    for arg in args:
-        flag, equals, rest = arg.partition("=") if arg.startswith("-") else (before, "=", arg)
-        if rest and _argument_secret(flag, rest):
-            return True
-        before = "" if equals else flag
-    return False
+def _hides(args: Sequence[str]) -> bool:
+    """Whether an argument is to be kept elsewhere, by itself or by the flag before it."""
+    return any(reason_to_hide(name, value) for _, name, value in arguments(args))
 
 
 def _confusing(arg: str) -> bool:

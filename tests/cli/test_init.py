@@ -28,6 +28,7 @@ from tests.cli.ptys import Pty, terminal
 from tests.cli.room import Ended, run_here
 from tests.e2e.kit import until
 from tests.initial.made import a_token
+from tests.servers.named import mark
 
 pytestmark = pytest.mark.may_block("the command runs a loop of its own in this process")
 NAMED = Path(__file__).parents[1] / "servers" / "named.py"
@@ -198,6 +199,35 @@ def test_a_server_that_does_not_start_is_kept_told_and_unlabelled(home: Home) ->
     problems = check(home.config, {}, unlocked=True)
     assert {problem.key for problem in problems} == {"gone", "mute", "lost"}
     assert all("wardgate lock" in problem.message for problem in problems)
+
+
+def test_every_secret_that_moves_reaches_its_server_as_it_was(home: Home) -> None:
+    word = "sword" + "fish7"
+    env = {"MYSQL_PASS": word, "SMTP_PASS": f"{word}'\"$(id) ", "AUTH": f"ada:{word}", "X_BEARER": word}
+    env |= {"CONN": f"Server=db;Password={word};", "PEM": f"one {word}\ntwo\n", "AUTH_TYPE": "basic", "MODE": "none"}
+    words = [
+        "--header",
+        f"X-Api-Key:{word}",
+        f"--header=X-Api-Key: {word}",
+        "-e",
+        f"DB_PASSWORD={word}",
+        "--pass",
+        word,
+    ]
+    words += ["--auth", "none", "--conn", f"host=db password={word}", f"--token={word}", "it's $HOME"]
+    home.has("notes", "--more", *words, env=env)
+    done = home.run("--yes")
+    assert done.code == 0, done
+    assert word not in done.out + done.err
+    text = (home.config / "upstreams.toml").read_text(encoding="utf-8")
+    assert word not in text
+    assert ('AUTH_TYPE = "basic"' in text, 'MODE = "none"' in text) == (True, True)
+    command = [home.command[0], "lock", "--check", "--config", str(home.config)]
+    subprocess.run(command, cwd=home.project, env=home.environment, check=True, capture_output=True)
+    tried, run = home.started()
+    for seen in (tried, run):
+        assert {name: seen["env"].get(name) for name in env} == {name: mark(value) for name, value in env.items()}
+        assert seen["args"] == list(map(mark, words))
 
 
 class Ring(ModuleType):

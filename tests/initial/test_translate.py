@@ -14,6 +14,7 @@ from gateway.initial.translate import translate
 from tests.initial.made import FILE, HOME, PROJECT, a_server, a_token
 
 TOKEN = a_token()
+WORD = "sword-fish"
 
 
 def launch(environ: dict[str, str] | None = None, **server: Any) -> Launch:
@@ -33,6 +34,9 @@ def test_a_plain_server_stays_as_it_is() -> None:
         ("DATABASE_URL", "postgres://ada:hunter2@db.example/main"),
         ("KEY_FILE_TEXT", "first line\nsecond line"),
         ("PGPASSWORD", "hunter22"),
+        ("MYSQL_PASS", "sword-fish"),
+        ("AUTH", "sword-fish"),
+        ("CONN", "Server=db;Password=sword-fish;"),
     ],
 )
 def test_a_secret_is_hidden_and_shown_nowhere(name: str, value: str) -> None:
@@ -44,7 +48,14 @@ def test_a_secret_is_hidden_and_shown_nowhere(name: str, value: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("MAX_TOKENS", "4096"), ("TOKEN_PATH", "/home/ada/token"), ("LEVEL", "debug"), ("KEY_ID", "main")],
+    [
+        ("MAX_TOKENS", "4096"),
+        ("TOKEN_PATH", "/home/ada/token"),
+        ("LEVEL", "debug"),
+        ("KEY_ID", "main"),
+        ("AUTH", "none"),
+        ("AUTH_TYPE", "basic"),
+    ],
 )
 def test_what_is_no_secret_stays_where_it_can_be_read(name: str, value: str) -> None:
     assert launch(env={name: value}).env == {name: value}
@@ -107,6 +118,10 @@ SECRETS = {
     "in a flag": (f"--token={TOKEN}", "--port", "1"),
     "beside quotes": ("it's", '"$HOME"', "`id`", "$(id)", TOKEN),
     "beside a variable that is none": ("${NONE}", TOKEN),
+    "in a header": ("--header", f"X-Api-Key:{WORD}", f"--header=X-Api-Key: {WORD}"),
+    "in a variable of a container": ("run", "-e", f"DB_PASSWORD={WORD}"),
+    "behind a letter": (f"-p{TOKEN}", "-v"),
+    "after a flag that says it by a word": ("--pass", WORD, f"--auth={WORD}"),
 }
 
 
@@ -114,7 +129,7 @@ SECRETS = {
 def test_a_secret_argument_is_put_in_by_a_shell_that_quotes_all_else(args: tuple[str, ...]) -> None:
     made = launch(client="claude-desktop", command="printf", args=("%s\\n", *args))
     assert made.command == "/bin/sh"
-    assert not any(TOKEN in arg or "hunter2" in arg for arg in made.args)
+    assert not any(secret in arg for arg in made.args for secret in (TOKEN, WORD, "hunter2"))
     environment = {name: value.value if isinstance(value, Hidden) else value for name, value in made.env.items()}
     done = subprocess.run([made.command, *made.args], env=environment, capture_output=True, check=True)
     assert done.stdout.decode().splitlines() == list(args)

@@ -1,14 +1,16 @@
 """A small MCP server whose tools are called as its arguments say; standard library only, legacy era.
 
     named.py TOOL... [--started FILE] [--needs VARIABLE] [--hang] [--strict] [--http PATH] [--refuse KIND]
+        [--more WORD...]
 
-`--started` adds a line with its process id and variables to a file, `--needs` ends at once where a variable is not set,
-`--hang` says nothing ever, `--strict` ends at a method that it doesn't know. `--http` prints its port and serves POSTs
-to that path alone, or with `--refuse` answers each with status 401 and an empty body of that kind. A call answers with
-the tool's name.
+`--started` adds a line with its process id, variables and words of `--more` (digests of their values) to a file,
+`--needs` ends at once where a variable is not set, `--hang` says nothing ever, `--strict` ends at a method that it
+doesn't know. `--http` prints its port and serves POSTs to that path alone, or with `--refuse` answers each with status
+401 and an empty body of that kind. A call answers with the tool's name.
 """
 
 import argparse
+import hashlib
 import http.server
 import json
 import os
@@ -22,6 +24,10 @@ ANSWERS = {
     },
     "ping": {},
 }
+
+
+def mark(value):
+    return hashlib.sha256(os.fsencode(value)).hexdigest()
 
 
 def answer(message, names):
@@ -69,10 +75,13 @@ def main():
     options.add_argument("--strict", action="store_true")
     options.add_argument("--http")
     options.add_argument("--refuse")
+    options.add_argument("--more", nargs=argparse.REMAINDER, default=[])
     given = options.parse_args()
     if given.started:
         with open(given.started, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"pid": os.getpid(), "names": sorted(os.environ), "cwd": os.getcwd()}) + "\n")
+            seen = {"pid": os.getpid(), "names": sorted(os.environ), "cwd": os.getcwd()}
+            marks = {name: mark(value) for name, value in os.environ.items()}
+            file.write(json.dumps({**seen, "env": marks, "args": [mark(word) for word in given.more]}) + "\n")
     if given.needs and not os.environ.get(given.needs):
         sys.exit(f"{given.needs} is not set")
     if given.http:

@@ -140,7 +140,7 @@ def _bypass_elsewhere(case: Case, upstreams: "Sequence[Upstream]") -> Iterator[F
 
 
 def _twin(server: "Server", upstreams: "Sequence[Upstream]") -> str:
-    """The name of the upstream that a client's server is, of several the one that is most alike; empty if it is none."""
+    """The name of the upstream that a client's server is, of several that of the most alike; empty if it is none."""
     found = max(upstreams, key=lambda upstream: _alike(server, upstream), default=None)
     return found.name if found is not None and any(_alike(server, found)) else ""
 
