@@ -23,32 +23,22 @@ _SCHEME = re.compile(r"(?:bearer|basic|token)\s*", re.IGNORECASE)
 # What is no secret though a name says so: settings, and ways to sign in under names that end in `auth` or `bearer`.
 _SETTINGS = frozenset(("auto", "default", "disabled", "enabled", "false", "latest", "no", "none", "null", "off", "on"))
 _SETTINGS |= {"optional", "required", "true", "yes"}
-_WAYS = _SETTINGS | {
-    "anonymous",
-    "api",
-    "apikey",
-    "basic",
-    "bearer",
-    "certificate",
-    "cookie",
-    "cram",
-    "digest",
-    "header",
-}
-_WAYS |= {"hmac", "http", "iam", "jwt", "kerberos", "key", "ldap", "login", "md5", "mtls", "negotiate", "ntlm", "oauth"}
-_WAYS |= {"oauth1", "oauth2", "oidc", "password", "plain", "saml", "scram", "session", "sha256", "sso", "tls", "token"}
-_WAYS |= {"user", "xoauth2"}
+_WAYS = _SETTINGS | {"anonymous", "api", "apikey", "basic", "bearer", "certificate", "cookie", "cram", "digest", "hmac"}
+_WAYS |= {"header", "http", "iam", "jwt", "kerberos", "key", "ldap", "login", "md5", "mtls", "negotiate", "ntlm"}
+_WAYS |= {"oauth", "oauth1", "oauth2", "oidc", "password", "plain", "saml", "scram", "session", "sha256", "sso", "tls"}
+_WAYS |= {"token", "user", "xoauth2"}
 _SWITCHES = frozenset(("allow", "disable", "enable", "no", "require", "skip", "use", "with", "without"))
 
 # Names with values inside of one text: `Password=x;`, `?token=x`, `"token": "x"`, `X-Api-Key:x`. A colon also stands in
-# prose, so what follows it goes to the end of a line or part. All is bounded, as below.
-_INSIDE = r"""(?:(?:bearer|basic|token)[ \t]+)?(?:"[^"]{0,1000}"|'[^']{0,1000}'|[^\s;&,"'}]{1,1000})"""
+# prose, so what follows it goes to the end of a line or part. In a value names are looked for, too. All is bounded, as
+# below.
+_INSIDE = r"""(?:(?:bearer|basic|token)[ \t]+)?(?:"[^"]{0,300}"|'[^']{0,300}'|[^\s;&,"'}]{1,300})"""
 _PAIR = re.compile(
     rf"""(?<![\w./@])(?P<name>[a-z_][\w.-]{{0,60}})["']?[ \t]?"""
-    rf"""(?:=[ \t]?(?P<equal>{_INSIDE})|:[ \t]?(?P<told>{_INSIDE})(?=[ \t]*(?:[\r\n,;}}]|\Z)))""",
+    rf"""(?:=[ \t]?(?=(?P<equal>{_INSIDE}))|:[ \t]?(?=(?P<told>{_INSIDE})[ \t]*(?:[\r\n,;}}]|\Z)))""",
     re.IGNORECASE,
 )
-_VERSION = re.compile(r"v?\d+(?:\.\d+)+[\w.-]*")
+_IMAGE = re.compile(r"[\w.-]+:v?\d+(?:\.\d+)+(?:-[\w.-]+)?")
 _FLAG = re.compile(r"--?\w[\w.:-]*")
 
 # What a text consists of: strings and bare words, each a key if its sign follows, comments, and where a list ends. A
@@ -94,7 +84,8 @@ def why_secret(value: str, name: str = "") -> str:
         return "it looks like a secret"
     if _says(name, value):
         return "its name says that it is a secret"
-    return "a name in it says that it is a secret" if any(_holds(*pair) for pair in _pairs(value)) else ""
+    inside = not _IMAGE.fullmatch(value) and any(_holds(*pair) for pair in _pairs(value))
+    return "a name in it says that it is a secret" if inside else ""
 
 
 def _says(name: str, value: str) -> bool:
@@ -124,13 +115,10 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _holds(name: str, value: str) -> bool:
-    """Whether a value inside of a text is a secret by its name; a `key` alone says nothing there, and `NAME:1.2` is an
-    image with its version.
-    """
-    plain = _SCHEME.fullmatch(value) or _VERSION.fullmatch(value) or _is_setting(value, _SETTINGS)
-    if name.casefold() == "key" or plain:
+    """Whether a value inside of a text is a secret by its name; a `key` alone says nothing there."""
+    if name.casefold() == "key" or not (names_secret(name) or _says(name, value)):
         return False
-    return names_secret(name) or _says(name, value)
+    return not _SCHEME.fullmatch(value) and not _is_setting(value, _SETTINGS)
 
 
 def arguments(words: Iterable[str]) -> Iterator[tuple[str, str, str]]:

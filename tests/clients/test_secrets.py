@@ -62,6 +62,8 @@ def test_secrets_are_found_where_they_stand(said: dict[str, object], places: lis
         ("DSN", "host=db user=ada password=sword-fish dbname=main"),
         ("DSN", "host=db user=ada pass=sword-fish"),
         ("OPTIONS", "-Xmx1g -Dapi.token=sword-fish"),
+        ("OPTIONS", "-Durl=jdbc:db://h/x?password=sword-fish"),
+        ("CONN", "Server=db;Password=1.2sword"),
         ("STORE", "AccountName=main;AccountKey=sword-fish;EndpointSuffix=x"),
         ("CONFIG", '{"user": "ada", "password": "sword-fish"}'),
         ("HEADERS", "Accept: text/plain\nX-Api-Key: sword-fish"),
@@ -198,7 +200,27 @@ def test_a_secret_in_other_signs_is_hidden() -> None:
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
-    "sign", ['"\\', '"', "/", '"a" /* ', "'''", '"""', "#", "a=", '"a"//x', "// ", "a-", "a.", '"a=', '"a: '], ids=repr
+    "sign",
+    [
+        '"\\',
+        '"',
+        "/",
+        '"a" /* ',
+        "'''",
+        '"""',
+        "#",
+        "a=",
+        '"a"//x',
+        "// ",
+        "a-",
+        "a.",
+        "auth=on",
+        "pw=no;",
+        "PASS_",
+        '"a=',
+        '"a: ',
+    ],
+    ids=repr,
 )
 def test_no_text_takes_long_to_be_read_through(sign: str) -> None:
     for format in (Format.JSONC, Format.TOML):
