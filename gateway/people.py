@@ -26,8 +26,8 @@ def auditors(config: Path, owner: int | None = None) -> frozenset[str]:
     try:
         if owner is not None and config.stat().st_uid not in (0, owner):
             return frozenset()
-        found = tomllib.loads(config.read_text(encoding="utf-8")).get("approvers", {})
-    except (OSError, ValueError):
+        found = tomllib.loads(config.read_text(encoding="utf-8-sig")).get("approvers", {})
+    except (OSError, ValueError, RecursionError):
         return frozenset()
     entries = found.items() if isinstance(found, dict) else ()
     return frozenset(

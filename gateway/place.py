@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 CONFIG_NAME = "upstreams.toml"
 CONTROL_NAME = "control.sock"
@@ -34,11 +35,25 @@ def state_folder(config: Path) -> Path:
 
     Raises `ValueError` for a file that is no TOML or names no string; a file that can't be read raises `OSError`.
     """
+    return state_named(table_of("gateway", config), config)
+
+
+def table_of(name: str, config: Path) -> Mapping[str, Any]:
+    """One table of a configuration, or an empty one, without a look at the rest; raises `OSError` or `ValueError`."""
     import tomllib  # imported late: only what opens a configuration pays for it
 
-    text = config.read_text(encoding="utf-8")
-    gateway = tomllib.loads(text).get("gateway", {})
-    named = gateway.get("state") if isinstance(gateway, dict) else None
+    try:
+        table = tomllib.loads(config.read_text(encoding="utf-8-sig")).get(name)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return table if isinstance(table, dict) else {}
+
+
+def state_named(gateway: Mapping[str, Any], config: Path) -> Path:
+    """The state folder that the table `[gateway]` of a configuration names, else the platform's; `ValueError` where it
+    names no string.
+    """
+    named = gateway.get("state")
     if named is None:
         from platformdirs import user_state_path  # imported late: most configurations name it
 

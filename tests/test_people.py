@@ -19,6 +19,8 @@ def test_a_user_has_a_name_or_a_number() -> None:
 def test_auditors_are_those_with_the_role(tmp_path: Path) -> None:
     (tmp_path / "upstreams.toml").write_text(NAMED, encoding="utf-8")
     assert auditors(tmp_path / "upstreams.toml") == {"bob"}
+    (tmp_path / "upstreams.toml").write_text(NAMED, encoding="utf-8-sig")
+    assert auditors(tmp_path / "upstreams.toml") == {"bob"}
 
 
 @pytest.mark.parametrize(

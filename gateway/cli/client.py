@@ -1,15 +1,17 @@
 """`wardgate client add|list|revoke`: the bearer tokens of HTTP clients."""
 
+import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.cli.common import aligned, parser, print_json
 from gateway.cli.options import hint
 from gateway.cli.talk import Unreachable, find_state
-from gateway.place import config_file
+from gateway.place import config_file, table_of
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -62,17 +64,15 @@ def duration(text: str) -> timedelta | None:
 
 
 def _add(tokens: "Tokens", given: "Namespace", lasts: timedelta | None) -> int:
-    import os
-
     until = datetime.now(UTC).replace(microsecond=0) + lasts if lasts else None
     try:
         token = tokens.add(given.name, until)
     except ValueError as problem:
         print(f"wardgate: {problem}", file=sys.stderr)
         return 1
-    import tomllib
-
-    registered = tomllib.loads(config_file(given.config, os.environ).read_text(encoding="utf-8")).get("clients", {})
+    registered: Mapping[str, Any] = {}
+    with suppress(OSError, ValueError):  # it was told that it can't be read
+        registered = table_of("clients", config_file(given.config, os.environ))
     if given.name not in registered:
         near = hint(given.name, registered) or "."
         print(

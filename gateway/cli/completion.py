@@ -151,12 +151,9 @@ def _named(table: str) -> Source:
     """The names in one table of `upstreams.toml`."""
 
     def source(config: str | None) -> Iterable[str]:
-        import tomllib
+        from gateway.place import config_file, table_of
 
-        from gateway.place import config_file
-
-        text = config_file(config, os.environ).read_text(encoding="utf-8")
-        return list(tomllib.loads(text).get(table, {}))
+        return list(table_of(table, config_file(config, os.environ)))
 
     return source
 
@@ -221,11 +218,11 @@ def _tools(form: str) -> Source:
     def source(config: str | None) -> Iterable[str]:
         import tomllib
 
-        from gateway.place import config_file
+        from gateway.place import config_file, table_of
 
         file = config_file(config, os.environ)
-        policies = tomllib.loads(file.read_text(encoding="utf-8")).get("gateway", {}).get("policies", "policies")
-        lock = tomllib.loads((file.parent / policies / "tools.lock").read_text(encoding="utf-8"))
+        policies = table_of("gateway", file).get("policies", "policies")
+        lock = tomllib.loads((file.parent / policies / "tools.lock").read_text(encoding="utf-8-sig"))
         offered = lock.get("upstreams", {})
         return [
             form.format(upstream=upstream, tool=tool)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from gateway.cli.talk import Unreachable, ask, call, find_state, take
+from gateway.cli.talk import Unreachable, ask_at, call, find_state, take
 
 Event = Mapping[str, Any]  # event: opened | settled | held, at (RFC 3339), item
 
@@ -19,7 +19,7 @@ class Feed:
 
     def __init__(self, config: str | None) -> None:
         """Raises `Unreachable` for a configuration that can't be read; a gateway need not run."""
-        self._config, self._state = config, find_state(config)
+        self._state = find_state(config)
         self._epoch, self._number = "", -1
         self.rows: dict[str, Mapping[str, Any]] = {}
         self._held: set[str] = set()  # digests of policies that waited when it was asked for all of them, or since
@@ -61,13 +61,13 @@ class Feed:
 
     def _anew(self) -> list[Event]:
         """What there is now against what was known: after the start, a restart of the gateway, or a long silence."""
-        waiting = {item["id"]: item for item in ask(self._config, "approvals", state="waiting")["items"]}
+        waiting = {item["id"]: item for item in ask_at(self._state, "approvals", state="waiting")["items"]}
         events: list[Event] = []
         for id in [id for id in self.rows if id not in waiting]:
             with suppress(Unreachable):  # it was let go of meanwhile
-                item = ask(self._config, "approval", id=id)["items"][0]
+                item = ask_at(self._state, "approval", id=id)["items"][0]
                 events.append({"event": "settled", "at": "", "item": item})
-        held = ask(self._config, "accept-policy", look=True, digest="")["items"]
+        held = ask_at(self._state, "accept-policy", look=True, digest="")["items"]
         self._held.intersection_update(item["digest"] for item in held)
         events += ({"event": "opened", "at": item["created_at"], "item": item} for item in waiting.values())
         return [*events, *({"event": "held", "at": "", "item": item} for item in held)]

@@ -2,7 +2,8 @@
 
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -55,14 +56,13 @@ def known(given: Namespace) -> Names:
 
 
 def known_there(given: Namespace) -> Names:
-    """The upstreams of the configuration, and the sessions of the newest records."""
-    import tomllib  # imported late, as the rest: only where no gateway runs
-
-    from gateway.place import config_file
+    """The upstreams of the configuration, as far as that can be read, and the sessions of the newest records."""
+    from gateway.place import config_file, table_of  # imported late, as the rest: only where no gateway runs
     from gateway.reading import sessions_among
 
-    file = config_file(given.config, os.environ)
-    upstreams = tomllib.loads(file.read_text(encoding="utf-8")).get("upstreams", {})
+    upstreams: Iterable[str] = ()
+    with suppress(OSError, ValueError):  # it was told that it can't be read
+        upstreams = table_of("upstreams", config_file(given.config, os.environ))
     return list(upstreams), _read(given, lambda db: sessions_among(db, LOOK_BACK))
 
 

@@ -63,12 +63,13 @@ def _mint(given: "Namespace", state: "Path") -> int:
 
 def _known(given: "Namespace") -> None:
     """End the command where the configuration has no such upstream."""
-    import tomllib
-
-    from gateway.place import config_file
+    from gateway.place import config_file, table_of
 
     file = config_file(given.config, os.environ)
-    upstreams = tomllib.loads(file.read_text(encoding="utf-8")).get("upstreams", {})
+    try:
+        upstreams = table_of("upstreams", file)
+    except (OSError, ValueError):
+        fail(FINDINGS, f"the upstreams of `{file}` can't be read")
     if given.upstream not in upstreams:
         fail(FINDINGS, f"unknown upstream `{given.upstream}`{hint(given.upstream, upstreams)}")
 

@@ -22,20 +22,29 @@ class Unreachable(Exception):  # noqa: N818 - it is what a command tells its use
 
 
 def find_state(config: str | None) -> Path:
-    """The state folder of a configuration, or `Unreachable` (exit code 1) where it can't be read."""
+    """The state folder of a configuration, also of one that can't be read now if it is certain: the emergency stop must
+    not fail with it. Else `Unreachable` (exit code 1).
+    """
     path = config_file(config, os.environ)
     try:
         return state_folder(path)
-    except OSError as problem:
+    except (OSError, ValueError) as problem:
+        from gateway.cli.salvage import salvaged  # imported late: only what can't be read needs it
+
+        if state := salvaged(path, problem):
+            return state
         more = "; `wardgate init` writes one" if isinstance(problem, FileNotFoundError) else ""
-        raise Unreachable(f"configuration `{path}` can't be read: {problem.strerror}{more}", 1) from None
-    except ValueError as problem:
-        raise Unreachable(f"configuration `{path}` can't be read: {problem}", 1) from None
+        why = problem.strerror if isinstance(problem, OSError) else problem
+        raise Unreachable(f"configuration `{path}` can't be read: {why}{more}", 1) from None
 
 
 def ask(config: str | None, op: str, **fields: Any) -> dict[str, Any]:
     """Send one request and return the answer; `Unreachable` where nobody answers or the gateway refuses."""
-    state = find_state(config)
+    return ask_at(find_state(config), op, **fields)
+
+
+def ask_at(state: Path, op: str, /, **fields: Any) -> dict[str, Any]:
+    """The same, of the gateway of a state folder."""
     try:
         answer = exchange(state, json.dumps({"op": op, **fields}).encode() + b"\n")
     except (OSError, ValueError):

@@ -344,6 +344,17 @@ def test_what_another_configuration_keeps_is_not_lost(home: Home, tmp_path: Path
     assert file.read_bytes() == before
 
 
+def test_with_a_broken_configuration_what_was_there_before_comes_back_all_the_same(home: Home) -> None:
+    file = home.sample("cursor", files=FILES)
+    before = file.read_bytes()
+    home.run(connect, "cursor", "--yes")
+    config = home.folder / "upstreams.toml"
+    config.write_text(f"{config.read_text(encoding='utf-8')}[upstreams.new\n", encoding="utf-8")
+    assert home.run(connect, "cursor", "--yes").code == 1
+    assert home.run(disconnect, "cursor", "--yes").code == 0
+    assert file.read_bytes() == before
+
+
 def test_a_lost_state_folder_is_told(home: Home) -> None:
     file = home.sample("cursor", files=FILES)
     home.run(connect, "cursor", "--yes")

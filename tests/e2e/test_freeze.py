@@ -194,3 +194,31 @@ async def test_freezes_and_grants_outlive_the_gateway_and_a_grant_lapses_with_th
     assert house.forwarded == ["look 1", "note two", "look 2"]
     (proven,) = await house.items("verify")
     assert proven["ok"] is True
+
+
+@pytest.mark.slow
+async def test_a_broken_configuration_stops_neither_a_freeze_nor_a_denial(house: House) -> None:
+    configure(house)
+    config = house.folder / "upstreams.toml"
+    good = config.read_text(encoding="utf-8")
+    async with house.serving(), house.http_client("legacy", await house.token()) as client:
+        held = asked(await client.call_tool("ledger__note", {"text": "one"}))
+        house.write("upstreams.toml", f"{good}[upstreams.new\n")
+        assert not (await client.call_tool("ledger__look", {"text": "still served"})).is_error
+        frozen = await house.run("freeze", "--all")
+        assert (frozen.code, frozen.out) == (0, "held: everything; `wardgate thaw` lets it go\n")
+        (said,) = frozen.err.splitlines()
+        assert str(house.state) in said
+        assert reason(await client.call_tool("ledger__look", {"text": "held"})) == "frozen"
+        assert (await house.run("deny", held)).code == 0
+        for words in (("approvals",), ("console",), ("sessions",), ("log",), ("thaw", "--all")):
+            ended = await house.run(*words)
+            assert (ended.code, ended.err.count("\n")) == (0, 1), ended
+        told = await house.run("doctor", "--offline")
+        assert told.code == 1
+        assert "upstreams.toml" in told.out
+        assert "it broke" not in told.out
+        config.unlink()
+        assert (await house.run("freeze", "--all")).code == 1  # another place than the platform's: nothing is guessed
+        house.write("upstreams.toml", good)
+    assert house.forwarded == ["look still served"]
