@@ -187,7 +187,7 @@ def _with(before: str | None, tool: Tool, effect: Effect, by: str) -> str:
 
 
 def _read(file: Path) -> str | None:
-    return file.read_text(encoding="utf-8") if file.exists() else None
+    return file.read_text(encoding="utf-8-sig") if file.exists() else None
 
 
 def _write(file: Path, text: str) -> None:

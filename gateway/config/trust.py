@@ -14,7 +14,9 @@ MAX_LINKS = 20
 
 
 def read_trusted(path: Path, shown: str) -> tuple[str, tuple[Problem, ...]]:
-    """The text of a file and why it can't be trusted or read; the text is empty where there is any problem."""
+    """The text of a file, without a mark of its byte order, and why it can't be trusted or read; the text is empty where
+    there is any problem.
+    """
     reasons = list(distrust(path.parent))
     text = ""
     try:
@@ -27,7 +29,7 @@ def read_trusted(path: Path, shown: str) -> tuple[str, tuple[Problem, ...]]:
             elif facts.st_size > MAX_BYTES:
                 reasons.append(f"expected at most {MAX_BYTES} bytes, found {facts.st_size}")
             else:
-                text = file.read(MAX_BYTES + 1).decode("utf-8")
+                text = file.read(MAX_BYTES + 1).decode("utf-8-sig")
     except UnicodeDecodeError as broken:
         reasons.append(f"expected UTF-8, found another byte at {broken.start}")
     except OSError as broken:

@@ -73,7 +73,7 @@ def compose(base: Base, wanted: Wanted) -> Composed:
     for name, content in _policies(wanted).items():
         path = base.policies / name
         if path.exists():
-            before = path.read_text(encoding="utf-8").splitlines()
+            before = path.read_text(encoding="utf-8-sig").splitlines()
             left[path] = list(difflib.unified_diff(before, content.splitlines(), "there", "proposed", n=1, lineterm=""))
         else:
             files[path] = content.encode()

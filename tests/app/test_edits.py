@@ -335,6 +335,12 @@ async def test_comments_and_order_of_a_label_file_stay(tmp_path: Path) -> None:
         assert desk.tool("look").effect is Effect.READ
 
 
+async def test_a_mark_of_the_byte_order_before_a_label_file_is_taken_away(tmp_path: Path) -> None:
+    async with a_desk(tmp_path, **{"up.labels": f"\ufeff{FILE}"}) as desk:
+        await desk.labels.label(desk.row(), Effect.WRITE, "os:ada")
+        assert desk.file.read_text(encoding="utf-8").startswith(FILE)
+
+
 async def test_a_label_whose_policies_do_not_load_leaves_everything_as_it_was(tmp_path: Path) -> None:
     # A file that names no upstream takes patterns like `up/note`: what a label would write there is no good.
     nameless = 'owner = "alice@example.com"\n[[tool]]\nmatch = "up/look"\neffect = "read"\n'

@@ -11,6 +11,7 @@ from gateway.core.model import Effect, Owner, Proof, ToolRef
 from gateway.core.problems import Severity
 from gateway.core.risk import labels_for
 from gateway.errors import ConfigurationError
+from gateway.place import state_folder
 
 REPOSITORY = Path(__file__).parents[2]
 LEAST = 'schema = 1\n[upstreams.files]\ncommand = "run"\nowner = "alice@example.com"\n'
@@ -249,6 +250,16 @@ def test_an_error_holds_every_problem(tmp_path: Path) -> None:
     assert len(caught.value.problems) == 3
     assert "\n" not in str(caught.value)
     assert "2 more" in str(caught.value)
+
+
+def test_a_mark_of_the_byte_order_before_a_file_is_no_part_of_it(tmp_path: Path) -> None:
+    plain = load_policy(load_settings(written(tmp_path, files=POLICY), {}))
+    for file in tmp_path.rglob("*.toml"):
+        file.write_text(file.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    config = tmp_path / "upstreams.toml"
+    assert load_policy(load_settings(config, {})) == plain
+    assert [line for line in told(config) if "TOML" in line] == []
+    assert state_folder(config) == load_settings(config, {}).gateway.state
 
 
 POLICY = 'upstream = "files"\nowner = "a"\n[[tool]]\nmatch = "*"\neffect = "read"\n'
