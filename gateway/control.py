@@ -26,6 +26,13 @@ LINE_LIMIT = 1 << 22  # bytes of one request: a hook hands over what a client's 
 MOST_DESCRIPTORS = 8
 HELLO_DEADLINE = 10.0
 
+_NO_REQUEST = {
+    "ok": False,
+    "error": "expected one JSON object in UTF-8",
+    "exit": 2,
+    "bye": 2,  # to a shim, which would else try again
+}
+
 Request = dict[str, Any]
 Handler = Callable[[Request, str], Awaitable[dict[str, Any]]]
 
@@ -108,32 +115,34 @@ class Control:
         if scope.cancelled_caught or received is None:
             return
         request, fds = received
-        if request.get("op") == "attach":
+        if request is not None and request.get("op") == "attach":
             await self._attach(Attachment(request, user, fds, link))
             return
         close_all(fds)
-        answer = await self._answer(request, user)
+        answer = await self._answer(request, user) if request is not None else _NO_REQUEST
         try:
             await link.send(msgspec.json.encode(answer) + b"\n")
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             return
 
-    async def _receive(self, link: anyio.abc.UNIXSocketStream) -> tuple[Request, tuple[int, ...]] | None:
-        """One line and the descriptors that came with its first bytes; None for anything else."""
+    async def _receive(self, link: anyio.abc.UNIXSocketStream) -> tuple[Request | None, tuple[int, ...]] | None:
+        """What one line asks (None: it is no request) and the descriptors that came with its first bytes; None where no
+        whole line comes.
+        """
         fds: list[int] = []
-        request: object = None
+        whole = False
         try:
             first, fds = await link.receive_fds(65536, MOST_DESCRIPTORS)
             data = bytearray(first)
             while not data.endswith(b"\n") and len(data) <= LINE_LIMIT:
                 data += await link.receive(65536)
-            request = msgspec.json.decode(data)
-        except (anyio.EndOfStream, anyio.BrokenResourceError, msgspec.MsgspecError, UnicodeDecodeError):
-            request = None
+            whole = True
+        except (anyio.EndOfStream, anyio.BrokenResourceError):
+            return None
         finally:
-            if not isinstance(request, dict):
+            if not whole:
                 close_all(fds)
-        return (request, tuple(fds)) if isinstance(request, dict) else None
+        return _request(data), tuple(fds)
 
     async def _answer(self, request: Request, user: str) -> dict[str, Any]:
         handler = self._handlers.get(str(request.get("op")))
@@ -143,6 +152,19 @@ class Control:
             return {"ok": True, **await handler(request, user)}
         except Refusal as refusal:
             return {"ok": False, "error": str(refusal), "exit": refusal.code}
+        except Exception as broken:  # noqa: BLE001 - silence would look as if no gateway ran
+            what = f"`{request.get('op')}` broke in the gateway: {type(broken).__name__}"
+            log.warning("%s", what)
+            return {"ok": False, "error": what, "exit": 1}
+
+
+def _request(line: bytes | bytearray) -> Request | None:
+    """What a line asks; None for one that is no request, as one with half a character, which no text can hold."""
+    try:
+        found = msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def close_all(fds: Iterable[int]) -> None:

@@ -87,12 +87,34 @@ async def test_a_refusal_carries_its_exit_code(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    [b"", b"no json\n", b"[1]\n", b"\xff\n", line(op="break"), line(op="attach")],
-    ids=["nothing", "no json", "no object", "no utf-8", "a handler that breaks", "an attachment that breaks"],
+    [
+        *(b"\n", b"no json\n", b"[1]\n", b"\xff\n", line(op="echo", text="\udcff"), b'{"op": ' + b"[" * 50_000 + b"\n"),
+    ],
+    ids=["nothing", "no json", "no object", "no utf-8", "half a character", "deep"],
 )
+async def test_a_line_that_is_no_request_is_answered_with_an_error(bad: bytes, tmp_path: Path) -> None:
+    async with listening(tmp_path) as ask:
+        answer = json.loads(await ask(bad))
+        assert (answer["ok"], answer["exit"], answer["bye"]) == (
+            False,
+            2,
+            2,
+        )  # `bye` ends a shim, which would try again
+        assert json.loads(await ask(line(op="echo", text="still here")))["said"] == "still here"
+
+
+async def test_a_handler_that_breaks_is_told_as_what_it_is_and_hurts_no_other(tmp_path: Path) -> None:
+    async with listening(tmp_path) as ask:
+        answer = json.loads(await ask(line(op="break")))
+        assert (answer["ok"], answer["exit"], "KeyError" in answer["error"]) == (False, 1, True)
+        assert "oops" not in answer["error"]
+        assert json.loads(await ask(line(op="echo", text="still here")))["said"] == "still here"
+
+
+@pytest.mark.parametrize("bad", [b"", line(op="echo")[:-1], line(op="attach")], ids=["gone", "no end", "attachment"])
 async def test_a_connection_that_breaks_hurts_no_other(bad: bytes, tmp_path: Path) -> None:
     async with listening(tmp_path) as ask:
-        assert await ask(bad or b"\n") == b""
+        assert await ask(bad) == b""
         assert json.loads(await ask(line(op="echo", text="still here")))["said"] == "still here"
 
 

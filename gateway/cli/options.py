@@ -29,6 +29,14 @@ def shown(text: str) -> str:
     return visible(text)
 
 
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Options(argparse.ArgumentParser):
     """The parser of one command. What is wrong ends it with exit code 2 and one line."""
 
@@ -38,6 +46,7 @@ class Options(argparse.ArgumentParser):
             from gateway.cli.completion import offer  # imported late: only shells ask
 
             offer(self)
+        self._find_undecoded(args or ())
         if self._subparsers is None:
             self._find_unknown(args or ())
         given, extra = self.parse_known_args(args, namespace)
@@ -50,6 +59,14 @@ class Options(argparse.ArgumentParser):
         one = shown(" ".join(message.split()))
         more = "" if "did you mean" in one else f"; `{self.prog} --help` tells the options"
         self.exit(2, f"{self.prog}: {one}{more}\n")
+
+    def _find_undecoded(self, words: Sequence[str]) -> None:
+        """End the command at a word with bytes that are no UTF-8: nothing that is asked or recorded can hold it. The
+        configuration's path may.
+        """
+        for before, word in zip(("", *words), words, strict=False):
+            if before != "--config" and not word.startswith("--config=") and not _is_text(word):
+                self.error(f"expected UTF-8, found `{word}`")
 
     def _find_unknown(self, words: Sequence[str]) -> None:
         known = self._option_string_actions

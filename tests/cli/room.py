@@ -161,7 +161,11 @@ def _gateway(room: Room) -> SimpleNamespace:
 
     states = {"files": ("ready", ""), "mail": ("failed", "it ended")}
     catalogue = SimpleNamespace(
-        offered=lambda kind, only: (), of=lambda upstream, name: None, shelved=lambda upstream, kind: ()
+        upstreams=(),
+        listing=lambda name: (),
+        offered=lambda kind, only: (),
+        of=lambda upstream, name: None,
+        shelved=lambda upstream, kind: (),
     )
     return SimpleNamespace(
         reload=room.reload,

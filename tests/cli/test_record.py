@@ -118,7 +118,7 @@ def test_a_value_can_come_from_a_file_or_from_standard_input(config: Path, end: 
         (["find", "--value", "x", "--since", "tomorrow"], 2),
         (["find", "--value-file", "none"], 1),
         (["find", "--value-file", "/"], 1),
-        (["find", "--value", "\ud800"], 1),
+        (["find", "--value", "\ud800"], 2),
         (["rotate"], 2),
         (["rotate", "other"], 2),
         (["rotate", "digest", "--lost"], 1),
