@@ -84,7 +84,8 @@ class Endings:
         await self.alarm(trail, trail.secrets)
         await self.record(trail, trail.outcome(self._house.clock.now(), outcome, reason, detail=detail))
         trail.closed = True
-        text = words.refusal(trail.call.id, outcome, reason, approval)
+        said = self._house.approvals.standing(trail.call, trail.tool)
+        text = words.refusal(trail.call.id, outcome, reason, approval, said.note)
         return Refused(trail.call.id, trail.verdict, reason, text, approval, requires)
 
     async def break_off(self, trail: Trail, reason: Reason, detail: str = "") -> Refused:

@@ -401,6 +401,16 @@ async def test_what_was_held_or_barred_meanwhile_does_not_run(said: dict[str, st
     assert desk.records.outcomes() == [("blocked", answer.reason.value)]
 
 
+async def test_the_words_of_a_barred_tool_carry_what_the_person_said_who_barred_it() -> None:
+    desk = Desk()
+    desk.approvals.said = Standing(barred="by os:ada: no way", note="no way")
+    answer = await desk.call("write", path="a.txt")
+    assert isinstance(answer, Refused)
+    assert answer.reason is Reason.TOOL_BARRED
+    assert "The reviewer's reason: no way." in answer.text
+    assert "os:ada" not in answer.text
+
+
 @pytest.mark.parametrize("name", ["read", "write"])
 @pytest.mark.parametrize(("said", "reason"), [("frozen", Reason.FROZEN), ("barred", Reason.TOOL_BARRED)])
 async def test_a_call_that_was_decided_before_a_freeze_is_not_sent_after_it(

@@ -419,6 +419,7 @@ async def test_a_barred_tool_is_barred_in_its_session_alone_until_that_is_thawed
         assert desk.decides(here).reason is Reason.TOOL_BARRED
         assert desk.decides(here, replace(TOOL, ref=replace(TOOL.ref, name="y"))).reason is Reason.RULE
         assert desk.decides(there).reason is Reason.GRANTED
+        assert [desk.approvals.standing(call, TOOL).note for call in (here, there)] == ["not this one", ""]
         assert not await desk.records.append(desk.intent(here))
     async with a_desk(tmp_path, clock) as desk:
         assert desk.decides(here).reason is Reason.TOOL_BARRED

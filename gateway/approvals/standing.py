@@ -42,19 +42,19 @@ class Standings:
         if not self._grants and not self._freezes:
             return NOTHING
         session, upstream = call.context.session, tool.ref.upstream if tool is not None else ""
-        frozen = barred = ""
+        frozen = barred = note = ""
         for freeze in self._freezes.values():
             if freeze.holds(upstream, session):
                 frozen = _told(freeze)
             elif tool is not None and _bars(freeze, session, tool):
-                barred = _told(freeze)
+                barred, note = _told(freeze), freeze.note
         who = (call.principal.id, call.client.name)
         found = list(self._grants.get((*who, session), {}).values())
         if tool is not None:
             named = (*who, tool.ref.upstream, tool.ref.name)
             found += self._grants.get(named, {}).values()
             found += self._grants.get((*named, call.digest), {}).values()
-        return Standing(frozen, barred, tuple(found))
+        return Standing(frozen, barred, tuple(found), note)
 
     def add(self, grant: Grant) -> None:
         """Let a grant count that was written down; those that count no more are forgotten."""

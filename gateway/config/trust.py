@@ -14,8 +14,8 @@ MAX_LINKS = 20
 
 
 def read_trusted(path: Path, shown: str) -> tuple[str, tuple[Problem, ...]]:
-    """The text of a file, without a mark of its byte order, and why it can't be trusted or read; empty where there is any
-    problem.
+    """The text of a file, without a mark of its byte order, and why it can't be trusted or read; the text is
+    empty where there is any problem.
     """
     reasons = list(distrust(path.parent))
     text = ""

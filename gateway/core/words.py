@@ -180,8 +180,12 @@ def ending(state: ApprovalState) -> Reason:
     return Reason.APPROVAL_EXPIRED if state is ApprovalState.EXPIRED else Reason.APPROVAL_DENIED
 
 
-def refusal(decision_id: str, outcome: Outcome, reason: Reason, approval: Approval | None = None) -> str:
-    """The words for a call that ended without an answer of the upstream's that could be released."""
+def refusal(
+    decision_id: str, outcome: Outcome, reason: Reason, approval: Approval | None = None, note: str = ""
+) -> str:
+    """The words for a call that ended without an answer of the upstream's that could be released; `note` is what the
+    person said who barred its tool.
+    """
     if outcome is Outcome.UNKNOWN:
         return unknown() if reason in _LOST else given_up(decision_id)
     match reason:
@@ -189,7 +193,11 @@ def refusal(decision_id: str, outcome: Outcome, reason: Reason, approval: Approv
             return nobody(max(1, round((approval.expires_at - approval.created_at).total_seconds() / 60)))
         case Reason.APPROVAL_PENDING if approval is not None:
             return pending(approval.id, approval.expires_at)
+        case Reason.APPROVAL_DENIED if approval is not None and approval.state is ApprovalState.DENIED:
+            return refused(decision_id, approval.note)
         case Reason.APPROVAL_EXPIRED | Reason.APPROVAL_VOID | Reason.APPROVAL_USED:
+            return lapsed(decision_id)
+        case Reason.APPROVAL_DENIED:  # nobody said no: the question was withdrawn
             return lapsed(decision_id)
         case Reason.HANDLE_INVALID:
             return stale(decision_id)
@@ -225,8 +233,10 @@ def refusal(decision_id: str, outcome: Outcome, reason: Reason, approval: Approv
             return own_secret(decision_id)
         case Reason.SCANNER_FAILED | Reason.INTERNAL:
             return broken(decision_id)
+        case Reason.TOOL_BARRED:
+            return refused(decision_id, note)
         case _:
-            return refused(decision_id, approval.note if approval is not None else "")
+            return refused(decision_id)
 
 
 def misfit(value: Mapping[str, Any]) -> Mapping[str, Any]:

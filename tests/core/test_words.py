@@ -85,7 +85,24 @@ def test_invalid_arguments_are_not_called_well_formed() -> None:
 
 def test_a_denial_carries_the_reviewers_reason() -> None:
     denied = replace(ROW, state=ApprovalState.DENIED, note="wrong folder")
-    assert "wrong folder" in words.refusal("d_1", Outcome.DENIED, Reason.APPROVAL_DENIED, denied)
+    assert words.refusal("d_1", Outcome.DENIED, Reason.APPROVAL_DENIED, denied) == words.refused("d_1", "wrong folder")
+    assert "The reviewer's reason: wrong folder. Do not" in words.refused("d_1", "wrong folder")
+
+
+def test_what_was_withdrawn_is_not_called_a_refusal_by_a_person() -> None:
+    withdrawn = replace(ROW, state=ApprovalState.WITHDRAWN)
+    assert words.refusal("d_1", Outcome.DENIED, Reason.APPROVAL_DENIED, withdrawn) == words.lapsed("d_1")
+
+
+def test_a_barred_tool_carries_the_note_of_the_bar() -> None:
+    said = words.refusal("d_1", Outcome.BLOCKED, Reason.TOOL_BARRED, ROW, "not\ntoday.")
+    assert said == words.refused("d_1", "not today")
+    assert "sending it again gives the same answer" in said
+
+
+def test_the_note_of_a_yes_is_for_the_record_and_not_for_the_model() -> None:
+    approved = replace(ROW, state=ApprovalState.APPROVED, note="fine by me")
+    assert words.refusal("d_1", Outcome.BLOCKED, Reason.RULE, approved) == words.refused("d_1")
 
 
 @pytest.mark.parametrize("state", ApprovalState, ids=lambda state: state.value)

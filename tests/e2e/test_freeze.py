@@ -126,6 +126,7 @@ async def bars_the_tool(house: House, one: Client, two: Client, session: str) ->
     barred = await one.call_tool("ledger__note", {"text": "two"})
     assert reason(barred) == "tool-barred"
     assert text(barred).startswith("NOT EXECUTED - refused by policy")
+    assert "The reviewer's reason: not today." in text(barred)
     assert reason(await one.call_tool("ledger__wipe", {"text": "x"})) == "approval-pending"
     assert not (await one.call_tool("ledger__look", {"text": "x"})).is_error
     assert reason(await two.call_tool("ledger__note", {"text": "two"})) == "approval-pending"

@@ -223,6 +223,7 @@ class Standing(Struct, frozen=True):
     frozen: str = ""
     barred: str = ""
     grants: tuple[Grant, ...] = ()
+    note: str = ""  # what the person said who barred the tool: the model reads it
 
 
 class Facts(Struct, frozen=True):
