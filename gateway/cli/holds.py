@@ -98,14 +98,17 @@ def _read(given: Namespace, question: Callable[[Any], list[Any]]) -> list[Any]:
         fail(UNREACHABLE, f"no gateway answers, and {problem}")
 
 
-def scope_of(given: Namespace, names: Names) -> Scope:
-    """What the words name; ends the command where they name nothing, or two things."""
+def scope_of(given: Namespace, names: Names, others: Callable[[], Names] = lambda: ((), ())) -> Scope:
+    """What the words name among `names`; ends the command where they name nothing, two things, or one of the `others`,
+    which aren't held.
+    """
     upstreams, sessions = names
     if given.all:
         return Scope(everything=True)
     if given.upstream or given.session:
         word, among = given.upstream or given.session, upstreams if given.upstream else sessions
-        return Scope(False, given.upstream or "", given.session or "") if word in among else _unknown(word, among)
+        fits = word in among
+        return Scope(False, given.upstream or "", given.session or "") if fits else _unknown(given, word, among, others)
     word = given.what
     if word in upstreams and word in sessions:
         fail(USAGE, f"`{word}` is an upstream and a session: say `--upstream {word}` or `--session {word}`")
@@ -113,14 +116,25 @@ def scope_of(given: Namespace, names: Names) -> Scope:
         return Scope(upstream=word)
     if word in sessions:
         return Scope(session=word)
-    begun = sorted({name for name in sessions if name.startswith(word)}) if len(word) >= SHORTEST else []
+    begun = _begun(word, sessions)
     if len(begun) > 1:
         fail(FINDINGS, f"`{word}` is the beginning of several sessions: {', '.join(begun[:5])}")
-    return Scope(session=begun[0]) if begun else _unknown(word, [*upstreams, *sessions])
+    return Scope(session=begun[0]) if begun else _unknown(given, word, [*upstreams, *sessions], others)
 
 
-def _unknown(word: str, names: Sequence[str]) -> NoReturn:
-    fail(FINDINGS, f"unknown upstream or session `{word}`{hint(word, names)}")
+def _begun(word: str, sessions: Iterable[str]) -> list[str]:
+    """The sessions whose names begin so."""
+    return sorted({name for name in sessions if name.startswith(word)}) if len(word) >= SHORTEST else []
+
+
+def _unknown(given: Namespace, word: str, names: Sequence[str], others: Callable[[], Names]) -> NoReturn:
+    upstreams, sessions = others()
+    if word in upstreams and not given.session:
+        fail(FINDINGS, f"upstream `{word}` isn't held: `wardgate freeze` lists what is")
+    found = [] if given.upstream else [word] if word in sessions else [] if given.session else _begun(word, sessions)
+    if found:
+        fail(FINDINGS, f"session `{found[0]}` isn't held: `wardgate freeze` lists what is")
+    fail(FINDINGS, f"unknown upstream or session `{word}`{hint(word, [*names, *upstreams, *sessions])}")
 
 
 def what(item: Item) -> str:

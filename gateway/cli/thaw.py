@@ -5,10 +5,11 @@ store itself.
 """
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from gateway.cli.common import FINE, UNREACHABLE, fail, print_json
-from gateway.cli.holds import Item, Scope, alone, named, options_of, scope_of, stored, what
+from gateway.cli.holds import Item, Names, Scope, alone, known, known_there, named, options_of, scope_of, stored, what
 from gateway.cli.talk import Unreachable, ask
 
 
@@ -19,7 +20,7 @@ def run(argv: Sequence[str]) -> int:
     if not named(given):
         options.error("say what: a session, an upstream or `--all`; `wardgate freeze` lists what is held")
     try:
-        scope = _scope(given, list(ask(given.config, "freezes")["items"]))
+        scope = _scope(given, list(ask(given.config, "freezes")["items"]), known)
         about = {"all": True} if scope.everything else {"upstream": scope.upstream, "session": scope.session}
         items = list(ask(given.config, "thaw", **about)["items"])
     except Unreachable as problem:
@@ -33,16 +34,18 @@ def run(argv: Sequence[str]) -> int:
     return FINE
 
 
-def _scope(given: Namespace, held: Sequence[Item]) -> Scope:
+def _scope(given: Namespace, held: Sequence[Item], others: Callable[[Namespace], Names]) -> Scope:
+    """What is to be let go: something that is held."""
     upstreams = [row["upstream"] for row in held if row["upstream"] and not row["tool"]]
-    return scope_of(given, (upstreams, [row["session"] for row in held if row["session"]]))
+    sessions = [row["session"] for row in held if row["session"]]
+    return scope_of(given, (upstreams, sessions), partial(others, given))
 
 
 def _let_go_alone(given: Namespace) -> list[Item]:
     from gateway.cli.standalone import let_go
 
     held = stored(given)
-    scope = _scope(given, held)
+    scope = _scope(given, held, known_there)
     if not held:
         fail(1, "nothing is held there")
     return alone(given, lambda state: let_go(state, scope.upstream, scope.session, everything=scope.everything))

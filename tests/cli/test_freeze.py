@@ -106,6 +106,31 @@ async def test_thaw_names_what_is_held_and_nothing_else(tmp_path: Path, capsys: 
         assert len(room.approvals.standings.freezes()) == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["files"], "upstream `files` isn't held"),
+        (["--upstream", "files"], "upstream `files` isn't held"),
+        (["s_first"], "session `s_first` isn't held"),
+        (["--session", "mail"], "session `mail` isn't held"),
+        (["s_se"], "session `s_second` isn't held"),
+        (["--session", "files"], "unknown upstream or session `files`"),
+        (["filse"], "unknown upstream or session `filse`; did you mean `files`?"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+async def test_what_is_known_and_not_held_is_told_as_that(
+    words: Sequence[str], told: str, tmp_path: Path, capsys: Capture
+) -> None:
+    async with running(tmp_path / "c", capsys) as room:
+        room.sessions += SESSIONS
+        assert (await room.run(freeze, "--upstream", "mail")).code == 0
+        ended = await room.run(thaw, *words)
+        assert (ended.code, ended.out) == (1, "")
+        assert told in ended.err
+        assert len(room.approvals.standings.freezes()) == 1
+
+
 async def test_json_has_the_shape_that_is_promised(tmp_path: Path, capsys: Capture) -> None:
     async with running(tmp_path / "c", capsys) as room:
         ended = await room.run(freeze, "--all", "--json")
@@ -172,7 +197,9 @@ async def test_without_a_gateway_words_name_upstreams_of_the_configuration_and_s
     assert (await off(capsys, freeze, folder, "s2"))[0] == 1
     assert held(folder / "state") == [("freeze", "mail", ""), ("freeze", "", "s1")]
     assert (await off(capsys, thaw, folder, "s1"))[0] == 0
-    assert (await off(capsys, thaw, folder, "files"))[0] == 1
+    for word, told in (("files", "isn't held"), ("s1", "isn't held"), ("filos", "did you mean `files`?")):
+        code, _, err = await off(capsys, thaw, folder, word)
+        assert (code, told in err) == (1, True), err
 
 
 async def test_grants_in_scope_lapse_without_a_gateway_too(tmp_path: Path, capsys: Capture) -> None:
