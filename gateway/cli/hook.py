@@ -86,14 +86,17 @@ def interactive(environ: Mapping[str, str], session: str) -> bool | None:
 
 def _options(argv: Sequence[str]) -> tuple[str | None, str | None]:
     """The client's name (None: only help is wanted) and the configuration."""
-    words, options = list(argv), {"--client": KINDS[0]}
-    if not words or words[0] in ("--help", "-h"):
+    words, kinds, options = list(argv), [], {"--client": KINDS[0]}
+    if not words:
         return None, None
-    kind = words.pop(0)
-    if kind not in KINDS:
-        raise ValueError(f"unknown kind of hook `{kind}`: expected {', '.join(KINDS)}")
     while words:
-        name, equals, value = words.pop(0).partition("=")
+        word = words.pop(0)
+        if word in ("--help", "-h"):
+            return None, None
+        if not word.startswith("-"):
+            kinds.append(word)
+            continue
+        name, equals, value = word.partition("=")
         if name == "--json":
             continue
         if name not in ("--client", "--config"):
@@ -101,6 +104,9 @@ def _options(argv: Sequence[str]) -> tuple[str | None, str | None]:
         if not (equals or words):
             raise ValueError(f"{name} needs a value")
         options[name] = value if equals else words.pop(0)
+    if len(kinds) != 1 or kinds[0] not in KINDS:
+        found = f", found `{' '.join(kinds)}`" if kinds else ""
+        raise ValueError(f"expected one kind of hook, {' or '.join(KINDS)}{found}")
     return options["--client"], options.get("--config")
 
 

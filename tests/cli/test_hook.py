@@ -89,11 +89,33 @@ def test_half_characters_are_sent_as_question_marks() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["elsewhere"], ["claude-code", "--clint", "x"], ["claude-code", "--client"], ["claude-code", "more"]],
+    [
+        *(["elsewhere"], ["claude-code", "--clint", "x"], ["claude-code", "--client"], ["claude-code", "more"]),
+        *(["--json"], ["--clint", "claude-code"]),
+    ],
 )
 def test_wrong_options_never_end_with_code_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert hook.run(words) == 1
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "words", [["--json"], ["--config", "{config}"], ["--config={config}", "--client", "x"]], ids=" ".join
+)
+def test_options_may_stand_before_the_kind(
+    words: list[str], config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(hook, "POLL", 1e9)  # it does not wait
+    monkeypatch.setattr("sys.stdin", Input(STOP))
+    monkeypatch.setenv("WARDGATE_CONFIG", str(config))
+    assert hook.run([*(word.format(config=config) for word in words), "claude-code"]) == 1
+    assert "no gateway answers" in capsys.readouterr().err
+
+
+def test_without_a_kind_it_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert hook.run(["--json"]) == 1
+    assert "claude-code" in capsys.readouterr().err
+    assert hook.run(["--json", "--help"]) == 0
 
 
 class Input:
