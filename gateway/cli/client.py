@@ -31,6 +31,8 @@ def run(argv: Sequence[str]) -> int:
     given = options.parse_args(argv)
     if given.action != "list" and not given.name:
         options.error(f"`{given.action}` needs the name of a client")
+    if given.action == "list" and given.name:
+        options.error(f"`list` takes no name, found `{given.name}`")
     lasts = duration(given.expires) if given.expires else None
     if given.expires and (given.action != "add" or lasts is None):
         options.error("`--expires` goes with `add`, and is a time such as 90m, 12h, 30d or 8w, at most 10 years")

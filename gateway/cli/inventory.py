@@ -5,16 +5,15 @@ What upstreams, clients and files say is shown with its hidden characters. Nothi
 
 import csv
 import sys
-from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from textwrap import wrap
 from typing import Any
 from unicodedata import normalize
 
-from gateway.cli.common import aligned, columns
+from gateway.cli.common import FINDINGS, aligned, columns, fail
+from gateway.cli.options import hint
 from gateway.core.inventory import ACCEPTED, Finding, Permission, Row, usually
-from gateway.core.problems import nearest
 from gateway.core.visible import visible
 
 HEAD = ("tool", "effect", "may call", "used", "30 d", "owner", "mend")
@@ -29,13 +28,12 @@ FORMULA = frozenset("=+-@")  # with which a spreadsheet begins what it computes
 Each = Permission | Row
 
 
-def named(options: ArgumentParser, rows: Sequence[Each], name: str) -> list[Each]:
+def named(rows: Sequence[Each], name: str) -> list[Each]:
     """The tools of that name, as clients see it or as their upstream calls them; ends the command where none is."""
     known = {word: one for one in rows if isinstance(one, Permission) for word in _names(one)}
     found = [one for one in rows if isinstance(one, Permission) and name in _names(one)]
     if not found:
-        near = nearest(name, known)
-        options.error(f"unknown tool `{visible(name)}`" + (f"; did you mean `{visible(near)}`?" if near else ""))
+        fail(FINDINGS, f"unknown tool `{name}`{hint(name, known)}")
     return list(found)
 
 

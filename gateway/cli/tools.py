@@ -5,13 +5,14 @@ It starts nothing unless it is told to: what is known is in the lock, the polici
 
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, fail, parser, print_json
 from gateway.cli.conversing import Answer, Request, converse
+from gateway.cli.options import hint
 from gateway.cli.talk import Unreachable, ask
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ DUE, UNUSED = 14, 90  # days, where owners are told and nothing else is said
 
 
 def run(argv: Sequence[str]) -> int:
-    """Print the inventory; exit codes 0, 1 findings with `--check` or no valid configuration, 2 usage, 3 the record
-    can't be read, or no gateway runs that could tell owners.
+    """Print the inventory; exit codes 0, 1 findings with `--check`, an unknown name or no valid configuration, 2 usage,
+    3 the record can't be read, or no gateway runs that could tell owners.
     """
     options = _options()
     given = options.parse_args(argv)
@@ -34,6 +35,8 @@ def run(argv: Sequence[str]) -> int:
         given.kind = "all"
     if given.force and not given.notify:
         options.error("`--force` is for `--notify`")
+    if given.unused is not None and given.unused < 0:
+        options.error(f"--unused: expected 0 or more, found `{given.unused}`")
     if given.propose:
         return _propose(given)
     if given.notify:
@@ -41,15 +44,15 @@ def run(argv: Sequence[str]) -> int:
     wanted = _wanted(options, given)
     live, unasked = _live(given)
     settings = _settings(given.config)
-    if given.client and given.client not in (*settings.clients, "unknown"):
-        _unknown_client(options, given.client, settings)
+    _known("client", given.client, (*settings.clients, "unknown"))
+    _known("upstream", given.upstream, settings.upstreams)
     found = _take(settings, live)
     from gateway.cli import inventory as lines
 
     today = datetime.now(UTC).date()
     rows = [one for one in found.rows if wanted.admits(one, today)]
     if given.name:
-        rows = lines.named(options, rows, given.name)
+        rows = lines.named(rows, given.name)
     if given.check:
         rows = [one for one in rows if one.findings]
     if given.json:
@@ -156,11 +159,10 @@ def _take(settings: "Settings", live: Mapping[str, Sequence[Mapping[str, Any]]])
         fail(UNREACHABLE, str(problem))
 
 
-def _unknown_client(options: ArgumentParser, name: str, settings: "Settings") -> None:
-    from gateway.core.problems import nearest
-
-    near = nearest(name, settings.clients)
-    options.error(f"unknown client `{name}`" + (f"; did you mean `{near}`?" if near else ""))
+def _known(what: str, name: str, names: Collection[str]) -> None:
+    """End the command at a name that is given, and is none of those that there are."""
+    if name and name not in names:
+        fail(FINDINGS, f"unknown {what} `{name}`{hint(name, names)}")
 
 
 def _notify(given: Namespace) -> int:

@@ -135,6 +135,16 @@ def test_a_configuration_that_can_not_be_read_is_1(case: Case, tmp_path: Path, c
         assert ended.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("case", [case for case in PRESENT if case.unread is not None], ids=str)
+def test_a_broken_configuration_breaks_no_command(case: Case, tmp_path: Path, capsys: Capture) -> None:
+    folder = configure(tmp_path / "place")
+    (folder / "upstreams.toml").write_text("[gateway]\nstate = 'state'\n[upstreams.new\n", encoding="utf-8")
+    (folder / "state").mkdir(mode=0o700)
+    ended = run(capsys, case.words, "--config", str(folder))
+    assert ended.code in (FINE, FINDINGS, UNREACHABLE)
+    assert "upstreams.toml" in ended.out + ended.err
+
+
 @pytest.mark.parametrize("case", [case for case in PRESENT if case.alone is not None], ids=str)
 def test_without_a_gateway_and_a_record_it_says_so(case: Case, tmp_path: Path, capsys: Capture) -> None:
     ended = run(capsys, case.words, "--config", str(configure(tmp_path / "place")))
@@ -168,6 +178,8 @@ async def test_beside_a_gateway_what_lists_prints_one_object_and_what_has_no_nam
         ("log --reason resl", ""),
         ("completion fsh", "fish"),
         ("leaks --state opn", "open"),
+        ("client list extra", ""),
+        ("tools --unused -3", ""),
     ],
 )
 def test_a_wrong_word_is_2_and_names_the_nearest(words: str, near: str, capsys: Capture) -> None:

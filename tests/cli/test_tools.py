@@ -200,7 +200,7 @@ def test_nothing_is_started_written_or_imported_that_is_heavy(house: Path) -> No
 def test_rows_are_found_by_what_is_asked(run: Any, words: list[str], found: set[str] | None) -> None:
     ended = run("--json", *words)
     if found is None:
-        assert (ended.code, "did you mean `mail__send`" in ended.err) == (2, True)
+        assert (ended.code, "did you mean `mail__send`" in ended.err) == (1, True)
     else:
         assert set(items(ended)) == found
 
@@ -292,8 +292,22 @@ def test_nothing_that_a_file_says_reaches_the_terminal_as_it_is(run: Any, house:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--client", "claude-cod"], "did you mean `claude-code`"),
-        (["--client", "zzzzzzzzzz"], "unknown client"),
+        (["--client", "claude-cod"], "unknown client `claude-cod`; did you mean `claude-code`?"),
+        (["--client", "zzzzzzzzzz"], "unknown client `zzzzzzzzzz`"),
+        (["--upstream", "flies"], "unknown upstream `flies`; did you mean `files`?"),
+        (["--upstream", "nope", "--json"], "unknown upstream `nope`"),
+        (["write_fil"], "unknown tool `write_fil`; did you mean `write_file`?"),
+        (["nope"], "unknown tool `nope`"),
+    ],
+)
+def test_a_name_that_is_unknown_is_a_finding_with_the_nearest(run: Any, words: list[str], told: str) -> None:
+    assert run(*words) == (1, "", f"wardgate: {told}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--unused", "-3"], "--unused"),
         (["--kind", "grant", "--tier", "high"], "leave out"),
         (["--kind", "grant", "send"], "leave out"),
         (["--force"], "--notify"),
