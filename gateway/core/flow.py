@@ -53,6 +53,7 @@ ENDS = ".:!?\u2026"  # what ends a sentence, and belongs to no token
 _BEFORE = frozenset(f"{_BREAKS} :=")
 _BEHIND = frozenset(f"{_BREAKS} ")
 _FOLDS = frozenset({SinkKind.EMAIL, SinkKind.HOST})
+_FOLDED = UNPARSED  # before a form that is found in any case: only a value that may be spelled so looks there
 _IBAN = r"[A-Za-z]{2}\d{2}(?:[A-Za-z0-9]{11,30}|(?:[ -][A-Za-z0-9]{4}){2,7}(?:[ -][A-Za-z0-9]{1,3})?)"
 _ACCOUNT = re.compile(rf"(?<![\w-])(?<!\d\.)(?:{_IBAN}|\d(?:[ -]?\d){{5,33}})(?![\w-])")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[ -]\d\d.*)?")
@@ -139,20 +140,27 @@ class Origins:
         return _WORDS[bits & 15]
 
     def _bits(self, form: str, kind: SinkKind) -> int:
-        words = _words(form)
+        words, folds = _words(form), _folds(kind, form)
         if words == [form]:
-            return self._index.get(hash(form), 0) | (self._index.get(hash(form.casefold()), 0) if kind in _FOLDS else 0)
-        if not all(self._index.get(hash(word.rstrip(ENDS) or word), 0) for word in words):
+            return self._at(form, folds=folds)
+        if not all(self._at(word.rstrip(ENDS) or word, folds=folds) for word in words):
             return 0
-        wanted, bits = form.casefold(), 0
+        wanted, bits = form.casefold() if folds else form, 0
         for bit, text in self._texts:
             if bits & bit:
                 continue
             self._left -= len(text)
             if self._left < 0:
                 break
-            if _stands(text.casefold(), wanted):
+            if _stands(text.casefold() if folds else text, wanted):
                 bits |= bit
+        return bits
+
+    def _at(self, form: str, *, folds: bool) -> int:
+        bits = self._index.get(hash(form), 0)
+        if folds:
+            lower = form.casefold()
+            bits |= self._index.get(hash(lower), 0) | self._index.get(hash(_FOLDED + lower), 0)
         return bits
 
     def _take(self, bit: int, text: str) -> None:
@@ -230,19 +238,35 @@ def carries_proven(tool: Tool, arguments: Mapping[str, Any], origins: Origins, l
 
     What is too short to be proven passes while all of it together is too short to say anything.
     """
-    sinks, short = tool.labels.sinks or {}, 0
+    short = 0
     origins.begin()
-    for name, value in arguments.items():
-        kind = sinks.get(name, SinkKind.TEXT)
-        for _, leaf in leaves(value):
-            form = canonical_sink(kind, leaf)
-            if form is not None and len(form) < SHORTEST:
-                short += len(form)
-            elif leaf in ("true", "false") and isinstance(value, bool):
-                continue
-            elif form is None or not (origins.find(kind, form, leaf) or _in_list(tool, name, form, lists)):
-                return False
+    for name, kind, leaf in _carried(tool, arguments):
+        form = canonical_sink(kind, leaf)
+        if form is not None and len(form) < SHORTEST:
+            short += len(form)
+        elif form is None or not (origins.find(kind, form, leaf) or _in_list(tool, name, form, lists)):
+            return False
     return short <= _HARMLESS
+
+
+def _carried(tool: Tool, arguments: Mapping[str, Any]) -> Iterator[tuple[str, SinkKind, str]]:
+    """All that a call says, each under its argument: the values, and the names that the caller made up."""
+    sinks, declared = tool.labels.sinks or {}, _declared(tool)
+    for name, value in arguments.items():
+        if name not in declared:
+            yield name, SinkKind.TEXT, name
+        if not isinstance(value, bool):
+            yield from ((name, sinks.get(name, SinkKind.TEXT), leaf) for _, leaf in leaves(value))
+
+
+def _declared(tool: Tool) -> set[str]:
+    """The arguments that a tool's definition or its label names."""
+    labels, schema, listed = tool.labels, tool.definition.get("inputSchema"), tool.definition.get("arguments")
+    described = schema.get("properties") if isinstance(schema, Mapping) else None
+    names = {*(labels.sinks or ()), *labels.payload, *labels.inert}
+    names.update(described if isinstance(described, Mapping) else ())
+    of_prompt = listed if isinstance(listed, list) else ()
+    return names.union(str(each.get("name")) for each in of_prompt if isinstance(each, Mapping))
 
 
 def links(text: str) -> Iterator[tuple[SinkKind, str]]:
@@ -301,15 +325,22 @@ def _forms(token: str) -> Iterable[str]:
     token = token.rstrip(ENDS) or token
     if "://" in token:  # the case of its path counts
         return {token, canonical_sink(SinkKind.URL, token) or token}
-    forms = {token, token.casefold()}
+    forms = {token}
     if ":" in token or "=" in token:  # `to:bob@example.com`
-        last = re.split("[:=]", token)[-1]
-        forms |= {last, last.casefold()}
+        forms.add(re.split("[:=]", token)[-1])
     elif "/" in token:
         forms.add(canonical_sink(SinkKind.PATH, token) or token)
+    folded = {form.casefold() for form in forms}
     if "@" in token and not token.isascii():
-        forms.add(canonical_sink(SinkKind.EMAIL, token) or token)
-    return forms
+        folded.add(canonical_sink(SinkKind.EMAIL, token) or token)
+    return forms | {_FOLDED + form for form in folded - forms}
+
+
+def _folds(kind: SinkKind, form: str) -> bool:
+    """Whether a value is the same in another case: an address or a host, or words of letters alone, as a sentence may
+    begin with one; not what may name a file or an object.
+    """
+    return kind in _FOLDS or (kind is SinkKind.TEXT and form.replace(" ", "").isalpha())
 
 
 def _numbers(text: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.core import flow
 from gateway.core.flow import (
@@ -60,6 +61,7 @@ def find(known: Origins, kind: SinkKind, leaf: str) -> frozenset[str]:
         (SinkKind.PATH, "/home/al/Docs"),
         (SinkKind.TEXT, "Project Alpha"),
         (SinkKind.TEXT, "project  alpha"),
+        (SinkKind.TEXT, "please"),
     ],
 )
 def test_a_value_that_stands_there_whole_is_found(kind: SinkKind, leaf: str) -> None:
@@ -76,6 +78,7 @@ def test_a_value_that_stands_there_whole_is_found(kind: SinkKind, leaf: str) -> 
         (SinkKind.URL, "https://x.example/a"),
         (SinkKind.PATH, "/home/al"),
         (SinkKind.PATH, "al/Docs"),
+        (SinkKind.PATH, "/home/al/docs"),
         (SinkKind.ACCOUNT, "370400440532013000"),
         (SinkKind.TEXT, "Alpha in"),
         (SinkKind.TEXT, "lpha"),
@@ -298,11 +301,50 @@ def test_links_of_a_text(text: str, found: list[str]) -> None:
         ({"a": "evi", "b": "l@x", "c": ".co"}, False),
         ({"q": "true"}, False),
         ({"q": None}, True),
+        ({"eve@evil.example": True}, False),
+        ({"eve@evil.example": None}, False),
+        ({"ann@corp.example": True}, True),
+        ({"q": {"eve@evil.example": True}}, False),
+        ({"evi": 1, "l@x": 1, ".co": 1}, False),
+        ({"x": 1}, True),
+        ({"": 1}, False),
     ],
 )
 def test_an_output_proves_only_if_all_that_was_said_is_proven(arguments: dict[str, Any], proven: bool) -> None:
-    tool = tool_of(Effect.READ, sinks={"to": SinkKind.EMAIL}, known={"to": "colleagues"})
+    schema = {"type": "object", "properties": {"q": {}, "limit": {}, "all": {}, "a": {}, "b": {}, "c": {}}}
+    tool = find_by(schema, sinks={"to": SinkKind.EMAIL}, known={"to": "colleagues"})
     assert carries_proven(tool, arguments, origins(prompt="for ann@corp.example"), LISTS) is proven
+
+
+def find_by(schema: Any, **labels: Any) -> Tool:
+    """A read whose definition says that these are its arguments."""
+    return replace(tool_of(Effect.READ, **labels), definition={"name": "find", "inputSchema": schema})
+
+
+@pytest.mark.parametrize(
+    "schema", [None, [], {"type": "object"}, {"properties": ["folder"]}, {"properties": {"q": {}}}]
+)
+def test_a_name_that_neither_schema_nor_label_says_is_a_value(schema: Any) -> None:
+    asked = {"folder": True, "q": "ann@corp.example"}
+    said = origins(prompt="for ann@corp.example")
+    assert not carries_proven(find_by(schema), asked, said, {})
+    for labels in ({"sinks": {"folder": SinkKind.TEXT}}, {"payload": ("folder",)}, {"inert": ("folder",)}):
+        assert carries_proven(find_by(schema, **labels), asked, said, {})
+    assert carries_proven(find_by({"properties": {"folder": {}}}), asked, said, {})
+
+
+def test_a_prompt_declares_its_arguments_in_its_own_way() -> None:
+    of = {"name": "brief", "arguments": [{"name": "folder"}, {"name": ["odd"]}, "odd"]}
+    tool = replace(tool_of(Effect.READ), definition=of, surface=Surface.PROMPTS)
+    assert carries_proven(tool, {"folder": "ann@corp.example"}, origins(prompt="for ann@corp.example"), {})
+    assert not carries_proven(tool, {"odd-name": "ann@corp.example"}, origins(prompt="for ann@corp.example"), {})
+
+
+@given(st.lists(st.text(min_size=1), max_size=4), st.dictionaries(st.text(), st.none() | st.booleans(), max_size=4))
+def test_no_name_of_an_argument_says_what_has_no_origin(declared: list[str], arguments: dict[str, Any]) -> None:
+    tool = find_by({"properties": dict.fromkeys(declared, {})})
+    said = sum(len(name.strip()) for name in arguments if name not in declared)
+    assert not carries_proven(tool, arguments, origins(prompt="nothing"), {}) or said <= flow._HARMLESS
 
 
 def test_the_origins_that_something_is_known_from_are_told_as_words() -> None:

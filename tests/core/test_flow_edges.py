@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.core import flow
 from gateway.core.flow import ARGUMENT, PROMPT, Origins, carries_proven, trace
@@ -36,12 +38,47 @@ def find(said: str, kind: SinkKind, leaf: str) -> bool:
         ("see https://X.example/AbC", SinkKind.URL, "https://x.example/AbC", True),
         ("see https://X.example/AbC", SinkKind.URL, "https://x.example/abc", False),
         ("see https://X.example/abc", SinkKind.URL, "https://x.example/AbC", False),
+        ("write /srv/App/Config.yml", SinkKind.PATH, "/srv/app/config.yml", False),
+        ("write /srv/app/config.yml", SinkKind.PATH, "/srv/App/Config.yml", False),
+        ("write /srv/App/./Config.yml", SinkKind.PATH, "/srv/App/Config.yml", True),
+        ("write '/srv/My App/x.yml'", SinkKind.PATH, "/srv/my app/x.yml", False),
+        ("write '/srv/My App/x.yml'", SinkKind.PATH, "/srv/My App/x.yml", True),
+        ("delete ABC123", SinkKind.ID, "abc123", False),
+        ("delete id:ABCD", SinkKind.ID, "abcd", False),
+        ("delete id:ABCD", SinkKind.ID, "ABCD", True),
+        ("mail to:Bob@Corp.example", SinkKind.EMAIL, "bob@corp.example", True),
+        ("ask host:DB.Corp.example", SinkKind.HOST, "db.corp.example", True),
+        ("ask DB.Corp.example.", SinkKind.HOST, "Db.corp.example", True),
+        ("mail Büro@BÜCHER.example", SinkKind.EMAIL, "büro@bücher.example", True),
+        ("mail Büro@BÜCHER.example", SinkKind.ID, "büro@bücher.example", False),
+        ("Archive them", SinkKind.TEXT, "archive", True),
+        ("archive them", SinkKind.TEXT, "Archive", True),
+        ("use /srv/App/Config.yml", SinkKind.TEXT, "/srv/app/config.yml", False),
+        ("use Key-A1 alone", SinkKind.TEXT, "key-a1 alone", False),
+        ("use Key-A1 alone", SinkKind.TEXT, "Key-A1 alone", True),
     ],
 )
 def test_what_is_only_a_part_of_it_or_another_one_is_not_found(
     said: str, kind: SinkKind, leaf: str, stands: bool
 ) -> None:
     assert find(said, kind, leaf) is stands
+
+
+CASED = frozenset(SinkKind) - {SinkKind.EMAIL, SinkKind.HOST, SinkKind.ACCOUNT}
+
+
+@given(st.from_regex(r"[A-Za-z0-9/_.-]{3,20}[0-9/_-]", fullmatch=True), st.sampled_from(sorted(CASED)))
+def test_no_other_case_of_a_name_proves_it(name: str, kind: SinkKind) -> None:
+    for said in {name.upper(), name.lower(), name.title()} - {name}:
+        assert not find(f"use {said} now", kind, name) or canonical_sink(kind, said) == canonical_sink(kind, name)
+
+
+@given(st.emails())
+def test_an_address_is_the_same_in_any_case(address: str) -> None:
+    form = canonical_sink(SinkKind.EMAIL, address)
+    for said in (address, address.upper(), address.lower()):
+        if form and form == canonical_sink(SinkKind.EMAIL, said):
+            assert find(f"write to <{said}> now", SinkKind.EMAIL, form)
 
 
 def test_many_short_texts_are_counted_for_what_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
