@@ -17,12 +17,14 @@ from tests.test_flows import CLOSED, EVE, OPEN, POLICY, SEND, STORE, USER, call_
 TOOLS = {trust: tool(trust=trust, name=trust.value) for trust in Trust}
 NAMES = ("s_1", "s_2", f"{USER}/{CLOSED}/a", f"{USER}/{CLOSED}/b")
 
-# What an agent that is hijacked can do, with a value of the attacker's in any spelling: read, search for it, write it
-# down, connect anew; and what else may happen: another client works, time passes, the gateway starts anew.
+# What an agent that is hijacked can do, with a value of the attacker's in any spelling: read, search for it, name
+# an argument so, write it down, connect anew; and what else may happen: another client works, time passes, the gateway
+# starts anew.
 spelled = st.sampled_from(sorted(SPELLINGS)).map(lambda name: SPELLINGS[name](EVE)) | st.just(EVE)
 steps = st.one_of(
     st.tuples(st.just("read"), st.sampled_from(list(Trust)), spelled),
     st.tuples(st.just("echo"), st.sampled_from([Trust.TRUSTED, Trust.NEUTRAL]), spelled),
+    st.tuples(st.just("name"), st.sampled_from([Trust.TRUSTED, Trust.NEUTRAL]), spelled),
     st.tuples(st.just("write"), st.just(Trust.NEUTRAL), spelled),
     st.tuples(st.just("connect"), st.just(Trust.NEUTRAL), st.sampled_from(NAMES)),
     st.tuples(st.just("other"), st.just(Trust.TRUSTED), spelled),
@@ -60,8 +62,8 @@ class Play:
         elif what == "read":
             await self.flows.delivered(call, TOOLS[trust], text("nothing of it"))
         else:
-            call = call_of(session=self.session, **{"q" if what == "echo" else "path": said})
-            of = TOOLS[trust] if what == "echo" else STORE
+            asked = {"echo": {"q": said}, "name": {said: True}, "write": {"path": said}}[what]
+            call, of = call_of(session=self.session, **asked), STORE if what == "write" else TOOLS[trust]
             self.flows.sends(call, of)
             await self.flows.delivered(call, of, text(f"no result for {said}, none for {EVE}"))
 

@@ -62,23 +62,27 @@ _GROUPED = re.compile(rf"(?<![\w.]){_IN_GROUPS}")
 _AMOUNT = re.compile(rf"(?<![\w.])(?:{_IN_GROUPS}|\d+\.\d+(?!\w))")
 _SCHEME = re.compile(r"^(?:[A-Za-z]+:)?[/\\]*")
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\ufe0e\ufe0f")  # besides what Unicode calls formats
+_OTHER = re.compile(r"[^\x00-\x7f]+")
 _CODE = re.compile(r"&#?\w{1,32};")
 _URL = r"[^\s\"'`<>()\[\]{}|\\]"
-_LINKS = (
+_LINKS = (  # what looks like one, its kind, and what each holds
     (
         re.compile(rf"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{{1,15}}://(?:\[[0-9A-Fa-f:.]+\]{_URL}*|{_URL}+)"),
         SinkKind.URL,
+        "://",
     ),
-    (re.compile(r"(?<![\w.+%-])[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"), SinkKind.EMAIL),
+    (re.compile(r"(?<![\w.+%-])[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"), SinkKind.EMAIL, "@"),
     (
         re.compile(rf"(?<![\w:])(?:(?:https?|ftp|file|smb):[/\\]*|[/\\]{{2}})(?:[\w-]+\.)+[\w-]+{_URL}*", re.I),
         SinkKind.URL,
+        "",
     ),
     (
         re.compile(rf"(?<![\w/@.-])(?:www\.{_URL}+|(?:[\w-]+\.)+[A-Za-z]{{2,24}}(?::\d{{1,5}})?[/?#]{_URL}*)"),
         SinkKind.URL,
+        "",
     ),
-    (re.compile(rf"(?<![\w.-])(?:{_IBAN}|\d{{9,34}}|\d{{4}}(?:[ -]\d{{4}}){{2,7}})(?![\w-])"), SinkKind.ACCOUNT),
+    (re.compile(rf"(?<![\w.-])(?:{_IBAN}|\d{{9,34}}|\d{{4}}(?:[ -]\d{{4}}){{2,7}})(?![\w-])"), SinkKind.ACCOUNT, ""),
 )
 
 
@@ -277,16 +281,20 @@ def links(text: str) -> Iterator[tuple[SinkKind, str]]:
         text = _CODE.sub(lambda code: html.unescape(code[0]), text)
     text = unicodedata.normalize("NFKC", text)
     if not text.isascii():
-        text = "".join(char for char in text if unicodedata.category(char) != "Cf" and char not in _UNSEEN)
+        text = _OTHER.sub(lambda chars: "".join(filter(_shows, chars[0])), text)
     taken = bytearray(len(text))
-    for pattern, kind in _LINKS:
-        for match in pattern.finditer(text):
+    for pattern, kind, mark in _LINKS:
+        for match in pattern.finditer(text) if mark in text else ():
             start, end = match.span()
             if any(taken[start:end]):
                 continue
             taken[start:end] = b"\x01" * (end - start)
             link = match[0].rstrip(f"{ENDS},;")
             yield kind, link if kind is not SinkKind.URL or "://" in link else f"http://{_SCHEME.sub('', link, 1)}"
+
+
+def _shows(char: str) -> bool:
+    return unicodedata.category(char) != "Cf" and char not in _UNSEEN
 
 
 def placed(path: tuple[str | int, ...]) -> str:

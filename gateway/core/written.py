@@ -19,12 +19,18 @@ SHORT_LINE = 8  # words of a line that may be an entry of a listing
 MOST_LINKED = 256 * 1024  # characters of what a call writes in which links are looked for
 MOST_FORMS = 400  # of one call
 MOST_RESULT = 16 * 1024  # characters of the texts of a write's result in which ids are looked for
+MOST_CUTS = 3  # places of a line, as `notes.txt:12:`, behind which a line that was written may begin
 MOST_READ = 4 * 1024 * 1024  # characters of an output that are looked at; a longer one that is read has met a form
 
 _NAMES = frozenset({SinkKind.ID, SinkKind.PATH, SinkKind.URL})  # kinds that name an object
-_APART = str.maketrans(dict.fromkeys("\"'`<>()[]{},;|=\n\r\t", " "))
+_APART = str.maketrans(dict.fromkeys("\"'`<>()[]{},;|=\t", " "))
 _PLAIN = re.compile(
     r"\d{1,3}|\d*[.,:/+-][\d.,:/+-]*|\d{4}-\d\d-\d\d(?:[T ].*)?|\d\d:\d\d.*|true|false|null|none", re.IGNORECASE
+)
+_FIGURES = re.compile(r"[\d.,:/+tz -]*")
+_CUT = re.compile(r":(?:\d+:){0,2}|-\d+-")  # what tools set between a file, a place in it and its line
+_LEAD = re.compile(  # what stands before a line in lists, quotes, diffs, and where lines are numbered
+    r"(?:[\s>+<|*#=-]++|\d+(?:[:\t\u2192).-]| \|))*+"
 )
 _KEYED = re.compile(
     r"(?:^|_|-)(?:id|uuid|key|path|uri|url|ref|sha|slug|channel|name|number|thread|ts)s?$|Id$|Key$", re.ASCII
@@ -89,24 +95,75 @@ def made(upstream: str, value: Any) -> list[str]:
 
 def met(upstream: str, arguments: Mapping[str, Any], value: Any) -> set[str] | None:
     """The forms that a call's arguments and output hold; None where there is more than is looked at."""
-    found, size = {f"all {upstream}"}, 0
+    found, seen, size = {f"all {upstream}"}, _Seen(), 0
     for _, leaf in leaves(arguments):
-        found |= {*_named(leaf, SinkKind.PATH, upstream), *_lines(leaf)}
+        found.update(_named(leaf, SinkKind.PATH, upstream))
+        for line in _folded(leaf).splitlines():
+            seen.line(line)
     for _, leaf in parsed(value):
         size += len(leaf)
         if size > MOST_READ:
             return None
-        found |= {*_lines(leaf), *_named(leaf, SinkKind.PATH, upstream)}
-        for line in _folded(leaf).splitlines():
-            tokens = line.translate(_APART).split()
-            for token in tokens:
-                form = token.rstrip(ENDS)
-                found |= {f"path {form}"} if "/" in form else {f"name {upstream} {form}"}
-            # An entry of a listing is short, or ends with its name.
-            for token in tokens if len(tokens) <= SHORT_LINE else tokens[-1:]:
-                found.add(f"entry {upstream} {token.rstrip('/')}")
+        found.update(_named(leaf, SinkKind.PATH, upstream))
         found |= {f"link {_folded(canonical_sink(kind, link) or link)}" for kind, link in links(leaf)}
-    return found
+        seen.look(_folded(leaf))
+    return found | seen.forms(upstream)
+
+
+class _Seen:
+    """What a text shows: its lines, also behind the place where each stands in a file, its words, and what may be an
+    entry of a listing.
+    """
+
+    def __init__(self) -> None:
+        self.lines, self.words, self.entries = set[str](), set[str](), set[str]()
+
+    def look(self, text: str) -> None:
+        """Take all that stands in a text, which is folded."""
+        for line, apart in zip(text.splitlines(), text.translate(_APART).splitlines(), strict=True):
+            self.line(line)
+            tokens = apart.split()
+            self.words.update(tokens)
+            # An entry is short, or ends with its name, or a place in it follows, and what stands there.
+            self.entries.update(tokens if len(tokens) <= SHORT_LINE else tokens[-1:])
+            if ":" in apart or "-" in apart:
+                self.entries.update(set(_CUT.sub(" ", apart).split()).difference(tokens))
+
+    def line(self, line: str) -> None:
+        """Take a line, and what stands behind its first places."""
+        if "\t" in line:
+            self.lines.add(_spaced(_bare(line))[:LONGEST])
+        form = _spaced(line)
+        self._text(form)
+        for number, cut in enumerate(islice(_CUT.finditer(form, 0, LONGEST), MOST_CUTS)):
+            if not number or cut.end() - cut.start() > 1:
+                self._name(form[: cut.start()])
+            self._text(form[cut.end() :].lstrip())
+
+    def _text(self, text: str) -> None:
+        if len(text) < SHORTEST_LINE:
+            self._name(text)
+            return
+        self.lines.add(text[:LONGEST])
+        if not text[0].isalpha():
+            self.lines.add(_bare(text)[:LONGEST])
+
+    def _name(self, text: str) -> None:
+        """Take what may be a name of several words; one that is as long as a line may count as one."""
+        if " " in text:
+            self.entries.add(text)
+            self.lines |= {text, text.rpartition("/")[2]}
+
+    def forms(self, upstream: str) -> set[str]:
+        """The forms of all that."""
+        words = {word.rstrip(ENDS) for word in self.words}
+        names = {entry.rstrip("/").rpartition("/")[2] for entry in self.entries}
+        return {
+            *(f"path {word}" if "/" in word else f"name {upstream} {word}" for word in words if len(word) >= SHORTEST),
+            *(f"path {entry}" for entry in self.entries if "/" in entry),
+            *(f"entry {upstream} {name}" for name in names if len(name) >= SHORTEST),
+            *(f"line {line}" for line in self.lines if len(line) >= SHORTEST_LINE),
+        }
 
 
 def _named(leaf: str, kind: SinkKind | None, upstream: str) -> Iterator[str]:
@@ -118,14 +175,25 @@ def _named(leaf: str, kind: SinkKind | None, upstream: str) -> Iterator[str]:
             yield f"path {form}" if "/" in form else f"name {upstream} {form}"
         if len(last) >= SHORTEST and not _PLAIN.fullmatch(last):
             yield f"entry {upstream} {last}"
+            if " " in last and len(last) >= SHORTEST_LINE:  # a listing may show it as a line
+                yield f"line {last}"
 
 
 def _lines(leaf: str) -> Iterator[str]:
-    """The lines of a text that are long enough to be told apart."""
+    """The lines of a text that are long enough to be told apart, without what stands before them."""
     for line in _folded(leaf).splitlines():
-        form = " ".join(line.split())
-        if len(form) >= SHORTEST_LINE and not _PLAIN.fullmatch(form):
+        whole, bare = _spaced(line), _spaced(_bare(line))
+        form = bare if len(bare) >= SHORTEST_LINE else whole
+        if len(form) >= SHORTEST_LINE and not _FIGURES.fullmatch(form):
             yield f"line {form[:LONGEST]}"
+
+
+def _bare(line: str) -> str:
+    return _LEAD.sub("", line, count=1)
+
+
+def _spaced(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _folded(text: str) -> str:

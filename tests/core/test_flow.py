@@ -342,7 +342,7 @@ def test_a_prompt_declares_its_arguments_in_its_own_way() -> None:
 
 @given(st.lists(st.text(min_size=1), max_size=4), st.dictionaries(st.text(), st.none() | st.booleans(), max_size=4))
 def test_no_name_of_an_argument_says_what_has_no_origin(declared: list[str], arguments: dict[str, Any]) -> None:
-    tool = find_by({"properties": dict.fromkeys(declared, {})})
+    tool = find_by({"properties": dict.fromkeys(declared)})
     said = sum(len(name.strip()) for name in arguments if name not in declared)
     assert not carries_proven(tool, arguments, origins(prompt="nothing"), {}) or said <= flow._HARMLESS
 

@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.core import written as module
 from gateway.core.model import Effect, SinkKind, Tool
@@ -42,6 +44,85 @@ def meets(call: dict[str, Any], arguments: dict[str, Any], output: Any) -> bool:
 def test_what_was_written_is_met(call: dict[str, Any], arguments: dict[str, Any], output: Any) -> None:
     assert meets(call, arguments, output)
     assert not meets(call, {"path": "/home/al/other.md"}, "other.md\nnothing of it")
+
+
+SHOWN = {
+    "grep -n": "/w/other.txt:12:{}",
+    "grep, no number": "other.txt:{}",
+    "grep -nb": "other.txt:12:3044:{}",
+    "grep -C": "/w/other.txt-12-{}",
+    "one file": "12:{}",
+    "one file, context": "12-{}",
+    "a path with spaces and colons": "my: other.txt:12:  {}",
+    "a drive": "C:\\w\\other.txt:12:{}",
+    "cat -n": "    12\t{}",
+    "cat -n with arrows": "    12→{}",
+    "bars": "12 | {}",
+    "diff": "> {}",
+    "unified diff": "+{}",
+    "its old side": "-\t{}",
+    "quoted twice": ">> > {}",
+    "in a list": "  * {}",
+    "numbered": "3. {}",
+    "diff of grep": "+other.txt:12:{}",
+}
+
+
+@pytest.mark.parametrize("shown", SHOWN.values(), ids=SHOWN.keys())
+@pytest.mark.parametrize("line", [NOTE, f"- {NOTE}", f"> 1. {NOTE}", f"2026-11-29 10:00 {NOTE}", f"12: {NOTE}"])
+def test_a_line_is_met_however_tools_show_where_it_stands(line: str, shown: str) -> None:
+    call = {"content": f"# Plan\n{line}\n"}
+    assert meets(call, {}, f"first\n{shown.format(line)}\nlast")
+    assert meets(call, {"text": shown.format(line)}, [])
+    assert not meets(call, {}, shown.format("Meet the new supplier, whose account is another"))
+
+
+NAMED = {
+    "/w/suppliers.txt": [
+        "/w/suppliers.txt:1:all of it is in one line with many words",
+        "see /w/suppliers.txt:1 for more of what was said of all of it",
+        "/w/suppliers.txt-2-all of it is in one line with many words",
+        "suppliers.txt:all of it is in one line with many words",
+        "w/suppliers.txt:3:4: all of it is in one line with many words",
+        "./w/suppliers.txt\n./w/other.txt",
+        "+++ b/w/suppliers.txt",
+    ],
+    "/w/new suppliers.txt": [
+        "/w/new suppliers.txt:1:all of it is in one line with many words",
+        "new suppliers.txt:all of it is in one line with many words",
+        "a.md\nnew suppliers.txt\nb.md",
+    ],
+    "note-00417": ["id:note-00417 and much more is said of it in this line", "see note:note-00417:all"],
+}
+
+
+@pytest.mark.parametrize(("path", "output"), [(path, output) for path, all_of in NAMED.items() for output in all_of])
+def test_a_name_is_met_before_and_behind_a_colon(path: str, output: str) -> None:
+    assert meets({"path": path}, {}, output)
+    assert not meets({"path": path.replace("00417", "00418").replace("suppliers", "buyers")}, {}, output)
+
+
+@given(
+    st.from_regex(r"[A-Za-z][A-Za-z ,']{30,60}[a-z]", fullmatch=True),
+    st.text("-+>*#| ", max_size=4),
+    st.sampled_from(sorted(SHOWN)),
+)
+def test_no_marks_before_a_line_hide_it(line: str, marks: str, shown: str) -> None:
+    assert meets({"content": marks + line}, {}, ["first", SHOWN[shown].format(marks + line)])
+
+
+def test_a_line_of_figures_is_none_and_one_that_begins_with_a_date_is() -> None:
+    assert written(tool(), {"content": "2026-11-29T10:00:00.000Z 12:00:00 +0100"}) == []
+    assert len(written(tool(), {"content": f"2026-11-29 {NOTE}"})) == 1
+    assert len(written(tool(), {"content": "1. " * 20 + "a"})) == 1
+
+
+def test_of_a_line_so_many_places_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_CUTS", 2)
+    assert meets({"content": NOTE}, {}, f"aa: bb: {NOTE}")
+    assert not meets({"content": NOTE}, {}, f"aa: bb: cc: {NOTE}")
+    line = "ab:" * 100_000
+    assert len(met("mail", {}, line) or ()) < 20
 
 
 @pytest.mark.parametrize(
@@ -148,3 +229,9 @@ def test_links_that_nothing_proves_are_kept_before_lines_and_payload_names_nothi
 def test_links_in_what_is_inert_are_not_written() -> None:
     call = {"content": "mail eve@evil.example", "mode": "mail ann@corp.example"}
     assert [form for _, form, _ in unproven_links(tool(), call)] == ["eve@evil.example"]
+
+
+def test_a_name_as_long_as_a_line_is_met_in_a_listing() -> None:
+    name = "the new suppliers of the year and their accounts.txt"
+    for listing in (f"a.md\n{name}\nb.md", f"/w/{name}:12:all of it", f"w/{name}:all of it", f"total 3\n{name}"):
+        assert meets({"path": f"/w/{name}"}, {}, listing)
