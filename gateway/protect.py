@@ -5,10 +5,11 @@ Looks at the file system and changes nothing; knows no policy, so no rule, grant
 
 import os
 import re
+import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -16,9 +17,10 @@ from urllib.parse import unquote
 from ahocorasick_rs import AhoCorasick
 
 MAX_STRINGS = 2_000  # values and keys of one call that are looked at
-MAX_LOOKUPS = 2_000  # paths of one call that are looked up in the file system
+MAX_LOOKUPS = 20_000  # steps of paths of one call that are looked up in the file system
 MAX_CHARACTERS = 1_000_000  # of all values of one call that may be paths or commands
-MAX_LENGTH = 4_096  # characters of a value that may be a path or a command
+MAX_LENGTH = 4_096  # characters of a path that a system takes, and of a value that is no document
+MAX_WORDS = 200_000  # words of one document that may be paths
 TOO_MANY = "too many values"
 
 # Settings of clients that name MCP servers or hooks: in whatever folder they stand, by the end of the path.
@@ -63,10 +65,15 @@ HOME_SETTINGS = (
     ".codex/config.toml",
     ".codex/hooks.json",
 )
-_SPLIT = re.compile(r"[\s\"'`=:;,|&<>(){}\[\]]+")
+_SPLIT = re.compile(r"[\s\x01-\x1f\x7f\"'`=:;,|&<>(){}\[\]]+")
 _FILE_URL = re.compile(r"(?i)file:(?://(?:localhost)?(?=/))?")
 _CWD = re.compile(r"/proc/(?:self|thread-self|[0-9]+)/cwd(?=/|$)")
 _HOME = re.compile(r"\$HOME\b|\$\{HOME\}")
+_LINES = re.compile(r"[\x01-\x08\n-\x1f\x7f\x85\u2028\u2029]+")  # what ends a line, and other control characters
+_RUN = re.compile(r"(?:^|_)(?:command|cmd|script|shell|path|cwd|dir\w*|folder|argv?)s?$|(?:Path|Command)s?$")
+_DETOUR = re.compile(r"/(?:\.?/)+")
+_SHRINKS = re.compile(r"[/\\][./\\]|[%\0]")  # without one of these a text has no shorter spelling
+_ODD = re.compile(r"(?:^|[/\\])\.|[%~$\0]")  # what may be spelled otherwise, or begin elsewhere
 _LEADS = re.compile(r"[/~\\%$:*?\[\0]")  # without one of these a text is no path but a single name
 _ENDS = tuple("/" + name for name in CLIENT_SETTINGS)
 
@@ -86,19 +93,19 @@ class Guard:
         own = list(_with_targets(str(path) for path in protected))
         self._paths = {_fold(path): path for path in [*_with_targets(settings), *own]}
         self._openings = tuple(f"{path}/" for path in self._paths)
+        self._own = tuple(f"{_fold(path)}/" for path in own)
         self._names: dict[str, dict[str, str]] = {}  # base folder -> what a bare name in it reaches
         self._spelled = tuple({*self._paths, *(_fold(text) for path in own for text in self._from_home(path))})
         self._mentions = AhoCorasick(self._spelled)
 
     def reaches(self, arguments: Mapping[str, Any], upstream: str) -> str:
         """The protected path that a value or key of the arguments resolves to, `too many values`, or nothing."""
-        bases = [_normal(str(base)) for base in self._bases(upstream)]
-        search = _Search(self, bases)
+        search = _Search(self, [os.path.abspath(base) for base in self._bases(upstream)])  # noqa: PTH100 - text throughout
         try:
-            for count, text in enumerate(_strings(arguments), 1):
+            for count, (name, text) in enumerate(_strings(arguments), 1):
                 if count > MAX_STRINGS:
                     return TOO_MANY
-                if hit := search.value(text):
+                if hit := search.value(name, text):
                     return hit
         except _ExhaustedError:
             return TOO_MANY
@@ -106,7 +113,8 @@ class Guard:
 
     def mentioned(self, text: str) -> str:
         """The protected path that stands in a long text, spelled out or from `~` or `$HOME`."""
-        folded = _fold(unquote(text) + "\n" + text if "%2" in text else text)
+        text = f"{unquote(text)}\n{text}" if "%2" in text else text
+        folded = _fold(_DETOUR.sub("/", text) if "//" in text or "/./" in text else text)
         for number, _, end in self._mentions.find_matches_as_indexes(folded, overlapping=True):
             if not re.match(r"[\w-]", folded[end : end + 1]):
                 return self._paths.get(self._spelled[number], self._spelled[number])
@@ -120,6 +128,16 @@ class Guard:
         if folded.endswith(_ENDS):
             return path
         return self._globbed(folded) if any(sign in folded for sign in "*?[") else ""
+
+    def owns(self, path: str) -> str:
+        """The same for the gateway's own files alone: a document may tell of clients' settings."""
+        folded = f"{_fold(path)}/"
+        return next((self._paths[own[:-1]] for own in self._own if folded.startswith(own)), "")
+
+    def below(self, base: str) -> Iterator[str]:
+        """The first steps from a folder to protected paths."""
+        start = f"{_fold(base)}/" if base else "/"
+        yield from (path[len(start) :].partition("/")[0] for path in self._paths if path.startswith(start))
 
     def named(self, base: str, name: str) -> str:
         """The protected path that a bare name (no slash in it) in a base folder is; a table look-up, for prose."""
@@ -166,12 +184,25 @@ class _Search:
     def __init__(self, guard: Guard, bases: Sequence[str]) -> None:
         self._guard, self._bases = guard, bases
         self._lookups, self._characters = 0, 0
-        self._reals: dict[str, str] = {}
+        self._steps: dict[str, str] = {}  # what each step of a path is with its links resolved
+        self._missing: set[str] = set()
+        self._read: set[str] = set()  # words of documents
+        self._there: dict[str, frozenset[str] | None] = {}
 
-    def value(self, text: str) -> str:
-        """The protected path that one string reaches."""
-        if len(text) > MAX_LENGTH or "\n" in text:
-            return self._guard.mentioned(text)
+    def value(self, name: str, text: str) -> str:
+        """The protected path that a string reaches; `name`: of its argument. What is run or opened by its name is
+        searched line by line, like what is one line; any other text is a document.
+        """
+        text = text.strip()
+        several = _LINES.search(text) is not None
+        if several or len(text) > MAX_LENGTH:
+            if hit := self._guard.mentioned(text):
+                return hit
+            if _RUN.search(name) is None:
+                return ("" if several else self._path(text)) or self._document(text)
+        return next(filter(None, map(self._line, _LINES.split(text) if several else (text,))), "")
+
+    def _line(self, text: str) -> str:
         self._characters += len(text)
         if self._characters > MAX_CHARACTERS:
             raise _ExhaustedError
@@ -185,11 +216,46 @@ class _Search:
                 return hit
         return ""
 
-    def _path(self, text: str) -> str:
-        """A string as a path, in every spelling."""
+    def _document(self, text: str) -> str:
+        """A text that tells of files: its words that lead to the gateway's own, and those that spell out any other."""
+        words = set(filter(_pathlike, set(_SPLIT.split(text)))) - self._read
+        self._read |= words
+        if len(self._read) > MAX_WORDS:
+            raise _ExhaustedError
+        for word in filter(self._leads, words):
+            self._spend()
+            if hit := self._path(word, self._guard.mentioned if word.startswith("/") else self._guard.owns):
+                return hit
+        return ""
+
+    def _leads(self, word: str) -> bool:
+        """Whether a word of a document may lead anywhere: by its first step, which must be there. Quick."""
+        if _ODD.search(word):
+            return True
+        spelled = {word.replace("\\", "/"), word.replace("\\", "")}
+        return any(
+            there is None or _fold(_step(each.lstrip("/").partition("/")[0])) in there
+            for each in spelled
+            for there in ([self._names("")] if each.startswith("/") else map(self._names, self._bases))
+        )
+
+    def _names(self, folder: str) -> frozenset[str] | None:
+        """What is in a folder, and what may come to be there that is protected; None if it can't be listed."""
+        if folder not in self._there:
+            self._spend()
+            self._there[folder] = None
+            with suppress(OSError):
+                names = map(_fold, os.listdir(folder or "/"))  # noqa: PTH208 - text throughout
+                self._there[folder] = frozenset((*names, *self._guard.below(folder)))
+        return self._there[folder]
+
+    def _path(self, text: str, holds: Callable[[str], str] | None = None) -> str:
+        """A string as a path, in every spelling; one that is too long for one by what is left without its detours."""
+        if len(text) > MAX_LENGTH and _SHRINKS.search(text) is None:
+            return ""
         for spelled in self._spellings(text):
             for path in self._absolute(spelled):
-                if hit := self._guard.holds(path):
+                if hit := (holds or self._guard.holds)(path):
                     return hit
         return ""
 
@@ -199,7 +265,7 @@ class _Search:
             return ""
         if hit := self._named(text):
             return hit
-        if any(self._exists(f"{base}/{text}") for base in self._bases):
+        if any(self._mode(f"{base}/{text}") for base in self._bases):
             return self._path(text)
         words = dict.fromkeys(_SPLIT.split(text))
         return next(filter(None, map(self._named, words)), "") if len(words) > 1 else ""
@@ -236,28 +302,42 @@ class _Search:
 
     def _absolute(self, spelled: str) -> Iterator[str]:
         """The absolute paths that a spelling leads to: as it stands, and with symlinks resolved."""
-        starts = [""] if spelled.startswith("/") else [f"{base}/" for base in self._bases]
-        for start in starts:
-            whole = start + spelled
-            normal = os.path.normpath(whole)
-            yield normal
-            if start and ".." not in spelled and not self._exists(start + normal[len(start) :].partition("/")[0]):
-                yield self._base(start) + normal[len(start) - 1 :]
-                continue
-            if not start and ".." not in spelled and not self._exists("/" + normal.lstrip("/").partition("/")[0]):
-                continue  # nothing there to resolve: a URL's host, say
-            self._spend()
-            yield _real(whole)
-            if ".." in spelled:
-                yield _real(normal)
+        for start in [""] if spelled.startswith("/") else [f"{base}/" for base in self._bases]:
+            for whole in _short(start + spelled):
+                normal = os.path.normpath(whole)
+                yield normal
+                yield self._real(whole)
+                if ".." in whole:
+                    yield self._real(normal)
 
-    def _base(self, start: str) -> str:
-        """A base folder with its symlinks resolved."""
-        return self._reals.get(start) or self._reals.setdefault(start, _real(start))
+    def _real(self, path: str) -> str:
+        """A path as the system follows it; each of its steps is looked up once in a call."""
+        at = ""
+        for part in path.split("/"):
+            if part == "..":
+                at = at.rpartition("/")[0]
+            elif part not in ("", "."):
+                at = self._stepped(f"{at}/{part}")
+        return at or "/"
 
-    def _exists(self, path: str) -> bool:
+    def _stepped(self, path: str) -> str:
+        """A path whose folder is free of links, with its last step resolved."""
+        known = self._steps.get(path)
+        if known is None:
+            known = path
+            if path.rpartition("/")[0] in self._missing or not (mode := self._mode(path)):
+                self._missing.add(path)
+            elif stat.S_ISLNK(mode):
+                known = _real(path)
+            self._steps[path] = known
+        return known
+
+    def _mode(self, path: str) -> int:
         self._spend()
-        return os.path.lexists(path)
+        try:
+            return os.lstat(path).st_mode
+        except (OSError, ValueError):
+            return 0
 
     def _spend(self) -> None:
         self._lookups += 1
@@ -265,25 +345,22 @@ class _Search:
             raise _ExhaustedError
 
 
-def _strings(arguments: Mapping[str, Any]) -> Iterator[str]:
-    """Every string at any depth, keys too; an empty one for every container, so that those are counted."""
-    todo: list[object] = [arguments]
+def _strings(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every string at any depth, with the name that it stands under, and keys, too; an empty one for every container,
+    so that those are counted.
+    """
+    todo: list[tuple[str, object]] = [("", arguments)]
     while todo:
-        item = todo.pop()
+        name, item = todo.pop()
         if isinstance(item, str):
-            yield item
+            yield name, item
         elif isinstance(item, Mapping):
-            yield ""
-            todo.extend(item)
-            todo.extend(item.values())
+            yield "", ""
+            todo.extend(("", key) for key in item)
+            todo.extend((str(key), each) for key, each in item.items())
         elif isinstance(item, list | tuple):
-            yield ""
-            todo.extend(item)
-
-
-@lru_cache(maxsize=1024)
-def _normal(base: str) -> str:
-    return os.path.abspath(base)  # noqa: PTH100 - text throughout
+            yield "", ""
+            todo.extend((name, each) for each in item)
 
 
 def _with_targets(paths: Iterable[str]) -> Iterator[str]:
@@ -297,6 +374,14 @@ def _real(path: str) -> str:
         return os.path.realpath(path)
     except (OSError, ValueError):  # a loop of links, a NUL: no file is reached by it
         return os.path.normpath(path)
+
+
+def _short(path: str) -> Iterable[str]:
+    """A path that a system takes; of a longer one what programs may make of it before they open it."""
+    if len(path) <= MAX_LENGTH:
+        return (path,)
+    forms = (_DETOUR.sub("/", path), os.path.normpath(path))
+    return dict.fromkeys(form for form in forms if len(form) <= MAX_LENGTH)
 
 
 def _fold(path: str) -> str:

@@ -125,6 +125,96 @@ def test_a_long_value_is_searched_for_protected_paths(home: Path, guard: Guard) 
     assert not guard.reaches({"script": f"{filler}{home}/state-of-the-art"}, "files")
 
 
+DETOURS = {
+    "a dot": "{home}/./cfg/policies/new.toml",
+    "two slashes": "{home}//cfg/policies/new.toml",
+    "dots that are dropped": "{home}/cfg./policies/new.toml",
+    "there and back": "{home}/proj/../cfg/policies/new.toml",
+    "a link": "{home}/proj/link/policies/new.toml",
+    "a relative link": "link/policies/new.toml",
+    "a link to a file": "{home}/proj/file-link",
+    "relative, with dots": "./src/../../cfg/./policies/new.toml",
+    "tilde": "~/./cfg/policies/new.toml",
+    "backslashes": "..\\cfg\\policies\\new.toml",
+    "percent": "{home}/%2e/cfg/policies/new.toml",
+    "file URL": "file://{home}/./cfg/policies/new.toml",
+}
+AROUND = {
+    "behind a line": "true\ntouch {}",
+    "behind a carriage return": "true\rtouch {}",
+    "before a line": "touch {}\nls",
+    "before the end of a line": "{}\n",
+    "behind a control character": "true\x01{}\x1f",
+    "between separators": "true\u2028touch {}\x85",
+    "behind many lines": "{long}\ntouch {}",
+    "behind many words": "{words} touch {}",
+    "in a string of code": 'import os\nopen("{}", "w")\n',
+}
+
+
+@pytest.mark.parametrize("name", ["command", "path", "anything"])
+@pytest.mark.parametrize("around", AROUND.values(), ids=AROUND.keys())
+@pytest.mark.parametrize("text", DETOURS.values(), ids=DETOURS.keys())
+def test_no_other_line_and_no_length_hides_a_path(text: str, around: str, name: str, home: Path, guard: Guard) -> None:
+    filler = {"{long}": "a line of the text\n" * MAX_LENGTH, "{words}": "word " * MAX_LENGTH}
+    for sign, words in filler.items():
+        around = around.replace(sign, words)
+    assert guard.reaches({name: around.replace("{}", spell(text, home))}, "files")
+
+
+@pytest.mark.parametrize("steps", ["/.", "/", "/x/..", "/%2e", "/./", "/\0", "\\."])
+@pytest.mark.parametrize("name", ["path", "anything"])
+def test_no_number_of_steps_hides_a_path(steps: str, name: str, home: Path, guard: Guard) -> None:
+    for start, end in ((str(home), "/cfg/policies/new.toml"), (f"{home}/proj", "/link/policies/new.toml")):
+        long = f"{start}{steps * MAX_LENGTH}{end}"
+        assert guard.reaches({name: long}, "files")
+        assert guard.reaches({name: f"touch {long}"}, "files")
+
+
+@pytest.mark.parametrize("text", ["./.mcp.json", "~/.cursor/mcp.json", "{home}/proj/.vscode/./mcp.json"])
+def test_a_clients_settings_are_named_by_a_command_and_told_of_by_a_document(
+    text: str, home: Path, guard: Guard
+) -> None:
+    script = spell(f"set -e\ntouch {text}\n", home)
+    for name in ("command", "cmd", "script", "filePath", "file_path", "args", "newCommand"):
+        assert guard.reaches({name: script}, "files")
+        assert guard.reaches({name: ["x", script]}, "files")
+    for name in ("content", "body", "pathology", "commanding"):
+        assert not guard.reaches({name: script}, "files")
+        assert not guard.reaches({"path": "a.md", "edits": [{name: script}]}, "files")
+
+
+def test_a_clients_settings_are_found_in_a_document_where_it_spells_them_out(home: Path, guard: Guard) -> None:
+    for text in ("{home}/./.cursor/mcp.json", "{home}/proj/../.cursor/mcp.json"):
+        assert guard.reaches({"content": spell(f"a\ntouch {text}\n", home)}, "files")
+
+
+def test_a_long_document_with_many_paths_passes(home: Path, guard: Guard) -> None:
+    many = "\n".join(f"src/a{number}/b.py: {home}/proj/src/a{number}/c.py ../src/{number}" for number in range(3_000))
+    encoded = "\n".join(f"{'Ab/d+' * 5}{number}/{'Xy9z' * 10}" for number in range(30_000))
+    escaped = "\\n".join(f"word{number}\\t\\d" for number in range(30_000))
+    for text in (many, encoded, encoded.replace("\n", ""), escaped, f"/* {'a/b. ' * 9_000} */", "*/*\n/**/ // x\n"):
+        assert guard.reaches({"content": text, "data": text}, "files") == ""
+
+
+def test_more_words_than_are_looked_at_are_too_many(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "\n".join(f"a{number}/b" for number in range(100))
+    assert guard.reaches({"content": text}, "files") == ""
+    monkeypatch.setattr("gateway.protect.MAX_WORDS", 99)
+    assert guard.reaches({"content": text}, "files") == TOO_MANY
+
+
+def test_where_a_folder_cant_be_listed_its_names_are_looked_up(
+    home: Path, guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> list[str]:
+        raise PermissionError
+
+    monkeypatch.setattr("os.listdir", refuse)
+    assert guard.reaches({"content": "a\nlink/policies/new.toml"}, "files")
+    assert not guard.reaches({"content": "a\nother/policies/new.toml"}, "files")
+
+
 def test_files_outside_the_home_are_protected_too(home: Path, tmp_path: Path) -> None:
     guard = Guard([tmp_path / "etc"], lambda upstream: [])
     assert guard.reaches({"path": f"{tmp_path}/etc/x"}, "files") == str(tmp_path / "etc")
@@ -169,8 +259,9 @@ def test_one_value_over_the_limit_is_too_many(guard: Guard) -> None:
 
 
 def test_more_paths_than_are_looked_up_are_too_many(guard: Guard) -> None:
-    paths = " ".join(f"a{number}/b" for number in range(400))
-    assert guard.reaches({"v": [paths] * (MAX_LOOKUPS // 300)}, "files") == TOO_MANY
+    paths = [" ".join(f"a{value}x{number}/b" for number in range(400)) for value in range(MAX_LOOKUPS // 300)]
+    assert guard.reaches({"v": paths}, "files") == TOO_MANY
+    assert guard.reaches({"v": paths[:1] * (MAX_LOOKUPS // 300)}, "files") == ""  # each is looked up once
 
 
 def test_more_text_than_is_looked_at_is_too_many(guard: Guard) -> None:
@@ -199,3 +290,8 @@ def test_no_composed_spelling_gets_past(data: st.DataObject, home: Path, guard: 
     if data.draw(st.booleans()):
         path = path.swapcase() if path.startswith("/") and "%" not in path else path
     assert guard.reaches({"p": path}, "files"), path
+    before = data.draw(st.text("ab \n\r\t\x0b/.", max_size=20).map(lambda text: f"{text}\n") | st.just(""))
+    behind = data.draw(
+        st.sampled_from(["", "\n", "\r\n", "\nls a/b", " ", "\x1f", "\u2029x", f"\n{'word ' * MAX_LENGTH}"])
+    )
+    assert guard.reaches({"p": f"{before}{path}{behind}"}, "files"), (before, path, behind)
