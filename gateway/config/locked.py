@@ -16,6 +16,7 @@ from gateway.core.globs import matches
 from gateway.core.lock import Lock
 from gateway.core.model import Surface, Tool, ToolRef
 from gateway.core.policy import Policy, Rule
+from gateway.core.policy.unread import half_read_of
 from gateway.core.problems import Problem, Severity, nearest
 from gateway.core.risk import classify, labels_for
 from gateway.errors import ConfigurationError
@@ -72,7 +73,7 @@ def lock_problems(settings: Settings, policy: Policy, unlocked: bool) -> Iterato
             message = f"never seen here, so no policy is checked against them until a gateway has run: {told}{more}"
             yield Problem(shown, 0, f"upstreams.{name}", "tools", "", message, severity=Severity.WARNING)
         yield from _unknown_tools(name, lock[name].tools, policy)
-        yield from _dry_runs(name, lock[name].tools, seen, settings, policy)
+        yield from _tried(name, lock[name].tools, seen, settings, policy)
         yield from against(policy, name, {tool: seen.get(digest) for tool, digest in lock[name].tools.items()})
 
 
@@ -104,10 +105,12 @@ def _near(name: str, tools: Mapping[str, str]) -> str:
     return nearest(name, tools)
 
 
-def _dry_runs(
+def _tried(
     upstream: str, tools: Mapping[str, str], seen: Mapping[str, Any], settings: Settings, policy: Policy
 ) -> Iterator[Problem]:
-    """Conditions that can't be evaluated on a call made from the accepted schema of a tool that they speak of."""
+    """Rules whose conditions don't fit the accepted schema of a tool that they speak of: those that err on a call made
+    from it, and those that let calls pass by some of its sinks and don't read the others.
+    """
     for name, digest in tools.items():
         if digest not in seen:
             continue
@@ -122,6 +125,8 @@ def _dry_runs(
             for problem in try_out(rule.when, schema, tool, policy.lists):
                 message = f"rule `{rule.id}` blocks `{ref}` {problem}"
                 yield Problem(file, rule.at.line, "rule", "when", rule.when.text, message, severity=Severity.WARNING)
+        properties = schema.get("properties")
+        yield from half_read_of(policy.files, tool, properties if isinstance(properties, Mapping) else ())
 
 
 def _applies(rule: Rule, ref: ToolRef) -> bool:

@@ -45,6 +45,8 @@ class Condition(Struct, frozen=True, eq=False):
     text: str
     arguments: frozenset[str] = frozenset()  # arguments that it reads by name
     names: frozenset[str] = frozenset()  # variables that it reads
+    each: bool = False  # whether it goes over all sinks
+    computed: bool = False  # whether it reads arguments otherwise than by their names
     nested: bool = False
     program: Program | None = None
 
@@ -80,21 +82,16 @@ def compile_condition(
             program = _engine().compile(text)
         except ValueError as broken:
             problems.append((f"not a valid condition: {_brief(broken)}", ""))
-    condition = Condition(text, frozenset(reading.arguments), frozenset(reading.names), reading.nested, program)
+    condition = Condition(
+        text=text,
+        arguments=frozenset(reading.arguments),
+        names=frozenset(reading.names),
+        each=reading.each,
+        computed=reading.computed,
+        nested=reading.nested,
+        program=program,
+    )
     return condition, problems
-
-
-def passes_empty(condition: Condition) -> bool:
-    """Whether a condition that looks values up in lists holds where it finds no values at all, and because of that."""
-    if condition.program is None or not read(condition.text, ()).lists:
-        return False
-    nothing = {"args": {name: [] for name in condition.arguments}, "sinks": []}
-    return _tried(condition.program, nothing) is True and _tried(condition.program, {}) is not True
-
-
-def _tried(program: Program, values: Mapping[str, Any]) -> object:
-    """The result of a quiet call with these values, none of which is in a list of the policy."""
-    return _run(program, _engine().Context({**_QUIET, **values}, {"listed": lambda value, name: False}))
 
 
 class Scene:

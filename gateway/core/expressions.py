@@ -4,7 +4,7 @@ It knows only tokens and brackets; whether the text is valid CEL is for the engi
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 
 from msgspec import Struct, field
 
@@ -53,7 +53,8 @@ _TOKEN = re.compile(
     r"""|(?P<sign>&&|\|\||==|!=|<=|>=|.)""",
     re.DOTALL,
 )
-_CLOSERS = {")": "(", "]": "[", "}": "{"}
+CLOSERS = {")": "(", "]": "[", "}": "{"}
+OPENERS = tuple(CLOSERS.values())
 
 
 class Token(Struct, frozen=True):
@@ -67,10 +68,11 @@ class Reading(Struct):
     """What a condition reads, and what is wrong with it: (message, nearest) each."""
 
     problems: list[tuple[str, str]] = field(default_factory=list)
-    arguments: set[str] = field(default_factory=set)  # `args.NAME` and `args["NAME"]`
+    arguments: set[str] = field(default_factory=set)  # `args.NAME` and `args["NAME"]`, more of them than `has`
     names: set[str] = field(default_factory=set)  # variables
     lists: set[str] = field(default_factory=set)
-    unguarded: list[str] = field(default_factory=list)  # `X` of an `X.all(... listed ...)` without `size(X) > 0`
+    each: bool = False  # a macro goes over all `sinks`
+    computed: bool = False  # it reads arguments otherwise than by a name that stands there
     nested: bool = False  # one macro stands inside another
 
 
@@ -79,8 +81,6 @@ class _Frame(Struct):
     call: str = ""
     macro: str = ""
     bound: str = ""
-    receiver: str = ""
-    listing: bool = False
 
 
 def tokens(text: str) -> tuple[Token, ...]:
@@ -106,17 +106,16 @@ class _Reader:
         self._reading = reading
         self._frames: list[_Frame] = []
         self._at = 0
-        self._guards = set(_guards(pieces))
 
     def run(self) -> None:
         for at, token in enumerate(self._pieces):
             self._at = at
             if token.kind == "name":
                 self._name(token.text)
-            elif token.text in ("(", "[", "{"):
+            elif token.text in OPENERS:
                 self._open(token.text)
-            elif token.text in _CLOSERS:
-                self._shut(_CLOSERS[token.text])
+            elif token.text in CLOSERS:
+                self._shut(CLOSERS[token.text])
 
     def _problem(self, message: str, near: str = "") -> None:
         self._reading.problems.append((message, near))
@@ -151,10 +150,26 @@ class _Reader:
         self._reading.names.add(name)
         key = self._key()
         fields = FIELDS[name]
-        if name == "args" and key:
-            self._reading.arguments.add(key)
+        if name == "args":
+            self._argument(key)
+        elif name == "sinks":
+            after = [self._peek(offset).text for offset in (1, 2, 3)]
+            self._reading.each |= after[0] == "." and after[1] in MACROS and after[2] == "("
         elif fields is not None and key and key not in fields:
             self._problem(f"unknown field `{name}.{key}`", nearest(key, fields))
+
+    def _argument(self, key: str) -> None:
+        """Note what is read of `args`. That an argument is there says nothing of its value; that it isn't says all."""
+        read = True
+        if self._peek(-1).text == "in" and self._peek(-2).kind == "text" and self._peek(1).text not in (".", "["):
+            key = _plain(self._peek(-2).text)
+            read = self._peek(-3).text == "(" and self._peek(-4).text == "!"
+        elif self._peek(-1).text == "(" and self._peek(-2).text == "has":
+            read = self._peek(-3).text == "!"
+        if not key or "\\" in key:
+            self._reading.computed = True
+        elif read:
+            self._reading.arguments.add(key)
 
     def _key(self) -> str:
         """The field that is read of the variable here: `.key`, `["key"]`, or an empty string."""
@@ -165,8 +180,6 @@ class _Reader:
         return ""
 
     def _listed(self) -> None:
-        for frame in self._frames:
-            frame.listing = True
         parts = _arguments(self._pieces, self._at + 1)
         if len(parts) != 2 or len(parts[1]) != 1 or parts[1][0].kind != "text":
             self._problem('expected `listed(value, "list")`')
@@ -183,7 +196,6 @@ class _Reader:
             frame.call = before.text
             if before.text in MACROS and self._peek(-2).text == ".":
                 frame.macro, frame.bound = before.text, self._peek(1).text
-                frame.receiver = _receiver(self._pieces, self._at - 2)
                 self._nest(frame.macro)
         self._frames.append(frame)
         if len(self._frames) == MAX_DEPTH + 1:
@@ -198,38 +210,21 @@ class _Reader:
             self._problem("expected no `filter` inside another macro: it copies its list")
 
     def _shut(self, opening: str) -> None:
-        if not self._frames or self._frames[-1].opening != opening:
-            return  # the engine tells of brackets that don't match
-        frame = self._frames.pop()
-        if frame.macro == "all" and frame.listing and frame.receiver not in self._guards:
-            self._reading.unguarded.append(frame.receiver)
+        if self._frames and self._frames[-1].opening == opening:  # the engine tells of brackets that don't match
+            self._frames.pop()
 
 
-def _guards(pieces: tuple[Token, ...]) -> Iterator[str]:
-    """What stands in `size(X) > 0`, `X.size() > 0` and their like."""
-    for at, token in enumerate(pieces[:-1]):
-        if token.text != "size" or pieces[at + 1].text != "(":
-            continue
-        parts = _arguments(pieces, at + 1)
-        after = at + 3 + sum(len(part) for part in parts)
-        if "".join(piece.text for piece in pieces[after : after + 2]) in (">0", ">=1", "!=0"):
-            method = pieces[at - 1].text == "." and at > 0
-            yield _receiver(pieces, at - 1) if method else "".join(piece.text for piece in parts[0])
-
-
-def _receiver(pieces: tuple[Token, ...], dot: int) -> str:
-    """The text before the dot of a method call, as far back as names, dots and subscripts reach."""
+def receiver(pieces: tuple[Token, ...], dot: int) -> tuple[Token, ...]:
+    """What stands before the dot of a method call, as far back as names, dots and subscripts reach."""
     depth, start = 0, dot
     while start > 0:
         token = pieces[start - 1]
-        if token.text in (")", "]"):
-            depth += 1
-        elif token.text in ("(", "["):
-            depth -= 1
-        if depth < 0 or (depth == 0 and token.kind == "sign" and token.text not in (".", "[", "(")):
+        depth += (token.text in CLOSERS) - (token.text in OPENERS)
+        ends = token.text == "in" or (token.kind == "sign" and token.text not in (".", *OPENERS))
+        if depth < 0 or (depth == 0 and ends):
             break
         start -= 1
-    return "".join(token.text for token in pieces[start:dot])
+    return pieces[start:dot]
 
 
 def _arguments(pieces: tuple[Token, ...], opening: int) -> list[list[Token]]:
@@ -237,7 +232,7 @@ def _arguments(pieces: tuple[Token, ...], opening: int) -> list[list[Token]]:
     parts: list[list[Token]] = [[]]
     depth = 0
     for token in pieces[opening:]:
-        depth += (token.text in ("(", "[", "{")) - (token.text in _CLOSERS)
+        depth += (token.text in OPENERS) - (token.text in CLOSERS)
         if depth == 0:
             break
         if depth == 1 and token.text == ",":

@@ -31,6 +31,7 @@ SEND = {
         "required": ["note"],
     },
 }
+NOTE = '[[tool]]\nmatch = "send"\neffect = "{}"\nsinks = { note = "text" }\n'
 OFFERED = {"read_file": digest(READ), "send": digest(SEND)}
 
 
@@ -134,6 +135,27 @@ def test_a_condition_is_tried_on_calls_made_from_the_accepted_schema(folder: Pat
     assert "rule `a` blocks `files/send` on a call with the required properties" in line
     assert told(folder, rule.replace("size(args.to)", "size(args.note)")) == []
     assert told(folder, rule.replace('"send"', '"read_file"').replace("args.to", "args.path")) != []
+
+
+@pytest.mark.parametrize(
+    ("labels", "when", "left"),
+    [
+        ("", 'args.note == "x"', "to"),
+        ("", 'args.note == "x" && args.to == []', ""),
+        ("", "size(args) == 1", "note"),
+        (NOTE.replace("{}", "egress"), 'args.note == "x"', "to"),
+        (NOTE.replace("{}", "egress") + 'inert = ["to"]\n', 'args.note == "x"', ""),
+        (NOTE.replace("{}", "read"), 'args.note == "x"', ""),
+    ],
+    ids=["unlabelled", "all are read", "not by name", "undeclared", "inert", "of a read"],
+)
+def test_an_allow_reads_the_sinks_that_nobody_declared(labels: str, when: str, left: str, folder: Path) -> None:
+    lock(folder)
+    rule = f'[[rule]]\nid = "a"\ntools = "send"\nwhen = \'{when}\'\ndecide = "allow"\n'
+    found = [line for line in told(folder, labels + rule) if "reads some sinks" in line]
+    assert [line.startswith("error: policies/files.toml") for line in found] == [True] * bool(left)
+    assert all(f"`files/send` and not `{left}`" in line for line in found)
+    assert not any("reads some" in line for line in told(folder, labels + rule.replace('"allow"', '"ask"')))
 
 
 def test_the_entry_that_gives_an_effect_is_named_with_its_glob(folder: Path) -> None:

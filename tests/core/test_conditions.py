@@ -13,7 +13,6 @@ from gateway.core.conditions import (
     Scene,
     compile_condition,
     listing,
-    passes_empty,
     preload,
     try_out,
 )
@@ -93,7 +92,6 @@ def test_the_engine_tells_nobody_of_a_failing_list(
 def test_what_was_not_compiled_errs() -> None:
     assert isinstance(scene_of({}).holds(Condition("true")), str)
     assert try_out(Condition("true"), {}, TOOL, LISTS) == ("it was not compiled",)
-    assert passes_empty(Condition("true")) is False
 
 
 @pytest.mark.parametrize("text", ["1 +", "a b", "'"])
@@ -119,22 +117,6 @@ def test_what_is_no_condition_is_a_problem(text: str) -> None:
 )
 def test_arguments_have_limits(arguments: dict[str, Any], nested: bool, large: bool) -> None:
     assert bool(scene_of(arguments).too_large(nested)) is large
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ('size(sinks) > 0 && sinks.all(s, listed(s, "colleagues"))', False),
-        ('size(sinks) > 0 || sinks.all(s, listed(s, "colleagues"))', True),
-        ('!sinks.exists(s, !listed(s, "colleagues"))', True),
-        ('!args.to.exists(s, !listed(s, "colleagues"))', True),
-        ('listed(principal.id, "colleagues")', False),
-        ('session.calls_10m < 9 || sinks.exists(s, listed(s, "colleagues"))', False),
-        ("session.calls_10m < 9", False),
-    ],
-)
-def test_a_list_condition_that_an_empty_list_passes_is_found(text: str, expected: bool) -> None:
-    assert passes_empty(compiled(text)) is expected
 
 
 SCHEMA = {

@@ -79,22 +79,42 @@ def test_arguments_and_names_and_lists_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "unguarded"),
+    ("text", "arguments", "computed"),
     [
-        ('sinks.all(s, listed(s, "colleagues"))', ["sinks"]),
-        ('size(args.to) > 0 && sinks.all(s, listed(s, "colleagues"))', ["sinks"]),
-        ('args.to.all(s, (listed(s, "colleagues")))', ["args.to"]),
-        ('size(sinks) > 0 && sinks.all(s, listed(s, "colleagues"))', []),
-        ('size(sinks) >= 1 && sinks.all(s, listed(s, "colleagues"))', []),
-        ('sinks.size() != 0 && sinks.all(s, listed(s, "colleagues"))', []),
-        ('args["to"].size() > 0 && args["to"].all(s, listed(s, "colleagues"))', []),
-        ('size(args.to) > 0 && (args.to).all(s, listed(s, "colleagues"))', ["(args.to)"]),
-        ('sinks.exists(s, listed(s, "colleagues"))', []),
-        ("sinks.all(s, s != '')", []),
+        ('args.to == "a" && args["cc"] == "b"', {"to", "cc"}, False),
+        ("has(args.cc) && args.to != ''", {"to"}, False),
+        ("!has(args.cc) && args.to != ''", {"to", "cc"}, False),
+        ('"cc" in args && args.to.all(t, t in ["a"])', {"to"}, False),
+        ('!("cc" in args) || "a" in args.to || "b" in args["bcc"]', {"to", "cc", "bcc"}, False),
+        ('args["t" + "o"] == "a"', set(), True),
+        ("args['t\\x6f'] == \"a\"", set(), True),
+        ("[args].exists(a, a.to == 'a')", set(), True),
+        ("args.exists(k, k == 'to' && args[k] == 'a')", set(), True),
+        ("args.size() == 1 && args.to == 'a'", {"to"}, True),
+        ("size(sinks) > 0", set(), False),
     ],
 )
-def test_all_over_a_list_needs_a_size(text: str, unguarded: list[str]) -> None:
-    assert read(text, LISTS).unguarded == unguarded
+def test_an_argument_is_read_by_its_name_and_its_value_or_it_is_computed(
+    text: str, arguments: set[str], computed: bool
+) -> None:
+    reading = read(text, LISTS)
+    assert (reading.arguments, reading.computed, reading.problems) == (arguments, computed, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "each"),
+    [
+        ("sinks.all(s, s != '')", True),
+        ("!sinks.exists(s, s == 'a') && args.to == 'a'", True),
+        ("sinks.filter(s, s != '').size() == 0", True),
+        ("size(sinks) > 0 && args.to == 'a'", False),
+        ("sinks.size() == 1", False),
+        ("sinks[0] != '' && 'a' in sinks", False),
+        ("args.sinks.all(s, s != '')", False),
+    ],
+)
+def test_only_a_macro_goes_over_all_sinks(text: str, each: bool) -> None:
+    assert read(text, LISTS).each is each
 
 
 def test_nesting_is_told() -> None:

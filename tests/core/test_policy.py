@@ -234,6 +234,24 @@ SINKS = '[[tool]]\nmatch = "mail/send*"\neffect = "egress"\nsinks = { to = "emai
         pytest.param('[[budget]]\ntools = "mail/*"\nper = "day"\ncalls = 1', 2, "missing", id="a budget without id"),
         pytest.param("[loop]\nsame_call = 1", 3, "from 2 to", id="a loop of one"),
         pytest.param(SINKS + RULE.format("allow") + "when = 'args.to == \"a\"'", 6, "not `cc`", id="half the sinks"),
+        pytest.param(
+            SINKS + RULE.format("allow") + "when = 'size(sinks) == 1 && args.to == \"a\"'",
+            6,
+            "not `cc`",
+            id="how many sinks there are",
+        ),
+        pytest.param(SINKS + RULE.format("allow") + 'when = \'args["t" + "o"] == "a"\'', 6, "`cc`", id="computed"),
+        pytest.param(
+            SINKS + RULE.format("allow") + "when = 'has(args.cc) && args.to == \"a\"'", 6, "`cc`", id="it is there"
+        ),
+        pytest.param(
+            LISTS
+            + RULE.format("ask-unless-proven")
+            + "when = 'session.tainted && !sinks.exists(s, !listed(s, \"friends\"))'",
+            8,
+            "size(sinks) > 0",
+            id="empty behind a claim that is seldom true",
+        ),
         pytest.param("= 1", 2, "not valid TOML", id="no TOML"),
     ],
 )
@@ -260,9 +278,10 @@ def test_what_is_wrong_is_told_with_its_line(text: str, line: int, said: str) ->
         pytest.param(LATER + RULE.format("block") + "when = 'true'", id="a condition on the block"),
         pytest.param(SINKS + RULE.format("allow") + 'when = \'args.to == "a" && args.cc == "b"\'', id="all sinks"),
         pytest.param(
-            SINKS + RULE.format("allow") + "when = 'args.to == \"a\" && size(sinks) == 1'", id="sinks as such"
+            SINKS + RULE.format("allow") + 'when = \'args.to == "a" && sinks.all(s, s != "b")\'', id="each sink"
         ),
         pytest.param(SINKS + RULE.format("allow") + "when = 'args.subject == \"a\"'", id="no sink at all"),
+        pytest.param(SINKS + RULE.format("allow") + "when = '!has(args.cc) && args.to == \"a\"'", id="one isn't there"),
         pytest.param(SINKS + RULE.format("ask") + "when = 'args.to == \"a\"'", id="an ask may read one"),
         pytest.param(
             SINKS + RULE.replace("mail", "files").format("allow") + "when = 'args.to == \"a\"'", id="other tools"

@@ -8,14 +8,13 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from gateway.core.globs import common, covers, literal, matches_any
+from gateway.core.globs import covers, literal
 from gateway.core.model import Decide, Surface, ToolRef
 from gateway.core.policy.nouns import Budget, PolicyFile, Rule, ToolEntry
+from gateway.core.policy.unread import half_read, witnesses
 from gateway.core.problems import Problem, Severity
 
 T = TypeVar("T")
-
-LOOSE = (Decide.ALLOW, Decide.ASK_UNLESS_PROVEN)
 
 
 def findings(files: Sequence[PolicyFile]) -> Iterator[Problem]:
@@ -25,7 +24,7 @@ def findings(files: Sequence[PolicyFile]) -> Iterator[Problem]:
         yield from _dead(file)
     yield from _repeated(files)
     yield from _contradictions(files)
-    yield from _half_read(files)
+    yield from half_read(files)
     yield from _idle_budgets(files)
 
 
@@ -132,7 +131,7 @@ def _contradictions(files: Sequence[PolicyFile]) -> Iterator[Problem]:
 
 
 def _clash(file: PolicyFile, earlier: PolicyFile) -> _Clash | None:
-    for name in _witnesses(file.tools, [pattern for entry in earlier.tools for pattern in entry.patterns]):
+    for name in witnesses(file.tools, [pattern for entry in earlier.tools for pattern in entry.patterns]):
         ref = ToolRef(*name.split("/", 1))
         one, other = file.entry(ref), earlier.entry(ref)
         if one and other and not same_labels(one, other):
@@ -154,30 +153,6 @@ def same_labels(one: ToolEntry, other: ToolEntry) -> bool:
         and left.record == right.record
         and left.fetches == right.fetches
     )
-
-
-def _witnesses(entries: Sequence[ToolEntry], patterns: Sequence[str]) -> Iterator[str]:
-    """Names that an entry and one of the patterns share."""
-    for entry in entries:
-        for mine in entry.patterns:
-            for theirs in patterns:
-                name = common(mine, theirs)
-                if name is not None:
-                    yield name
-
-
-def _half_read(files: Sequence[PolicyFile]) -> Iterator[Problem]:
-    """Allow rules that read some of a tool's sinks by name and leave others unread."""
-    for file in files:
-        for index, rule in enumerate(file.rules):
-            if rule.decide not in LOOSE or rule.when is None or rule.surface is not Surface.TOOLS:
-                continue
-            if "sinks" in rule.when.names or not rule.when.arguments:
-                continue
-            missed = _missed(rule, rule.when.arguments, files)
-            if missed:
-                message = f"reads some sinks of the tool and not `{missed}`: read every sink, or use `sinks`"
-                yield Problem(file.name, rule.at.line, f"rule {index + 1}", "when", rule.when.text, message)
 
 
 def _idle_budgets(files: Sequence[PolicyFile]) -> Iterator[Problem]:
@@ -215,13 +190,3 @@ def _before(rival: Budget, budget: Budget, budgets: Sequence[Budget]) -> bool:
         return False
     equal = (rival.most, rival.over) == (budget.most, budget.over) and _within(rival.patterns, budget.patterns)
     return not equal or budgets.index(rival) < budgets.index(budget)
-
-
-def _missed(rule: Rule, read: frozenset[str], files: Sequence[PolicyFile]) -> str:
-    for file in files:
-        for name in _witnesses(file.tools, rule.patterns):
-            entry = file.entry(ToolRef(*name.split("/", 1)))
-            sinks = set(entry.labels.sinks or ()) if entry else set()
-            if sinks & read and not sinks <= read and matches_any(rule.patterns, name):
-                return min(sinks - read)
-    return ""

@@ -25,6 +25,7 @@ from gateway.core.policy.responses import strictest
 from gateway.core.signals import Response, Signal
 from gateway.core.sinks import ValueList
 
+LOOSE = (Decide.ALLOW, Decide.ASK_UNLESS_PROVEN)  # what may let a call pass
 UNITS = 1_000_000  # budgets are counted in millionths of a call, or of a unit of `sum`
 
 

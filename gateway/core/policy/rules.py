@@ -6,8 +6,7 @@ from datetime import timedelta
 from math import isfinite
 from typing import Protocol
 
-from gateway.core.conditions import Condition, compile_condition, passes_empty
-from gateway.core.expressions import read
+from gateway.core.conditions import Condition, compile_condition
 from gateway.core.globs import matches
 from gateway.core.model import (
     COMPLETION,
@@ -20,7 +19,8 @@ from gateway.core.model import (
     Proof,
     Surface,
 )
-from gateway.core.policy.nouns import Approve, Budget, Loop, Rate, Rule
+from gateway.core.policy.guards import unguarded
+from gateway.core.policy.nouns import LOOSE, Approve, Budget, Loop, Rate, Rule
 from gateway.core.problems import nearest
 from gateway.core.section import Section
 from gateway.core.sinks import ValueList
@@ -126,12 +126,9 @@ def _when(section: Section, scope: Scope, decide: Decide) -> Condition | None:
     condition, problems = compile_condition(text, scope.lists, compiles=scope.compiles)
     for message, near in problems:
         section.problem("when", message, text, near)
-    if not problems and decide in (Decide.ALLOW, Decide.ASK_UNLESS_PROVEN):
-        loose = read(text, scope.lists).unguarded
-        if loose:
-            section.problem("when", f"an empty `{loose[0]}` would pass: add `size({loose[0]}) > 0 &&`", text)
-        elif passes_empty(condition):
-            section.problem("when", "an empty list would pass: ask for `size(...) > 0` as well", text)
+    if not problems and decide in LOOSE:
+        for loose in unguarded(text)[:1]:
+            section.problem("when", f"an empty `{loose}` would pass: add `size({loose}) > 0 &&`", text)
     return condition
 
 
