@@ -16,7 +16,10 @@ def attended(policy: Policy, tool: Tool, client: str, today: date) -> bool:
     limit is exceeded, nor a tool that is blocked always.
     """
     files = [file for file in policy.files if file.upstream in ("", tool.ref.upstream)]
-    plans = [(file, [rule for rule in file.rules if _is_about(rule, tool, client)]) for file in files]
+    plans = [
+        (file, [rule.toward(client, tool.tier) for rule in file.rules if _is_about(rule, tool, client)])
+        for file in files
+    ]
     rules = [rule for _, mine in plans for rule in mine]
     if any(rule.decide is Decide.BLOCK and rule.when is None for rule in rules):
         return False

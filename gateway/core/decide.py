@@ -171,7 +171,11 @@ def _plan(tool: Tool, client: str, policy: Policy) -> Plan:
 def _draw(tool: Tool, client: str, policy: Policy) -> Plan:
     files: list[FilePlan] = []
     for file in policy.files:
-        rules = [rule for rule in file.rules if rule.admits(client) and rule.speaks_of(tool.ref, tool.surface)]
+        rules = [
+            rule.toward(client, tool.tier)
+            for rule in file.rules
+            if rule.admits(client) and rule.speaks_of(tool.ref, tool.surface)
+        ]
         if rules:
             blocks = tuple(rule for rule in rules if rule.decide is Decide.BLOCK)
             others = tuple(rule for rule in rules if rule.decide is not Decide.BLOCK)

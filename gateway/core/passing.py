@@ -108,7 +108,7 @@ def _widest(found: Iterable[Way | None]) -> list[Way | None]:
 
 def _of_file(file: PolicyFile, tool: Tool, client: str, today: date) -> tuple[list[Way], bool]:
     """In which ways one file lets calls pass, and whether it may say nothing of one."""
-    mine = [rule for rule in file.rules if _speaks(rule, tool, client)]
+    mine = [rule.toward(client, tool.tier) for rule in file.rules if _speaks(rule, tool, client)]
     blocks = [rule for rule in mine if rule.decide is Decide.BLOCK]
     if any(rule.when is None and _surely(rule, tool) for rule in blocks):
         return [], False

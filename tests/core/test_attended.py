@@ -57,6 +57,12 @@ def test_a_tool_is_attended_where_a_rule_or_its_tier_asks(
     assert [attended(policy, tool, "claude-code", NOW.date()) for tool in (READ, WRITE, HIGH)] == [read, write, high]
 
 
+def test_an_unknown_client_is_asked_where_others_prove() -> None:
+    policy = policy_of(rule('"*/*"', "ask-unless-proven", more='clients = "*"'))
+    assert [attended(policy, tool, "unknown", NOW.date()) for tool in (READ, WRITE)] == [False, True]
+    assert not attended(policy, WRITE, "claude-code", NOW.date())
+
+
 class Drawn(NamedTuple):
     """One rule, and the argument that its condition looks at; empty for one that always holds."""
 

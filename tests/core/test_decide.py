@@ -236,6 +236,26 @@ def test_an_unknown_client_can_only_be_tightened(more: str, client: str, verdict
 
 
 @pytest.mark.parametrize(
+    ("clients", "client", "effect", "verdict"),
+    [
+        pytest.param("clients = '*'", "unknown", Effect.WRITE, Verdict.ASK, id="a pattern names nobody unknown"),
+        pytest.param("clients = ['cursor', 'un*']", "unknown", Effect.EGRESS, Verdict.ASK, id="no pattern does"),
+        pytest.param("clients = '*'", "claude-code", Effect.WRITE, Verdict.ALLOW, id="who is registered"),
+        pytest.param("clients = ['cursor', 'unknown']", "unknown", Effect.WRITE, Verdict.ALLOW, id="by its name"),
+        pytest.param("", "unknown", Effect.WRITE, Verdict.ALLOW, id="what holds for everybody"),
+        pytest.param("clients = '*'", "unknown", Effect.READ, Verdict.ALLOW, id="reads pass without a rule, too"),
+    ],
+)
+def test_an_unknown_client_proves_nothing_to_a_rule_of_others(
+    clients: str, client: str, effect: Effect, verdict: Verdict
+) -> None:
+    policy = policy_of(rule("a", "ask-unless-proven", f"{clients}\napprove = {{ approvers = 2 }}"))
+    decision = decided(policy, tool_of(effect), client=client, tainted=False)
+    assert (decision.verdict, decision.rules) == (verdict, ("a",))
+    assert decision.requirement is None or decision.requirement.approvers == 2
+
+
+@pytest.mark.parametrize(
     ("used", "verdict", "reason"),
     [
         ({}, Verdict.ALLOW, Reason.RULE),

@@ -92,6 +92,12 @@ def test_a_policy_whose_review_is_overdue_asks() -> None:
     assert callers.of(labelled(policy, "send")) == {"cursor": "ask", "unknown": "ask"}
 
 
+def test_an_unknown_client_proves_nothing_to_a_rule_of_others() -> None:
+    policy = policy_of(HEADED + rule("a", "ask-unless-proven", "clients = '*'"))
+    callers = Callers(policy, ("cursor", "unknown"), TODAY)
+    assert callers.of(labelled(policy, "send")) == {"cursor": "ask-unless-proven", "unknown": "ask"}
+
+
 def test_tools_of_which_the_same_rules_speak_are_alike_but_for_their_tier() -> None:
     callers = Callers(policy := policy_of(HEADED), ("cursor",), TODAY)
     first = callers.of(labelled(policy, "send"))

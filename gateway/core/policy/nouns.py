@@ -6,6 +6,7 @@ from decimal import Decimal
 from math import floor
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gateway.core.conditions import Condition
 from gateway.core.globs import matches, matches_any
@@ -19,12 +20,14 @@ from gateway.core.model import (
     Place,
     Proof,
     Surface,
+    Tier,
     ToolRef,
 )
 from gateway.core.policy.responses import strictest
 from gateway.core.signals import Response, Signal
 from gateway.core.sinks import ValueList
 
+UNKNOWN = "unknown"  # the client that upstreams.toml doesn't register
 LOOSE = (Decide.ALLOW, Decide.ASK_UNLESS_PROVEN)  # what may let a call pass
 UNITS = 1_000_000  # budgets are counted in millionths of a call, or of a unit of `sum`
 
@@ -73,9 +76,17 @@ class Rule(Struct, frozen=True):
         """Whether the rule holds for a client; an unknown one is never allowed something by name."""
         if not self.clients:
             return True
-        if client == "unknown" and self.decide is Decide.ALLOW:
+        if client == UNKNOWN and self.decide is Decide.ALLOW:
             return False
         return matches_any(self.clients, client)
+
+    def toward(self, client: str, tier: Tier) -> "Rule":
+        """The rule as it counts for a client that it admits: above tier read, where nothing passes by itself, an
+        unknown one proves nothing to a rule of others, but is asked.
+        """
+        if client == UNKNOWN and self.clients and UNKNOWN not in self.clients and tier is not Tier.READ:
+            return replace(self, decide=Decide.ASK) if self.decide is Decide.ASK_UNLESS_PROVEN else self
+        return self
 
 
 class ToolEntry(Struct, frozen=True):
