@@ -261,7 +261,7 @@ async def accept_alone(config: Path | None, named: str, agree: Callable[[Held], 
     now = load_settings(config, os.environ)
     texts = policy_texts(now)
     policy = policy_of(texts, now.known())
-    async with open_store(now.gateway.state, Limits()) as store:
+    async with open_store(now.gateway.state, Limits(), owner=now.gateway.id) as store:
         clock = SystemClock()
         acceptance = Acceptance(now.gateway.state, store, Records(store, clock), clock)
         return await acceptance.accept_here(now, policy, texts, named, agree)

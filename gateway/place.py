@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 CONFIG_NAME = "upstreams.toml"
 CONTROL_NAME = "control.sock"
@@ -30,12 +30,25 @@ def config_file(given: str | os.PathLike[str] | None, environ: Mapping[str, str]
     return path / CONFIG_NAME if path.is_dir() or path.suffix != ".toml" else path
 
 
+class Place(NamedTuple):
+    """A state folder, and the id of the gateway whose configuration names it; empty where that names none."""
+
+    folder: Path
+    owner: str
+
+
 def state_folder(config: Path) -> Path:
-    """The state folder that a configuration names, without reading more of it than that.
+    """The state folder that a configuration names; raises as `named_place`."""
+    return named_place(config).folder
+
+
+def named_place(config: Path) -> Place:
+    """The state folder and the id that a configuration names, without reading more of it than that.
 
     Raises `ValueError` for a file that is no TOML or names no string; a file that can't be read raises `OSError`.
     """
-    return state_named(table_of("gateway", config), config)
+    gateway = table_of("gateway", config)
+    return Place(state_named(gateway, config), str(gateway.get("id", "")))
 
 
 def table_of(name: str, config: Path) -> Mapping[str, Any]:
@@ -61,6 +74,18 @@ def state_named(gateway: Mapping[str, Any], config: Path) -> Path:
     if not isinstance(named, str) or not named:
         raise ValueError(f"{config}: [gateway] `state` must be the path of a folder")
     return Path(os.path.abspath(config.parent / Path(named).expanduser()))  # noqa: PTH100 - as above
+
+
+def foreign(folder: Path, belongs_to: str, owner: str) -> str:
+    """Why a state folder can't be used with a configuration that names the id `owner`; empty where it can, as wherever
+    one of the two names none.
+    """
+    if not belongs_to or not owner or belongs_to == owner:
+        return ""
+    return (
+        f"the state folder `{folder}` belongs to the gateway `{belongs_to}`, and this configuration is of `{owner}`: "
+        f'name a `state` folder of its own in [gateway], or `id = "{belongs_to}"` if it is the same gateway'
+    )
 
 
 def socket_address(state: Path, folder_fd: int | None = None) -> str:

@@ -22,7 +22,7 @@ from gateway.paging import SLACK as SLACK
 from gateway.paging import newest_bodies as newest_bodies
 from gateway.people import auditors as auditors_of
 from gateway.people import user_name
-from gateway.schema import STORE_NAME, VERSION
+from gateway.schema import OWNER, STORE_NAME, VERSION
 
 BUSY = 2.0  # seconds to wait for a lock
 NOBODY = "nobody:"  # a principal that no record has
@@ -101,6 +101,12 @@ def check_version(db: sqlite3.Connection, file: Path) -> None:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise UnreadableError(f"the record `{file}` was written by a newer gateway (version {version})")
+
+
+def owner_of(db: sqlite3.Connection) -> str:
+    """The id of the gateway to which the store belongs, as its configuration named it; empty where none has."""
+    found = db.execute("SELECT value FROM meta WHERE name = ?", (OWNER,)).fetchone()
+    return str(found[0]) if found else ""
 
 
 def bodies_after(db: sqlite3.Connection, seq: int, limit: int) -> list[tuple[int, bytes]]:

@@ -10,6 +10,7 @@ KEY_NAME = "key"
 SIGNING_NAME = "signing-key"
 OLD_KEYS_NAME = "old-keys"
 ID_NAME = "gateway-id"
+OWNER = "owner"  # in `meta`: the id that the configuration of the store's gateway names
 
 VERSION = 5
 """`PRAGMA user_version`; a gateway refuses a store that is newer than it knows."""

@@ -16,6 +16,7 @@ from gateway import __version__
 from gateway.app.build import Gateway
 from gateway.control import Attachment, close_all
 from gateway.errors import GatewayError, RecordError
+from gateway.place import foreign
 from gateway.server.peer import Peer
 from gateway.server.pipes import Pipes, serve_pipes
 from gateway.store.rows import SavedConnection, find_connection, forget_connection, put_connection
@@ -48,7 +49,13 @@ class Attachments:
         )  # what is kept of connections is written in order: none comes back that was forgotten
 
     async def attach(self, shim: Attachment) -> None:
-        """Serve one shim. A newer one makes this gateway drain and hand all its connections over."""
+        """Serve one shim. A newer one makes this gateway drain and hand all its connections over; one that a
+        configuration of another gateway started is refused.
+        """
+        gateway = self._gateway.settings.gateway
+        if why := foreign(gateway.state, gateway.id, str(shim.hello.get("gateway", ""))):
+            await self._refuse(shim, why)
+            return
         if release(str(shim.hello.get("version", ""))) > release(__version__):
             self.draining.set()
         if self.draining.is_set() or self.stopping.is_set():

@@ -127,7 +127,7 @@ async def open_gateway(settings: Settings, early: EarlyEngine) -> AsyncIterator[
     texts = policy_texts(settings)
     loaded, lock = policy_of(texts, settings.known()), load_lock(settings)
     clock, user = SystemClock(), f"os:{user_name(os.getuid())}"
-    async with open_store(settings.gateway.state, Limits()) as store:
+    async with open_store(settings.gateway.state, Limits(), owner=settings.gateway.id) as store:
         records = Records(store, clock, partial(_owner_of, settings))
         await records.recall()
         known = await anyio.to_thread.run_sync(generations, settings.gateway.state)

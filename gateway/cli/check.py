@@ -8,7 +8,10 @@ from pathlib import Path
 from gateway.cli.common import flowing, parser, print_json
 from gateway.cli.progress import progress
 from gateway.config import check
-from gateway.core.problems import Severity, item
+from gateway.core.problems import Problem, Severity, item
+from gateway.errors import StateError
+from gateway.place import config_file, foreign, named_place
+from gateway.reading import owner_of, reading
 
 
 def run(argv: Sequence[str]) -> int:
@@ -16,7 +19,7 @@ def run(argv: Sequence[str]) -> int:
     given = parser("check", __doc__).parse_args(argv)
     config = Path(given.config) if given.config else None
     with progress("reading the configuration", given.json):
-        problems = check(config, os.environ, datetime.now(UTC).date(), unlocked=True)
+        problems = (*_belonging(config), *check(config, os.environ, datetime.now(UTC).date(), unlocked=True))
     errors = sum(problem.severity is Severity.ERROR for problem in problems)
     if given.json:
         print_json([item(problem) for problem in problems])
@@ -25,6 +28,18 @@ def run(argv: Sequence[str]) -> int:
             print(flowing(f"{problem.severity.value}: {problem}"))
         print(summary(errors, len(problems) - errors))
     return 1 if errors else 0
+
+
+def _belonging(config: Path | None) -> tuple[Problem, ...]:
+    """Why the state folder can't be this gateway's, where there is one already."""
+    file = config_file(config, os.environ)
+    try:
+        place = named_place(file)
+        with reading(place.folder) as db:
+            why = foreign(place.folder, owner_of(db), place.owner)
+    except (OSError, ValueError, StateError):  # a configuration that can't be read is told of by its own check
+        return ()
+    return (Problem(file.name, 0, "gateway", "id", place.owner, why),) if why else ()
 
 
 def summary(errors: int, warnings: int) -> str:

@@ -7,9 +7,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from gateway.cli.options import Options, shown
+
+if TYPE_CHECKING:
+    from gateway.place import Place
 
 FINE, FINDINGS, USAGE, UNREACHABLE = 0, 1, 2, 3
 GAP, INDENT = "  ", "    "  # between two columns; before what goes on below
@@ -27,10 +30,15 @@ def parser(name: str, about: str | None) -> argparse.ArgumentParser:
 
 def state_dir(config: str | None) -> Path:
     """The state folder that the configuration names; ends the command with exit code 1 where it can't be read."""
-    from gateway.cli.talk import Unreachable, find_state  # imported late: `--help` needs neither
+    return place_of(config).folder
+
+
+def place_of(config: str | None) -> "Place":
+    """The same, with the id of the gateway that the configuration names."""
+    from gateway.cli.talk import Unreachable, find_place  # imported late: `--help` needs neither
 
     try:
-        return find_state(config)
+        return find_place(config)
     except Unreachable as problem:
         fail(problem.code, str(problem))
 

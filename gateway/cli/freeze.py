@@ -45,7 +45,7 @@ def _hold_alone(given: Namespace) -> list[Item]:
     scope = scope_of(given, known_there(given))
     if given.reason:
         print("wardgate: without a gateway a reason can't be screened for secrets: it is left out", file=sys.stderr)
-    items = alone(given, lambda state: hold(state, scope.upstream, scope.session))
+    items = alone(given, lambda place: hold(place, scope.upstream, scope.session))
     print("wardgate: no gateway runs, so nothing is forwarded now; the next one starts with this", file=sys.stderr)
     return items
 

@@ -4,15 +4,15 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from gateway.cli.common import FINDINGS, UNREACHABLE, USAGE, aligned, fail, parser
 from gateway.cli.options import hint
-from gateway.cli.talk import ask, find_state
+from gateway.cli.talk import ask, find_place, find_state
 
 if TYPE_CHECKING:
     from gateway.core.model import Freeze
+    from gateway.place import Place
 
 SHORTEST = 4  # characters that the beginning of a session's name has to have
 LOOK_BACK = 10_000  # records in which sessions are looked for where no gateway runs
@@ -74,13 +74,13 @@ def stored(given: Namespace) -> list[Item]:
     return _read(given, lambda db: [freeze_item(freeze) for freeze in freezes_now(db)])
 
 
-def alone(given: Namespace, work: "Callable[[Path], list[Freeze]]") -> list[Item]:
+def alone(given: Namespace, work: "Callable[[Place], list[Freeze]]") -> list[Item]:
     """Do a piece of work on the store of a gateway that doesn't run; ends the command where it can't be done."""
     from gateway.core.grants import freeze_item
     from gateway.errors import GatewayError, LockedError
 
     try:
-        return [freeze_item(freeze) for freeze in work(find_state(given.config))]
+        return [freeze_item(freeze) for freeze in work(find_place(given.config))]
     except LockedError as problem:
         fail(UNREACHABLE, f"{problem}, and doesn't answer: it is starting, ending or stuck. Try again, or end it")
     except GatewayError as problem:

@@ -9,7 +9,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.cli.common import FINDINGS, FINE, UNREACHABLE, USAGE, fail, moment_of, parser, print_json, state_dir
+from gateway.cli.common import (
+    FINDINGS,
+    FINE,
+    UNREACHABLE,
+    USAGE,
+    fail,
+    moment_of,
+    parser,
+    place_of,
+    print_json,
+    state_dir,
+)
 from gateway.cli.confirm import typed
 from gateway.cli.progress import progress
 
@@ -17,6 +28,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from gateway.finding import Page
+    from gateway.place import Place
     from gateway.rotation import Rotated
 
 LONGEST = 1 << 24  # bytes of a value
@@ -141,16 +153,16 @@ def _rotate(argv: Sequence[str]) -> int:
     )
     options.add_argument("--lost", action="store_true", help="the present key is gone, or another one")
     given = options.parse_args(argv)
-    state = state_dir(given.config)
+    place = place_of(given.config)
 
     import anyio  # imported late: wrong options need none of it
 
     from gateway.errors import GatewayError, LockedError, StateError
 
-    _there(state)
+    _there(place.folder)
     try:
         with progress("exchanging the key", given.json):
-            done = anyio.run(_rotated, state, given.which, given.lost)
+            done = anyio.run(_rotated, place, given.which, given.lost)
     except LockedError as problem:
         fail(UNREACHABLE, f"{problem}: stop it first, what it holds in memory is bound by the key")
     except GatewayError as problem:
@@ -167,14 +179,14 @@ def _rotate(argv: Sequence[str]) -> int:
     return FINE
 
 
-async def _rotated(state: Path, which: str, lost: bool) -> "Rotated":
+async def _rotated(place: "Place", which: str, lost: bool) -> "Rotated":
     from gateway.clock import SystemClock
     from gateway.people import user_name
     from gateway.rotation import rotate
     from gateway.store import open_store
     from gateway.store.folder import DIGEST, SIGNING
 
-    async with open_store(state, lost=(DIGEST, SIGNING) if lost else ()) as store:
+    async with open_store(place.folder, owner=place.owner, lost=(DIGEST, SIGNING) if lost else ()) as store:
         return await rotate(store, SystemClock(), which, f"os:{user_name(os.getuid())}", lost=lost)
 
 
@@ -184,15 +196,15 @@ def _forget(argv: Sequence[str]) -> int:
     options.add_argument("--before", metavar="TIME", required=True, help="a time, a date, or how long ago (`90d`)")
     options.add_argument("--yes", action="store_true", help="don't ask at the terminal")
     given = options.parse_args(argv)
-    before, state = moment_of(options, "before", given.before), state_dir(given.config)
+    before, place = moment_of(options, "before", given.before), place_of(given.config)
 
     import anyio  # imported late: wrong options need none of it
 
     from gateway.errors import GatewayError, LockedError
 
-    _there(state)
+    _there(place.folder)
     try:
-        forms, older, done = anyio.run(_forgotten, state, before, given.yes)
+        forms, older, done = anyio.run(_forgotten, place, before, given.yes)
     except LockedError as problem:
         fail(UNREACHABLE, f"{problem}: stop it first, it has in memory what is to be forgotten")
     except GatewayError as problem:
@@ -208,7 +220,7 @@ def _forget(argv: Sequence[str]) -> int:
     return FINE if done or not older else FINDINGS
 
 
-async def _forgotten(state: Path, before: datetime, agreed: bool) -> tuple[int, int, bool]:
+async def _forgotten(place: "Place", before: datetime, agreed: bool) -> tuple[int, int, bool]:
     """How many forms there are, how many are older, and whether these are forgotten: if somebody says so here."""
     from gateway.clock import SystemClock
     from gateway.core.model import Kind, Record
@@ -219,7 +231,7 @@ async def _forgotten(state: Path, before: datetime, agreed: bool) -> tuple[int, 
 
     clock = SystemClock()
     before = min(before, clock.now())  # so that nothing that is written later counts as forgotten
-    async with open_store(state) as store:
+    async with open_store(place.folder, owner=place.owner) as store:
         forms, older = await flow.count_forms(store, before)
         if not older or not (agreed or _agrees(older, forms)):
             return forms, older, False

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway import __version__
-from gateway.place import config_file, socket_address, state_folder
+from gateway.place import config_file, named_place, socket_address
 
 if TYPE_CHECKING:
     import subprocess
@@ -32,6 +32,7 @@ class Shim:
 
     def __init__(self, config: str | None, client: str | None, relay: bool) -> None:
         self.given, self.client, self.relay = config, client, relay
+        self.owner = ""  # the id of the gateway whose configuration it is, where that names one
         self.connection = ""  # given by the gateway; names this connection to the next one
         self.journal = _anonymous_file()
 
@@ -39,7 +40,7 @@ class Shim:
         """Connect, and reconnect when a gateway dies or hands over, until the client or the gateway is done."""
         try:
             self.config = config_file(self.given, os.environ)
-            self.state = state_folder(self.config)
+            self.state, self.owner = named_place(self.config)
         except (OSError, ValueError) as problem:
             print(f"wardgate: configuration can't be read: {problem}; `wardgate check` tells more", file=sys.stderr)
             return 1
@@ -132,6 +133,7 @@ class Shim:
             "op": "attach",
             "version": __version__,
             "client": self.client or "",
+            "gateway": self.owner,
             "connection": self.connection,
             "cwd": str(Path.cwd()),
             "pid": os.getppid(),

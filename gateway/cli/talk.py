@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from gateway.place import config_file, socket_address, state_folder
+from gateway.place import Place, config_file, named_place, socket_address
 
 ANSWER_DEADLINE = 30.0
 UNREACHABLE = 3
@@ -22,17 +22,22 @@ class Unreachable(Exception):  # noqa: N818 - it is what a command tells its use
 
 
 def find_state(config: str | None) -> Path:
-    """The state folder of a configuration, also of one that can't be read now if it is certain: the emergency stop must
-    not fail with it. Else `Unreachable` (exit code 1).
+    """The state folder of a configuration; raises as `find_place`."""
+    return find_place(config).folder
+
+
+def find_place(config: str | None) -> Place:
+    """The state folder of a configuration and its gateway's id; of one that can't be read now the folder if it is
+    certain: the emergency stop must not fail with it. Else `Unreachable` (exit code 1).
     """
     path = config_file(config, os.environ)
     try:
-        return state_folder(path)
+        return named_place(path)
     except (OSError, ValueError) as problem:
         from gateway.cli.salvage import salvaged  # imported late: only what can't be read needs it
 
         if state := salvaged(path, problem):
-            return state
+            return Place(state, "")
         more = "; `wardgate init` writes one" if isinstance(problem, FileNotFoundError) else ""
         why = problem.strerror if isinstance(problem, OSError) else problem
         raise Unreachable(f"configuration `{path}` can't be read: {why}{more}", 1) from None

@@ -48,4 +48,4 @@ def _let_go_alone(given: Namespace) -> list[Item]:
     scope = _scope(given, held, known_there)
     if not held:
         fail(1, "nothing is held there")
-    return alone(given, lambda state: let_go(state, scope.upstream, scope.session, everything=scope.everything))
+    return alone(given, lambda place: let_go(place, scope.upstream, scope.session, everything=scope.everything))

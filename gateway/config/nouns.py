@@ -20,7 +20,7 @@ class Gateway(Struct, frozen=True):
 
     policies: Path
     state: Path
-    id: str
+    id: str = ""  # of the gateway to which the state folder belongs; empty: whichever comes
     host: str = "127.0.0.1"
     port: int = 8765
     call_timeout: float = 60.0

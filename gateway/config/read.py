@@ -1,6 +1,5 @@
 """Read the text of upstreams.toml into `Settings`, noting every problem. Opens no file."""
 
-import hashlib
 import os
 import re
 from collections.abc import Collection, Mapping
@@ -68,7 +67,7 @@ def _gateway(section: Section, file: Path) -> Gateway:
     gateway = Gateway(
         policies=absolute(file.parent, section.text("policies", "policies", expected="the path of a folder")),
         state=folder,
-        id=section.text("id", _identity(file), NAME, "an id from letters, digits and . _ -"),
+        id=section.text("id", "", NAME, "an id from letters, digits and . _ -"),
         host=host,
         port=port,
         call_timeout=section.duration("call_timeout", 60.0, 0.1, 86400),
@@ -78,11 +77,6 @@ def _gateway(section: Section, file: Path) -> Gateway:
     )
     section.close()
     return gateway
-
-
-def _identity(file: Path) -> str:
-    """The id of a gateway that names none: it follows from where its configuration stands."""
-    return "gw-" + hashlib.sha256(os.fsencode(file)).hexdigest()[:10]
 
 
 def _listen(section: Section) -> tuple[str, int]:

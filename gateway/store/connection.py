@@ -15,7 +15,8 @@ import aiosqlite
 
 from gateway.core.merkle import Tree, leaf_hash
 from gateway.errors import RecordError, StateError
-from gateway.schema import STEPS, TABLES, VERSION
+from gateway.place import foreign
+from gateway.schema import OWNER, STEPS, TABLES, VERSION
 from gateway.store.folder import DIGEST, SIGNING, StateFolder, missing
 
 T = TypeVar("T")
@@ -80,10 +81,11 @@ def create_file(folder: StateFolder) -> None:
     os.close(os.open(folder.store, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
 
 
-def prepare(db: sqlite3.Connection, folder: StateFolder, lost: Collection[str] = ()) -> Tree:
+def prepare(db: sqlite3.Connection, folder: StateFolder, lost: Collection[str] = (), owner: str = "") -> Tree:
     """Set the connection up, make the tables where there are none, and return the tree as it stands.
 
-    The keys that `lost` names may be about to be exchanged, and need not be there.
+    The keys that `lost` names may be about to be exchanged, and need not be there. `owner` is the id that the
+    configuration names: the first one is kept, and another one refused.
 
     Raises `StateError` for a store of another gateway, key or version, `RecordError` for one whose end doesn't fit its
     head.
@@ -91,6 +93,8 @@ def prepare(db: sqlite3.Connection, folder: StateFolder, lost: Collection[str] =
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise StateError(f"the record was written by a newer gateway (version {version}, this one knows {VERSION})")
+    if version:
+        _refuse_others(db, folder, owner)
     if 0 < version < VERSION:
         _migrate(db, folder, version)
     if db.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
@@ -107,11 +111,20 @@ def prepare(db: sqlite3.Connection, folder: StateFolder, lost: Collection[str] =
             raise StateError(missing(folder.path, DIGEST))
         raise StateError(f"the record `{folder.store}` belongs to another gateway")
     _signing(db, folder, meta.get("signing", ""), lost)
+    if owner:
+        db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (OWNER, owner))
     tree = _tree(db)
     # A write that reaches the disk: a gateway starts only with a record that works.
     # (SQLite leaves out an update that changes no byte, so this one always changes some.)
     db.execute("INSERT OR REPLACE INTO meta VALUES ('opened', hex(randomblob(16)))")
     return tree
+
+
+def _refuse_others(db: sqlite3.Connection, folder: StateFolder, owner: str) -> None:
+    """Refuse a store whose gateway has another id than the configuration names."""
+    found = db.execute("SELECT value FROM meta WHERE name = ?", (OWNER,)).fetchone()
+    if why := foreign(folder.path, found[0] if found else "", owner):
+        raise StateError(why)
 
 
 def _signing(db: sqlite3.Connection, folder: StateFolder, known: str, lost: Collection[str]) -> None:

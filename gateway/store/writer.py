@@ -280,10 +280,16 @@ def _answer(operation: Operation, error: str) -> None:
 
 @asynccontextmanager
 async def open_store(
-    path: Path, limits: Limits | None = None, *, lost: Collection[str] = (), connector: Connector = connect
+    path: Path,
+    limits: Limits | None = None,
+    *,
+    owner: str = "",
+    lost: Collection[str] = (),
+    connector: Connector = connect,
 ) -> AsyncIterator[SqliteStore]:
     """Hold the state folder at `path`, open its record, and write until the block ends.
 
+    `owner` is the id that the configuration gives its gateway: the store belongs to the first one that is named.
     `lost` names keys that may be missing since they are about to be exchanged; `connector` opens the connections.
 
     Raises `StateError` if the folder or the store can't be this gateway's, `RecordError` if the record doesn't work.
@@ -292,7 +298,7 @@ async def open_store(
     failure: Exception | None = None
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(await anyio.to_thread.run_sync(hold, path, lost))
-        store = await _open(stack, folder, limits, lost, connector)
+        store = await _open(stack, folder, limits, partial(prepare, folder=folder, lost=lost, owner=owner), connector)
         async with anyio.create_task_group() as group:
             group.start_soon(store.run)
             group.start_soon(store.make)
@@ -307,12 +313,16 @@ async def open_store(
 
 
 async def _open(
-    stack: AsyncExitStack, folder: StateFolder, limits: Limits, lost: Collection[str], connector: Connector
+    stack: AsyncExitStack,
+    folder: StateFolder,
+    limits: Limits,
+    prepared: Callable[[sqlite3.Connection], Tree],
+    connector: Connector,
 ) -> SqliteStore:
     try:
         await anyio.to_thread.run_sync(create_file, folder)
         writer = await _connected(stack, connector(folder.store, write=True, busy=limits.busy), limits)
-        tree = await writer.run(partial(prepare, folder=folder, lost=lost))
+        tree = await writer.run(prepared)
         reader = await _connected(stack, connector(folder.store, write=False, busy=limits.busy), limits)
         await anyio.to_thread.run_sync(folder.confirm)
         files = await anyio.to_thread.run_sync(identity, folder.store)

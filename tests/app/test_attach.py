@@ -80,8 +80,8 @@ class Blind:
 class House:
     """A gateway as far as the door needs it."""
 
-    def __init__(self, limits: Limits, *saved: SavedConnection) -> None:
-        gateway = SimpleNamespace(call_timeout=1.0)
+    def __init__(self, limits: Limits, *saved: SavedConnection, identity: str = "") -> None:
+        gateway = SimpleNamespace(call_timeout=1.0, state=Path("/state"), id=identity)
         self.settings = SimpleNamespace(limits=limits, gateway=gateway)
         self.face, self.store, self.clock, self.built = FakeFace(), Store(*saved), FakeClock(), 0
         self.screener = Blind()
@@ -138,6 +138,29 @@ async def test_a_folder_that_is_none_is_not_believed(folder: object) -> None:
     async with attached(house, cwd=folder):
         await house.face.serving.wait()
     assert house.face.peers[0].workspace == ""
+
+
+@pytest.mark.parametrize(("identity", "named"), [("alpha", ""), ("", "beta"), ("alpha", "alpha"), ("", None)])
+async def test_a_shim_of_the_same_gateway_is_served(identity: str, named: str | None) -> None:
+    house = House(Limits(), identity=identity)
+    async with attached(house, **({} if named is None else {"gateway": named})):
+        await house.face.serving.wait()
+    assert len(house.face.peers) == 1
+
+
+async def test_a_shim_of_another_gateways_configuration_is_refused_and_nobody_else_has_to_go() -> None:
+    house, link = House(Limits(), identity="alpha"), Link()
+    with pipes() as fds, anyio.fail_after(DEADLINE):
+        async with anyio.create_task_group() as tasks:
+            attachments = Attachments(house, tasks)  # type: ignore[arg-type]  # a small fake of a gateway
+            hello = {"version": "99", "client": "cc", "gateway": "beta"}
+            tasks.start_soon(attachments.attach, Attachment(hello, "ada", fds, link))  # type: ignore[arg-type]  # fake
+            await link.told.wait()
+            assert not attachments.draining.is_set()
+    (said,) = link.said
+    assert said["bye"] == 3
+    assert all(word in said["error"] for word in ("`alpha`", "`beta`", "`/state`"))
+    assert house.face.peers == []
 
 
 async def test_as_many_clients_are_let_in_as_the_limit_and_one_more_is_told_so() -> None:

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
 from gateway.cli.check import run
+from gateway.store import open_store
+from tests.store.keep import AT_ONCE
 
 GOOD = 'schema = 1\n[upstreams.files]\ncommand = "run"\nowner = "alice@example.com"\n'
 
@@ -69,6 +72,19 @@ def test_what_is_too_weak_to_be_searched_for_is_told_without_its_value(
     ]
     assert all(line.startswith("warning: upstreams.toml:5 [upstreams.files.env] `") for line in told)
     assert not any(value in line for value in ("z1b2", low, strong) for line in told)
+
+
+async def test_a_state_folder_of_another_gateway_is_an_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    named = GOOD.replace("[upstreams", '[gateway]\nid = "{}"\nstate = "state"\n[upstreams', 1)
+    assert await anyio.to_thread.run_sync(run, write(folder, named.replace("{}", "beta"))) == 0  # nobody has run
+    async with open_store(folder / "state", AT_ONCE, owner="alpha"):
+        for identity, code in (("alpha", 0), ("beta", 1)):
+            capsys.readouterr()
+            words = write(folder, named.replace("{}", identity))
+            assert await anyio.to_thread.run_sync(run, words) == code
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith("error: upstreams.toml [gateway] `id`: ")
+    assert "belongs to the gateway `alpha`" in first
 
 
 def test_json_is_one_object(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from gateway.cli import freeze, thaw
+from gateway.cli import accept, freeze, record, thaw
 from gateway.core.approval import Chosen, Voter
 from gateway.core.model import Choice, Kind, Proof
 from gateway.store import open_store
@@ -224,6 +224,34 @@ async def test_a_gateway_that_holds_the_folder_and_does_not_answer_is_told(tmp_p
     assert (code, out) == (3, "")
     assert "doesn't answer" in err
     assert held(folder / "state") == []
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (freeze, ["--all"]),
+        (thaw, ["--all"]),
+        (record, ["rotate", "signing"]),
+        (record, ["forget", "--before", "1d", "--yes"]),
+        (accept, ["policy@0123456789abcdef"]),
+    ],
+    ids=["freeze", "thaw", "rotate", "forget", "accept"],
+)
+async def test_a_command_leaves_the_store_of_another_gateway_alone(
+    tmp_path: Path, capsys: Capture, command: object, words: Sequence[str]
+) -> None:
+    folder = await left(tmp_path / "c", capsys)
+    assert (await off(capsys, freeze, folder, "--all"))[0] == 0
+    async with open_store(folder / "state", AT_ONCE, owner="alpha"):
+        pass
+    config = folder / "upstreams.toml"
+    text = config.read_text(encoding="utf-8").replace("[gateway]\n", '[gateway]\nid = "beta"\n')
+    config.write_text(text, encoding="utf-8")
+    before = on_disk(folder / "state")
+    code, out, err = await off(capsys, command, folder, *words)
+    assert (code, out) == (3, "")
+    assert "belongs to the gateway `alpha`, and this configuration is of `beta`" in err
+    assert on_disk(folder / "state") == before
 
 
 @pytest.mark.parametrize("command", [freeze, thaw], ids=["freeze", "thaw"])

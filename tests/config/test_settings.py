@@ -112,7 +112,7 @@ def test_little_is_needed(tmp_path: Path, environment: object) -> None:
     settings = load_settings(written(tmp_path), {})
     assert (settings.gateway.host, settings.gateway.port) == ("127.0.0.1", 8765)
     assert settings.gateway.state.is_absolute()
-    assert settings.gateway.id.startswith("gw-")
+    assert settings.gateway.id == ""
     assert settings.upstreams["files"].acts_as is None
     assert load_policy(settings).files == ()
 

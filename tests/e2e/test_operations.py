@@ -116,6 +116,31 @@ async def _counted(house: House, token: str, calls: int) -> dict[str, dict[tuple
 
 
 @pytest.mark.slow
+async def test_a_state_folder_is_no_other_gateways_whether_that_one_runs_or_not(house: House) -> None:
+    house.configure()
+    say(house, 'id = "alpha"')
+    whole = (house.folder / "upstreams.toml").read_text(encoding="utf-8")
+    other = whole.replace('"alpha"', '"beta"')
+    async with house.client("shim", ERA) as client:
+        assert not (await call(client, "ledger__look", {"text": "mine"})).is_error
+        house.write("upstreams.toml", other)
+        refused = await house.run("stdio")
+        assert (refused.code, refused.out) == (3, "")
+        assert "belongs to the gateway `alpha`, and this configuration is of `beta`" in refused.err
+    house.close()
+    for words in (["serve"], ["stdio", "--standalone"], ["stdio"], ["freeze", "--all"]):
+        refused = await house.run(*words)
+        assert (refused.code, refused.out) == (3, ""), words
+        assert "belongs to the gateway `alpha`, and this configuration is of `beta`" in refused.err, words
+    checked = await house.run("check")
+    assert checked.code == 1
+    assert "[gateway] `id`" in checked.out
+    house.write("upstreams.toml", whole)
+    async with house.client("standalone", ERA) as client:
+        assert not (await call(client, "ledger__look", {"text": "again"})).is_error
+    assert house.forwarded == ["look mine", "look again"]
+
+
 async def test_why_it_does_not_start_is_json_too(house: House) -> None:
     house.configure()
     say(house, 'log = "json"')

@@ -44,6 +44,19 @@ async def test_the_disk_is_asked_to_keep_every_commit(tmp_path: Path) -> None:
     assert modes == ("wal", 2)
 
 
+async def test_a_store_belongs_to_the_first_gateway_that_its_configuration_names(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    for owner in ("", "alpha", "", "alpha"):
+        async with open_store(state, AT_ONCE, owner=owner) as store:
+            await store.append([an_entry(store.size)])
+    with pytest.raises(StateError, match="belongs to the gateway `alpha`, and this configuration is of `beta`") as told:
+        async with open_store(state, AT_ONCE, owner="beta"):
+            pytest.fail("it was opened")
+    assert str(state) in str(told.value)
+    assert '`id = "alpha"`' in str(told.value)
+    assert len(on_disk(state)) == 4
+
+
 async def test_the_order_is_the_order_of_handing_over(tmp_path: Path) -> None:
     async with open_store(tmp_path / "state", AT_ONCE) as store:
         store.queue(an_entry(3))
