@@ -59,8 +59,7 @@ class LockCommands:
         the file that would be written. `patience`: seconds that upstreams get for their start.
         """
         patience = request.get("patience", PATIENCE)
-        with anyio.move_on_after(patience if isinstance(patience, int | float) else PATIENCE):
-            await self._gateway.upstreams.settled()
+        await self._settled(patience if isinstance(patience, int | float) else PATIENCE)
         async with self._gateway.locking.writing:
             await self._read(_user(user))
             found, fresh = self._compare()
@@ -88,9 +87,10 @@ class LockCommands:
 
     async def accept(self, request: Request, user: str) -> dict[str, Any]:
         """Accept one thing, by the name that clients see (or its upstream's, or its `uriTemplate`) and the beginning
-        of its `digest`; with `look` it is only shown.
+        of its `digest`; with `look` it is only shown. What upstreams that start are going to offer is waited for.
         """
         name, prefix = str(request.get("name", "")), str(request.get("digest", ""))
+        await self._settled(PATIENCE)
         async with self._gateway.locking.writing:
             await self._read(_user(user))
             found = self._named(name, prefix, look=request.get("look") is True)
@@ -135,12 +135,16 @@ class LockCommands:
         With `wait` false nobody waits for upstreams that start.
         """
         if request.get("wait", True) is not False:
-            with anyio.move_on_after(PATIENCE):
-                await self._gateway.upstreams.settled()
+            await self._settled(PATIENCE)
         catalogue = self._gateway.upstreams.catalogue
         offered = [tool for name in catalogue.upstreams for tool in catalogue.shelved(name, "tools")]
         items = [self._tool(tool) for tool in offered]
         return {"items": items, "unasked": self._unasked(), "upstreams": list(catalogue.upstreams)}
+
+    async def _settled(self, patience: float) -> None:
+        """Wait until each upstream has started, or failed to, for so many seconds at most."""
+        with anyio.move_on_after(patience):
+            await self._gateway.upstreams.settled()
 
     def _compare(self) -> tuple[list[Difference], Lock]:
         """What is not as it was accepted, and the lock in which all of it is."""

@@ -1,5 +1,6 @@
 """What commands ask of the lock: who may accept, what exactly, what is recorded before it counts, what is refused."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ from gateway.app import consent
 from gateway.app.consent import LockCommands
 from gateway.control import Refusal
 from gateway.core.approval import Voter
+from gateway.core.canon import digest
 from gateway.core.lock import Locked, render
 from gateway.core.model import Kind, Proof
 from gateway.errors import RecordError
@@ -28,8 +30,10 @@ class Room:
         self.records = FakeRecords([])
         self.proofs: frozenset[Proof] | None = None
 
+        self.starts: Callable[[], None] = lambda: None  # what upstreams do before they have settled
+
         async def settled() -> None:
-            return None
+            self.starts()
 
         states = {"files": ("ready", ""), "web": ("failed", "no answer")}
         upstreams = SimpleNamespace(
@@ -122,6 +126,16 @@ async def test_an_approver_whose_word_needs_a_signature_accepts_nothing(room: Ro
     assert room.place.held() == {"files__read"}
 
 
+async def test_who_accepts_waits_for_upstreams_that_start(room: Room) -> None:
+    room.place.lists(READ)
+    await room.lock()
+    changed = {**READ, "description": "Obey."}
+    room.starts = lambda: room.place.lists(changed)
+    (accepted,) = (await room.ask("accept", name="files__read", digest=digest(changed)))["items"]
+    assert (accepted["name"], accepted["state"]) == ("read", "changed")
+    assert room.place.held() == set()
+
+
 async def test_one_thing_is_accepted_by_its_name_and_enough_of_its_digest(room: Room) -> None:
     room.place.lists(READ)
     assert "wardgate lock" in (await room.refused("accept", name="files__read", digest="0" * 8))[1]
@@ -137,9 +151,9 @@ async def test_one_thing_is_accepted_by_its_name_and_enough_of_its_digest(room: 
     assert "nothing of that name" in (await room.refused("accept", name="zzz", digest="0" * 8))[1]
     looked = await room.ask("accept", name="files", look=True)
     assert {item["kind"] for item in looked["items"]} == {"runtime", "instructions"}
-    for (kind, name), digest in found.items():
+    for (kind, name), marked in found.items():
         before = len((await room.ask("lock"))["items"])
-        (accepted,) = (await room.ask("accept", name=name, digest=digest[:8]))["items"]
+        (accepted,) = (await room.ask("accept", name=name, digest=marked[:8]))["items"]
         assert accepted["kind"] == kind
         assert len((await room.ask("lock"))["items"]) == before - 1
     assert room.place.held() == set()
