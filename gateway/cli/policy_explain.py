@@ -107,6 +107,9 @@ def _object(options: ArgumentParser, name: str, text: str) -> Mapping[str, Any]:
     """One JSON object of an option; ends the command with exit code 2 where it is none."""
     try:
         value = json.loads(text, parse_constant=_refuse)
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        options.error(f"--{name}: expected texts of whole characters, found half of one (a lone surrogate)")
     except (ValueError, RecursionError):
         options.error(f"--{name}: expected one JSON object, found `{text[:60]}`")
     if not isinstance(value, dict):

@@ -18,6 +18,8 @@ from gateway.core.problems import Problem, Severity, nearest
 E = TypeVar("E", bound=Enum)
 
 MAX_TEXT = 1024 * 1024  # characters of one file
+WHOLE = "expected whole numbers of at most 64 bits"
+_DIGITS = re.compile(r"\d(?:_?\d){1000}")
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d{1,12})(B|KiB|MiB|GiB)?")
@@ -59,8 +61,26 @@ class Document:
         except RecursionError:
             self._lines = {(): 1}
             self.problem((), "", "expected a flat file, found tables nested too deep")
+        except ValueError:  # a number with more digits than Python reads
+            self._lines = {(): next((at for at, line in enumerate(text.split("\n"), 1) if _DIGITS.search(line)), 1)}
+            self.problem((), "", WHOLE)
         else:
-            self.readable = True
+            self.readable = not self._beyond()
+
+    def _beyond(self) -> bool:
+        """Note the first whole number that TOML doesn't have: it has no other use, and may be too long to be shown."""
+        todo: list[tuple[Path, object]] = [((), self.root)]
+        while todo:
+            path, value = todo.pop()
+            match value:
+                case dict() as table:
+                    todo.extend(((*path, key), each) for key, each in reversed(table.items()))
+                case list() as items:
+                    todo.extend(((*path, at), items[at]) for at in range(len(items) - 1, -1, -1))
+                case int() as number if not -(2**63) <= number < 2**63:
+                    self.problem(path, "", WHOLE)
+                    return True
+        return False
 
     def line(self, path: Path) -> int:
         """The line of a path, or of the nearest thing round it."""

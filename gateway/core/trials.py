@@ -26,6 +26,7 @@ from gateway.core.signals import Signal
 from gateway.core.suppose import ORIGINS, Rehearsed, Supposed, rehearse
 
 NOON = 12  # the hour of a test that names no time
+FIRST, LAST = 1970, 9998  # years of a test's time
 MOST_COUNT = 1_000_000
 ABSENT = object()  # an argument that is not there
 _CALLED = {"tool": Surface.TOOLS, "resource": Surface.RESOURCES, "prompt": Surface.PROMPTS, "method": Surface.METHODS}
@@ -178,8 +179,11 @@ class _Reader:
             return datetime(self._today.year, self._today.month, self._today.day, NOON, tzinfo=UTC)
         if not isinstance(value, datetime) or value.tzinfo is None:
             own.wrong("at", "a time with its zone such as 2026-11-22T12:00:00Z, without quotes", value)
-            return datetime(2026, 1, 1, tzinfo=UTC)
-        return value.astimezone(UTC)
+        elif not FIRST <= value.year <= LAST:
+            own.wrong("at", f"a time from {FIRST} to {LAST}", value)
+        else:
+            return value.astimezone(UTC)
+        return datetime(2026, 1, 1, tzinfo=UTC)
 
     def _used(self) -> Mapping[str, int]:
         table = self._own.section("used")

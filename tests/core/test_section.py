@@ -127,13 +127,32 @@ def test_children_are_tables() -> None:
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("a = 1\nb =\n", 2), ("a = 1\na = 2", 2), ("x" * (MAX_TEXT + 1), 1), ("a = " + "[" * 5000 + "]" * 5000, 1)],
-    ids=["no value", "twice", "too long", "too deep"],
+    [
+        ("a = 1\nb =\n", 2),
+        ("a = 1\na = 2", 2),
+        ("x" * (MAX_TEXT + 1), 1),
+        ("a = " + "[" * 5000 + "]" * 5000, 1),
+        ("a = 1\nb = " + "9" * 5000, 2),
+        ("a = 1\n\nb = 1_" + "0_" * 5000 + "0", 3),
+        ("a = 1\n[b]\nc = [1, 0x" + "f" * 5000 + "]", 3),
+        (f"a = 1\nb = {{ c = [{{ d = {2**63} }}] }}", 2),
+        (f"a = 1\nb = {-(2**63) - 1}", 2),
+    ],
+    ids=[
+        *("no value", "twice", "too long", "too deep", "too many digits", "and signs between them"),
+        *("more digits than can be shown", "above 64 bits", "below 64 bits"),
+    ],
 )
 def test_what_is_no_toml_is_one_problem_with_its_line(text: str, line: int) -> None:
     document = Document("f.toml", text)
     assert not document.readable
     assert [problem.line for problem in document.problems] == [line]
+
+
+def test_whole_numbers_have_64_bits() -> None:
+    document = Document("f.toml", f'a = {2**63 - 1}\nb = {-(2**63)}\nc = {{ d = [1.5, true, "{"9" * 5000}"] }}')
+    assert document.readable
+    assert document.problems == []
 
 
 def test_a_problem_reads_as_one_line() -> None:

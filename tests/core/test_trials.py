@@ -183,6 +183,9 @@ def test_what_is_otherwise_is_told(policy: Policy, text: str, said: list[str]) -
         (SEND + 'expect = "ask"\narguments = { at = 2026-11-22 }', ["expected values that JSON can carry"]),
         (SEND + 'expect = "ask"\narguments = [1]', ["expected a table"]),
         (SEND + 'expect = "ask"\nsession = { taint = true }', ["unknown key"]),
+        (SEND + 'expect = "ask"\nat = 0001-01-01T00:00:00+14:00', ["expected a time from 1970 to 9998"]),
+        (SEND + 'expect = "ask"\nat = 9999-12-31T23:59:59-14:00', ["expected a time from 1970 to 9998"]),
+        (SEND + 'expect = "ask"\nat = 1969-12-31T23:59:59Z', ["expected a time from 1970 to 9998"]),
         (SEND + 'expect = "ask"\nreason = "unprovn"', ["expected one of"]),
     ],
 )
