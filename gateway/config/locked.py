@@ -14,8 +14,8 @@ from gateway.core.against import against
 from gateway.core.conditions import try_out
 from gateway.core.globs import matches
 from gateway.core.lock import Lock
-from gateway.core.model import Surface, Tool, ToolRef
-from gateway.core.policy import Policy, Rule
+from gateway.core.model import Surface, Tier, Tool, ToolRef
+from gateway.core.policy import Budget, Policy, Rule
 from gateway.core.policy.unread import half_read_of
 from gateway.core.problems import Problem, Severity, nearest
 from gateway.core.risk import classify, labels_for
@@ -73,25 +73,48 @@ def lock_problems(settings: Settings, policy: Policy, unlocked: bool) -> Iterato
             message = f"never seen here, so no policy is checked against them until a gateway has run: {told}{more}"
             yield Problem(shown, 0, f"upstreams.{name}", "tools", "", message, severity=Severity.WARNING)
         yield from _unknown_tools(name, lock[name].tools, policy)
+        yield from _previews(name, lock[name].tools, seen, settings, policy)
         yield from _tried(name, lock[name].tools, seen, settings, policy)
         yield from against(policy, name, {tool: seen.get(digest) for tool, digest in lock[name].tools.items()})
 
 
 def _unknown_tools(upstream: str, tools: Mapping[str, str], policy: Policy) -> Iterator[Problem]:
-    """Tools that policies name outright and the upstream doesn't offer: in a rule an error, it may be a dead block."""
+    """Tools that policies name outright and the upstream doesn't offer: in what decides an error, for it may be a dead
+    block, or a budget of nothing.
+    """
     for file in policy.files:
-        for rule in file.rules:
-            if rule.surface is Surface.TOOLS:
-                for name in _missing(upstream, rule.patterns, tools):
-                    message = f"rule `{rule.id}` speaks of `{name}`, which upstream `{upstream}` doesn't offer"
-                    yield Problem(
-                        file.name, rule.at.line, "rule", "tools", name, message, _near(name, tools), Severity.ERROR
-                    )
+        decide: list[Rule | Budget] = [rule for rule in file.rules if rule.surface is Surface.TOOLS]
+        for one in (*decide, *file.budgets):
+            table = "rule" if isinstance(one, Rule) else "budget"
+            for name in _missing(upstream, one.patterns, tools):
+                message = f"{table} `{one.id}` speaks of `{name}`, which upstream `{upstream}` doesn't offer"
+                yield Problem(file.name, one.at.line, table, "tools", name, message, _near(name, tools))
         for entry in file.tools:
             for name in _missing(upstream, entry.patterns, tools):
                 line = entry.labels.at.line if entry.labels.at is not None else 0
                 message = f"labels `{name}`, which upstream `{upstream}` doesn't offer"
                 yield Problem(file.name, line, "tool", "match", name, message, _near(name, tools), Severity.WARNING)
+
+
+def _previews(
+    upstream: str, tools: Mapping[str, str], seen: Mapping[str, Any], settings: Settings, policy: Policy
+) -> Iterator[Problem]:
+    """Previews of the upstream's tools that can show nothing: by a tool that it doesn't offer, or that is no read."""
+    labels = (labels_for(policy, ToolRef(upstream, name)) for name in tools)
+    for at, preview in dict.fromkeys((each.at, each.preview.tool) for each in labels if each.preview is not None):
+        digest = tools.get(preview, "")
+        by = made(ToolRef(upstream, preview), seen.get(digest), digest, settings, policy)
+        if not digest:
+            message, near = (
+                f"shows a call by `{preview}`, which upstream `{upstream}` doesn't offer",
+                _near(preview, tools),
+            )
+        elif by.tier is not Tier.READ:
+            message, near = f"shows a call by `{preview}`, which is no read", ""
+        else:
+            continue
+        assert at is not None  # who names a preview stands somewhere
+        yield Problem(at.file, at.line, "tool", "preview", preview, message, near)
 
 
 def _missing(upstream: str, patterns: tuple[str, ...], tools: Mapping[str, str]) -> Iterator[str]:

@@ -30,7 +30,7 @@ def against(policy: Policy, upstream: str, tools: Offered) -> Iterator[Problem]:
                 yield from _idle(file, "rule", "tools", rule.at.line, rule.patterns, upstream, tools)
                 yield from _changed(file, rule, upstream, tools)
         for budget in file.budgets:
-            yield from _idle(file, "budget", "tools", budget.at.line, budget.patterns, upstream, tools, exact=True)
+            yield from _idle(file, "budget", "tools", budget.at.line, budget.patterns, upstream, tools)
             yield from _summed(file, budget, upstream, tools)
 
 
@@ -63,16 +63,14 @@ def _idle(
     patterns: Iterable[str],
     upstream: str,
     tools: Offered,
-    *,
-    exact: bool = False,
 ) -> Iterator[Problem]:
-    """Patterns that can only mean tools of this upstream, and mean none; outright names only if `exact`."""
+    """Patterns that can only mean tools of this upstream, and mean none; of outright names `config/locked.py` tells."""
     for pattern in patterns:
         name = pattern.partition("/")[2]
         wild = "*" in name or "?" in name
-        if (wild or exact) and covers(f"{upstream}/*", pattern) and not _meant([pattern], upstream, tools):
+        if wild and covers(f"{upstream}/*", pattern) and not _meant([pattern], upstream, tools):
             message = f"`{name}` is of no tool that upstream `{upstream}` offers"
-            yield _warning(file.name, line, table, key, name, message, "" if wild else nearest(name, tools))
+            yield _warning(file.name, line, table, key, name, message)
 
 
 def _meant(patterns: Iterable[str], upstream: str, tools: Offered) -> list[str]:

@@ -128,6 +128,35 @@ def test_a_tool_that_nobody_offers_is_an_error_in_a_rule_and_told_in_a_label(fol
     assert "did you mean `send`?" in line
 
 
+def test_a_budget_of_a_tool_that_nobody_offers_is_an_error(folder: Path) -> None:
+    lock(folder)
+    budget = '[[budget]]\nid = "a"\ntools = ["sned", "read_file"]\nper = "day"\ncalls = 3\n'
+    (line,) = told(folder, budget)
+    assert line.startswith("error: policies/files.toml:3")
+    assert "did you mean `send`?" in line
+    assert told(folder, budget.replace("sned", "send")) == []
+
+
+@pytest.mark.parametrize(
+    ("preview", "said"),
+    [
+        ("raed_file", "doesn't offer; did you mean `read_file`?"),
+        ("send", "is no read"),
+        ("read_file", ""),
+    ],
+)
+def test_a_preview_is_by_a_read_that_is_offered(preview: str, said: str, folder: Path) -> None:
+    labels = f'[[tool]]\nmatch = "s*"\neffect = "write"\npreview = {{ tool = "{preview}" }}\n'
+    labels += '[[tool]]\nmatch = "read_*"\neffect = "read"\n'
+    assert told(folder, labels)[0].startswith("warning: policies/tools.lock: no such file")  # so nothing else is told
+    for seen in (False, True):
+        lock(folder, seen=seen)
+        found = [line for line in told(folder, labels) if "`preview`" in line]
+        assert [line.startswith("error: policies/files.toml:3 [tool] ") for line in found] == [True] * bool(said)
+        assert all(said in line for line in found)
+    assert not any("`preview`" in line for line in told(folder, labels.replace("s*", "x*")))
+
+
 def test_a_condition_is_tried_on_calls_made_from_the_accepted_schema(folder: Path) -> None:
     lock(folder)
     rule = '[[rule]]\nid = "a"\ntools = "send"\nwhen = "size(args.to) > 1"\ndecide = "block"\n'

@@ -223,7 +223,7 @@ def test_tier_high_is_never_the_clients_to_approve(effect: str, approve: str, pr
         pytest.param("'allow'\nclients = 'cl*'", "claude-code", Verdict.ALLOW, id="by pattern"),
         pytest.param("'allow'\nclients = 'cursor'", "claude-code", Verdict.ASK, id="another"),
         pytest.param("'allow'\nclients = '*'", "unknown", Verdict.ASK, id="unknown is allowed nothing by name"),
-        pytest.param("'allow'\nclients = 'unknown'", "unknown", Verdict.ASK, id="not even as unknown"),
+        pytest.param("'allow'\nclients = ['cursor', 'unknown']", "unknown", Verdict.ASK, id="not even as unknown"),
         pytest.param("'allow'", "unknown", Verdict.ALLOW, id="what holds for everybody"),
         pytest.param("'block'\nclients = '*'", "unknown", Verdict.BLOCK, id="unknown is blocked"),
         pytest.param("'block'\nclients = 'unknown'", "unknown", Verdict.BLOCK, id="unknown is blocked by name"),

@@ -147,6 +147,7 @@ def test_a_whole_file_is_read() -> None:
 
 RULE = '[[rule]]\nid = "r"\ntools = "mail/*"\ndecide = "{}"\n'
 TOOL = '[[tool]]\nmatch = "mail/*"\neffect = "read"\n'
+IF = "when = 'session.tainted'"
 LISTS = '[lists]\nfriends = ["*@corp.example"]\n'
 LATER = '[[rule]]\nid = "s"\ntools = "mail/send"\ndecide = "ask"\n'
 SINKS = '[[tool]]\nmatch = "mail/send*"\neffect = "egress"\nsinks = { to = "email", cc = "email" }\n'
@@ -204,6 +205,42 @@ SINKS = '[[tool]]\nmatch = "mail/send*"\neffect = "egress"\nsinks = { to = "emai
         pytest.param(RULE.format("ask") + 'set = { x = 1 }\ndrop = ["x"]', 6, "either", id="set and drop"),
         pytest.param(RULE.format("ask") + LATER, 6, "never decides: `r`", id="dead after an ask"),
         pytest.param(LATER + RULE.format("block"), 2, "never decides: `r`", id="dead before a block"),
+        pytest.param(
+            RULE.format("ask") + "when = ' true // all'\n" + LATER, 7, "never decides: `r`", id="dead after true"
+        ),
+        pytest.param(
+            LATER + RULE.format("block") + "when = 'true'",
+            2,
+            "never decides: `r`",
+            id="dead before a block that is true",
+        ),
+        pytest.param(
+            RULE.format("ask") + f"{IF}\n" + LATER.replace("ask", "allow") + IF,
+            7,
+            "never decides: `r`",
+            id="the same twice",
+        ),
+        pytest.param(
+            LATER.replace('ask"', f'ask"\n{IF}\n') + RULE.format("block") + IF,
+            2,
+            "never decides: `r`",
+            id="before a block under the same condition",
+        ),
+        pytest.param(
+            RULE.format("ask") + 'clients = "c*"\n' + f"{IF}\n" + LATER + f"{IF}\nclients = 'cursor'",
+            8,
+            "never decides: `r`",
+            id="the same for a client of them",
+        ),
+        pytest.param(
+            RULE.format("block") + f"{IF}\n" + RULE.replace('"r"', '"s"').format("block") + IF.replace(" ", "  "),
+            7,
+            "never decides: `r`",
+            id="a block twice",
+        ),
+        pytest.param(
+            RULE.format("allow") + 'clients = "unknown"', 2, "never decides: nothing", id="an allow for nobody"
+        ),
         pytest.param(RULE.format("ask") + RULE.format("ask"), 6, "used once", id="an id twice"),
         pytest.param('[[tool]]\nmatch = "mail/*"', 2, "missing", id="no effect"),
         pytest.param('[[tool]]\neffect = "read"', 2, "missing", id="no match"),
@@ -266,7 +303,17 @@ def test_what_is_wrong_is_told_with_its_line(text: str, line: int, said: str) ->
     [
         pytest.param(RULE.format("ask") + LATER.replace("ask", "block"), id="a block is never dead"),
         pytest.param(LATER + RULE.format("ask"), id="the narrow one first"),
-        pytest.param(RULE.format("ask") + "when = 'true'\n" + LATER, id="a condition leaves some"),
+        pytest.param(RULE.format("ask") + f"{IF}\n" + LATER, id="a condition leaves some"),
+        pytest.param(RULE.format("ask") + f"{IF}\n" + LATER + "when = '!session.tainted'", id="another condition"),
+        pytest.param(
+            RULE.format("ask") + f"{IF}\nclients = 'cursor'\n" + LATER + IF, id="the same condition for other clients"
+        ),
+        pytest.param(
+            RULE.format("block") + f"{IF}\n" + RULE.replace('"r"', '"s"').format("block") + f"{IF}\nclients = 'cursor'",
+            id="a block under the same condition for others",
+        ),
+        pytest.param(RULE.format("ask") + f"{IF}\n" + LATER.replace("ask", "block") + IF, id="a block after an ask"),
+        pytest.param(RULE.format("allow") + 'clients = ["cursor", "unknown"]', id="an allow for somebody, too"),
         pytest.param(RULE.format("ask") + 'clients = "cursor"\n' + LATER, id="a client leaves others"),
         pytest.param(RULE.format("allow") + 'clients = "*"\n' + LATER + 'clients = "*"', id="unknown goes on"),
         pytest.param(RULE.format("ask") + 'clients = "cursor"\n' + LATER + 'clients = "claude*"', id="other clients"),
@@ -275,7 +322,7 @@ def test_what_is_wrong_is_told_with_its_line(text: str, line: int, said: str) ->
             RULE.replace("mail/*", "mail/send").format("ask") + LATER.replace('"mail/send"', '["mail/send", "mail/a"]'),
             id="more tools",
         ),
-        pytest.param(LATER + RULE.format("block") + "when = 'true'", id="a condition on the block"),
+        pytest.param(LATER + RULE.format("block") + IF, id="a condition on the block"),
         pytest.param(SINKS + RULE.format("allow") + 'when = \'args.to == "a" && args.cc == "b"\'', id="all sinks"),
         pytest.param(
             SINKS + RULE.format("allow") + 'when = \'args.to == "a" && sinks.all(s, s != "b")\'', id="each sink"

@@ -114,7 +114,7 @@ def test_what_nobody_labelled_is_told_in_one_line() -> None:
         ('[[rule]]\nid = "r"\ntools = "*/delte_*"\ndecide = "block"\n', []),  # another upstream may offer it
         ('[[rule]]\nid = "r"\nresources = "mail/delte_*"\ndecide = "block"\n', []),
         ('[[rule]]\nid = "r"\ntools = "files/*"\ndecide = "block"\n', []),
-        (BUDGET.replace("send", "snd"), [("budget", "tools", "snd")]),
+        (BUDGET.replace("send", "snd*"), [("budget", "tools", "snd*")]),
         (LABEL.replace("mail/*", "mail/x*"), [("", "tool", "send"), ("tool", "match", "x*")]),
         (LABEL.replace("to =", "too ="), [("tool", "sinks", "too")]),
         (LABEL + 'payload = ["body"]\ninert = ["amount"]\n', [("tool", "payload", "body")]),

@@ -8,13 +8,16 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
+from gateway.core.expressions import tokens
 from gateway.core.globs import covers, literal
 from gateway.core.model import Decide, Surface, ToolRef
-from gateway.core.policy.nouns import Budget, PolicyFile, Rule, ToolEntry
+from gateway.core.policy.nouns import UNKNOWN, Budget, PolicyFile, Rule, ToolEntry
 from gateway.core.policy.unread import half_read, witnesses
 from gateway.core.problems import Problem, Severity
 
 T = TypeVar("T")
+
+ALWAYS = "true"  # a condition that is none
 
 
 def findings(files: Sequence[PolicyFile]) -> Iterator[Problem]:
@@ -67,29 +70,53 @@ def _line(entry: ToolEntry) -> int:
 
 def _dead(file: PolicyFile) -> Iterator[Problem]:
     places = {rule.id: index for index, rule in enumerate(file.rules)}
-    wider: _Wider[Rule] = _Wider()
+    wider: dict[str, _Wider[Rule]] = {ALWAYS: _Wider()}
     for rule in file.rules:
-        if rule.when is None:
-            wider.add(rule.patterns, rule)
+        wider.setdefault(_claim(rule), _Wider()).add(rule.patterns, rule)
     for index, rule in enumerate(file.rules):
         winners: list[Rule | None] = []
         for pattern in rule.patterns if rule.decide is not Decide.BLOCK else ():
             rivals = (
                 rival
-                for rival in wider.covering(pattern)
+                for claim in dict.fromkeys((ALWAYS, _claim(rule)))
+                for rival in wider[claim].covering(pattern)
                 if rival is not rule and (places[rival.id] < index or rival.decide is Decide.BLOCK)
             )
             winners.append(next((rival for rival in rivals if _decides_first(rival, rule)), None))
         found = {rival.id: rival for rival in winners if rival is not None}
         if winners and all(winners):
             told = " and ".join(f"`{rival.id}` at {rival.at}" for rival in found.values())
-            message = f"never decides: {told} {'has' if len(found) == 1 else 'have'} no condition and decides all of it"
-            message = message if len(found) == 1 else message.replace("decides all", "decide all")
-            yield Problem(file.name, rule.at.line, f"rule {index + 1}", "id", rule.id, message)
+            same = any(_claim(rival) != ALWAYS for rival in found.values())
+            message = f"never decides: {told} {'decides' if len(found) == 1 else 'decide'} all of it"
+            message += ", under the same condition" if same else " without a condition"
+            yield _never(file, index, rule, message)
+    yield from _for_nobody(file)
+
+
+def _for_nobody(file: PolicyFile) -> Iterator[Problem]:
+    """Allows of nobody but unknown clients, and blocks that stand there already."""
+    blocks: dict[tuple[object, ...], Rule] = {}
+    for index, rule in enumerate(file.rules):
+        if rule.decide is Decide.ALLOW and set(rule.clients) == {UNKNOWN}:
+            yield _never(file, index, rule, "never decides: nothing is allowed to unknown clients by name")
+        if rule.decide is Decide.BLOCK:
+            what = (rule.surface, frozenset(rule.patterns), frozenset(rule.clients), _claim(rule))
+            first = blocks.setdefault(what, rule)
+            if first is not rule:
+                yield _never(file, index, rule, f"never decides: `{first.id}` at {first.at} blocks the same")
+
+
+def _never(file: PolicyFile, index: int, rule: Rule, message: str) -> Problem:
+    return Problem(file.name, rule.at.line, f"rule {index + 1}", "id", rule.id, message)
+
+
+def _claim(rule: Rule) -> str:
+    """What a rule's condition claims, however it is set; `ALWAYS` where it has none."""
+    return " ".join(token.text for token in tokens(rule.when.text)) if rule.when is not None else ALWAYS
 
 
 def _decides_first(rival: Rule, rule: Rule) -> bool:
-    """Whether an unconditional rule decides wherever another one of the same tools could."""
+    """Whether a rule that holds wherever another one of the same tools does also speaks of all its clients."""
     if rival.surface is not rule.surface:
         return False
     if rival.for_everybody:
