@@ -28,6 +28,8 @@ _PREFIXES = re.compile(
     r"(?:gh[opusr]_|github_pat_|glpat-|sk-|sk_live_|rk_live_|xox[abprs]-|AKIA|ASIA|AIza|npm_|pypi-|hf_|eyJ[\w-]{8,}\.)"
     r"[\w.-]{8,}|-----BEGIN [A-Z ]*PRIVATE KEY|(?:Bearer|Basic) +\S{8,}"
 )
+_PASSWORD = re.compile(r"(?<=[A-Za-z0-9+.-])://[^\s/?#:@]*:(?!\d*[?#])[^\s/@]+@")  # what is no port of an address
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _PIECE = re.compile(r"[A-Za-z0-9+_=-]{20,}")
 
 
@@ -84,24 +86,26 @@ def expand(args: Sequence[str], environ: Mapping[str, str]) -> tuple[str, ...]:
 
 def variables(url: str) -> tuple[str, ...]:
     """The names of the variables `${NAME}` in an address."""
-    return tuple(re.findall(r"\$\{([^}]*)\}", url))
+    return tuple(_VARIABLE.findall(url))
 
 
 def address(url: str, values: Mapping[str, str]) -> str:
     """An address with its variables replaced; raises `ConfigurationError` where a value would make it lead elsewhere,
     or can't stand in one.
     """
-    whole = re.sub(r"\$\{([^}]*)\}", lambda found: values[found[1]], url)
+    whole = _VARIABLE.sub(lambda found: values[found[1]], url)
     if not re.fullmatch(r"[\x21-\x7e]+", whole) or "#" in whole or urlsplit(whole)[:2] != urlsplit(url)[:2]:
         raise ConfigurationError("`url`: expected values of its variables that can stand in an address")
     return whole
 
 
 def looks_secret(value: str, name: str = "") -> bool:
-    """Whether a literal looks like a secret: by a known prefix, by the key that it stands under, or by its entropy."""
+    """Whether a literal looks like a secret: by a known prefix, by the key that it stands under, as the password in an
+    address (one that is all `${NAME}` is none), or by its entropy.
+    """
     if not value or split_reference(value)[0]:
         return False
-    if _PREFIXES.search(value) or names_secret(name):
+    if _PREFIXES.search(value) or names_secret(name) or _PASSWORD.search(_VARIABLE.sub("", value)):
         return True
     if "/" in value or "\\" in value:
         return False
