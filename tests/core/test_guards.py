@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.core.conditions import compile_condition
 from gateway.core.policy.guards import unguarded
@@ -10,6 +12,29 @@ from gateway.core.sinks import ValueList
 
 LISTS = {"colleagues": ValueList.of(["*@corp.example"])}
 ALL = 'sinks.all(s, listed(s, "colleagues"))'
+PIECES = (
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ".",
+    ",",
+    "&&",
+    "||",
+    "!",
+    "?",
+    ":",
+    ">",
+    "0",
+    "size",
+    "sinks",
+    "all",
+    "exists",
+    "listed",
+    "s",
+)
 NONE = '!sinks.exists(s, !listed(s, "colleagues"))'
 
 
@@ -35,6 +60,9 @@ NONE = '!sinks.exists(s, !listed(s, "colleagues"))'
         (f"session.tainted && (size(sinks) > 0 && {ALL} || {NONE})", ["sinks"]),
         (f"size(sinks) > 0 ? {ALL} : false", ["sinks"]),
         (f"(session.tainted ? {ALL} : true) && size(sinks) > 0", []),
+        (f"session.tainted ? {ALL} : sinks.size() > 0", ["sinks"]),
+        (f"{ALL} == sinks.size() > 0", ["sinks"]),
+        (f"size(args.to) == 0 == {ALL} && size(args.to) > 0", ["sinks"]),
         (f"size(args.to) > 0 && {ALL}", ["sinks"]),
         ('!sinks.exists_one(s, !listed(s, "colleagues"))', ["sinks"]),
         ('sinks.filter(s, !listed(s, "colleagues")).size() == 0', ["sinks"]),
@@ -61,3 +89,24 @@ NONE = '!sinks.exists(s, !listed(s, "colleagues"))'
 def test_what_is_looked_up_needs_a_size_beside_it(text: str, found: Sequence[str]) -> None:
     assert compile_condition(text, LISTS)[1] == []
     assert unguarded(text) == tuple(found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'sinks.all(s, listed(s, "colleagues"',
+        '.all(s, listed(s, "colleagues"))',
+        ").all(s, listed",
+        "((",
+        "&& ||",
+        "? :",
+        "",
+    ],
+)
+def test_what_is_no_condition_breaks_nothing(text: str) -> None:
+    assert isinstance(unguarded(text), tuple)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=24))
+def test_nothing_that_can_be_written_breaks_it(pieces: list[str]) -> None:
+    assert isinstance(unguarded(" ".join(pieces)), tuple)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gateway.core.expressions import CLOSERS, MACROS, OPENERS, Token, receiver, tokens
 
-_SOME = re.compile(r"(?:size\((?P<of>.+)\)|(?P<its>.+)\.size\(\))(?:>\d+|(?:>=|==)[1-9]\d*|!=0)")
+_SOME = re.compile(r">\d+|(?:>=|==)[1-9]\d*|!=0")
 
 Pieces = tuple[Token, ...]
 
@@ -51,8 +51,13 @@ def _claims(pieces: Pieces) -> Iterator[Pieces]:
 
 def _some(claim: Pieces) -> str:
     """The `X` of `size(X) > 0`, `X.size() >= 1` and their like; empty for another claim."""
-    found = _SOME.fullmatch(_text(claim))
-    return (found["of"] or found["its"]) if found else ""
+    asked, dot = claim[:-2], len(claim) - 6
+    if not _SOME.fullmatch(_text(claim[-2:])):
+        return ""
+    if _text(asked[:2]) == "size(" and _end(asked[1:]) == len(asked) - 2:
+        return _text(asked[2:-1])
+    method = _text(asked[-4:]) == ".size()" and len(receiver(asked, dot)) == dot
+    return _text(asked[:-4]) if method else ""
 
 
 def _looked_up(claim: Pieces, held: frozenset[str]) -> Iterator[str]:
@@ -74,7 +79,7 @@ def _looked_up(claim: Pieces, held: frozenset[str]) -> Iterator[str]:
 
 def _literal(of: Pieces) -> bool:
     """Whether it is a list of something that is written out."""
-    return of[0].text in ("[", "{") and _end(of) == len(of) - 1 > 1
+    return _text(of[:1]) in ("[", "{") and _end(of) == len(of) - 1 > 1
 
 
 def _split(pieces: Pieces, sign: str) -> list[Pieces]:
