@@ -55,10 +55,10 @@ async def serve_pipes(
             read = NotedReader(reader, journal, pipes.handshake, opening)
             write = NotedWriter(writer, journal, opening)
             if journal is not None and pipes.resumed:
-                await _make_good(journal, writer, write, modern=pipes.handshake is None)
                 unread, head = journal.take_unread()
                 reader.feed(unread)
-                reader.go_on(head)
+                reader.go_on(head)  # before anything is awaited, and more is read
+                await _make_good(journal, writer, write, modern=pipes.handshake is None)
             try:
                 await face.serve(read, write, peer)
             finally:
@@ -75,11 +75,9 @@ async def _make_good(journal: Journal, writer: MessageWriter, noted: NotedWriter
         writer.break_line()
         writer.when_out(partial(journal.writing, half=False))
     for question in journal.questions:
-        reason = "the gateway was restarted"
-        params = {"requestId": question, "reason": reason}
-        await noted.send(
-            SessionMessage(JSONRPCNotification(jsonrpc="2.0", method="notifications/cancelled", params=params))
-        )
+        params = {"requestId": question, "reason": "the gateway was restarted"}
+        withdrawal = JSONRPCNotification(jsonrpc="2.0", method="notifications/cancelled", params=params)
+        await noted.send(SessionMessage(withdrawal))
     await _answer_left(journal.requests, noted, modern=modern)
 
 

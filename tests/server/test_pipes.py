@@ -1,11 +1,16 @@
 """What a client hears of the calls that a gateway left when it died."""
 
+import fcntl
 import json
 import os
+import struct
+import termios
 from collections.abc import Iterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
+import anyio.to_thread
 import pytest
 from mcp.shared.message import SessionMessage
 from mcp_types import CONNECTION_CLOSED, ErrorData, JSONRPCError, JSONRPCRequest, JSONRPCResponse
@@ -100,6 +105,12 @@ async def taken_over(journal: int, says: bytes = b"") -> tuple[list[bytes], list
         os.close(out)
 
 
+def waiting(fd: int) -> int:
+    """The bytes that a pipe holds."""
+    (found,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"1234"))
+    return int(found)
+
+
 @pytest.fixture
 def journal() -> Iterator[int]:
     fd = os.memfd_create("journal")
@@ -142,3 +153,23 @@ async def test_a_request_that_was_read_in_part_is_read_or_answered(size: int, jo
     lines, heard = await taken_over(journal, line[size:] + b'{"jsonrpc":"2.0","id":2,"method":"ping"}\n')
     answered = [(answer["id"], answer["error"]["code"]) for answer in map(json.loads, lines)]
     assert (answered, [message.id for message in heard]) == (([], [1, 2]) if size == 10 else ([(1, -32700)], [2]))
+
+
+async def test_what_was_left_unread_comes_before_what_is_read_while_the_client_takes_its_answers(journal: int) -> None:
+    left = Journal(os.dup(journal))
+    for number in range(12_000):  # their answers are more than a pipe and the writer hold
+        left.begin(number, "tools/call")
+    left.leave(b'{"jsonrpc":"2.0","id":"first","me')
+    left.close()
+    face, (theirs, into), (out, ours) = Hearing(), os.pipe(), os.pipe()
+    os.write(into, b'thod":"ping"}\n')
+    os.close(into)
+    pipes = Pipes(theirs, ours, os.dup(journal), resumed=True)
+    with anyio.fail_after(DEADLINE), os.fdopen(out, "rb") as lines:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(serve_pipes, face, pipes, NOBODY, 1 << 20)  # type: ignore[arg-type]  # a fake
+            while waiting(theirs):
+                await anyio.lowlevel.checkpoint()
+            answers = await anyio.to_thread.run_sync(lines.readlines)
+    assert len(answers) == 12_000
+    assert [message.id for message in face.heard] == ["first"]
