@@ -8,8 +8,10 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import msgspec
 from anyio.abc import TaskGroup
 from msgspec import Struct, field
@@ -27,6 +29,7 @@ from gateway.config import Settings
 from gateway.control import Control
 from gateway.errors import ConfigurationError, LockedError
 from gateway.people import user_name
+from gateway.private import put
 from gateway.screening.early import EarlyEngine
 from gateway.server.face import Face
 from gateway.server.pipes import Pipes, serve_pipes
@@ -152,9 +155,7 @@ async def _announce(gateway: Gateway, listener: socket.socket) -> None:
     """Write down where the gateway listens, for commands and people, until it stops."""
     host, port = listener.getsockname()[:2]
     about = {"pid": os.getpid(), "version": __version__, "url": f"http://{host}:{port}/mcp"}
-    path = _announcement(gateway)
-    await path.write_bytes(msgspec.json.encode(about))
-    await path.chmod(0o600)
+    await anyio.to_thread.run_sync(put, Path(_announcement(gateway)), msgspec.json.encode(about))
     log.info("wardgate %s listens on %s", __version__, about["url"])
 
 
