@@ -144,11 +144,16 @@ async def test_without_a_lock_reads_flow_and_all_else_is_held_until_there_is_one
     assert lock.read_bytes() == made_by_the_gateway
     assert lock.stat().st_mode & 0o777 == 0o600
     assert (await house.run("check")).out == "no problems found\n"
+    offer(house, tools=[PEEK, RUDE])
+    changed = (await differences(house))["tools put"]
+    assert (await house.run("accept", changed["accept"])).code == 0
+    assert "tools put" not in await differences(house)
+    accepted_by_now = lock.read_bytes()
     (house.world / "offers.json").write_text("no JSON", encoding="utf-8")
     ended = await house.run("lock", "--yes")
     assert ended.code == 1
     assert "shifty" in ended.err
-    assert lock.read_bytes() == made_by_the_gateway  # what can't be asked keeps what was accepted of it
+    assert lock.read_bytes() == accepted_by_now  # what can't be asked keeps what was accepted of it
 
 
 async def _a_person_at_the_terminal_is_shown_it_and_asked(key: str, code: int, house: House) -> None:
