@@ -8,8 +8,9 @@ import pytest
 
 from gateway.core.against import against
 from gateway.core.policy import parse
+from gateway.core.policy.unread import half_read_of
 from gateway.core.problems import Severity
-from tests.core.cases import HEAD, KNOWN, policy_of, problems_of
+from tests.core.cases import HEAD, KNOWN, labelled, policy_of, problems_of
 
 BLOCK = '[[rule]]\nid = "block"\ntools = "mail/*"\ndecide = "block"\n'
 BUDGET = '[[budget]]\nid = "b"\ntools = "mail/send"\nper = "day"\ncalls = 5\n'
@@ -156,6 +157,31 @@ def test_nothing_is_said_of_arguments_that_are_not_known(definition: object) -> 
 def test_a_budget_sums_numbers_and_counts_things(kind: object, counts: bool) -> None:
     tools = {"send": {"inputSchema": {"properties": {"to": {}, "amount": {"type": kind} if kind else 1}}}}
     assert seen(LABEL + SUM, tools) == ([] if counts else [("budget", "sum", "args.amount")])
+
+
+@pytest.mark.parametrize(
+    ("labels", "more", "left"),
+    [
+        ("", "when = 'args.to == \"a\"'", "amount"),
+        (LABEL, "when = 'args.to == \"a\"'", "amount"),
+        ("", "when = 'size(args) == 1'", "amount"),
+        (LABEL + 'inert = ["amount"]\n', "when = 'args.to == \"a\"'", ""),
+        (LABEL.replace("egress", "read"), "when = 'args.to == \"a\"'", ""),
+        (LABEL, "when = 'args.to == \"a\" && args.amount < 3'", ""),
+        (LABEL, "when = 'sinks.all(s, s != \"a\")'", ""),
+        (LABEL, "when = 'session.tainted'", ""),
+        (LABEL, "", ""),
+    ],
+)
+def test_what_lets_calls_pass_reads_what_nobody_declared(labels: str, more: str, left: str) -> None:
+    for decide, finds in (("allow", True), ("ask-unless-proven", True), ("ask", False), ("block", False)):
+        rule = f'[[rule]]\nid = "r"\ntools = "mail/se*"\ndecide = "{decide}"\n{more}\n'
+        policy = policy_of(labels + rule)
+        found = list(half_read_of(policy.files, labelled(policy, "send"), ["amount", "to"]))
+        assert [f"`mail/send` and not `{left}`" in problem.message for problem in found] == [True] * (
+            finds and left != ""
+        )
+        assert list(half_read_of(policy.files, labelled(policy, "other"), ["amount", "to"])) == []
 
 
 def test_an_observation_may_last_seven_days() -> None:
