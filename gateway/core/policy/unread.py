@@ -40,10 +40,12 @@ def witnesses(entries: Sequence[ToolEntry], patterns: Sequence[str]) -> Iterator
 
 
 def _loose(files: Sequence[PolicyFile]) -> Iterator[tuple[PolicyFile, int, Rule]]:
-    """The rules that may let calls of tools pass by what their arguments are, with their files and places."""
+    """The rules that may let calls of tools pass by some of their arguments, with their files and places."""
     for file in files:
         for index, rule in enumerate(file.rules, 1):
-            if rule.decide in LOOSE and rule.when is not None and rule.surface is Surface.TOOLS and not rule.when.each:
+            if rule.decide not in LOOSE or rule.when is None or rule.surface is not Surface.TOOLS:
+                continue
+            if not rule.when.each and (rule.when.arguments or rule.when.computed):
                 yield file, index, rule
 
 
