@@ -383,3 +383,27 @@ def test_personal_data_and_explicit_redacting_are_not_given_up() -> None:
     assert not only_tightens(strict, plain)
     assert only_tightens(off, flag)
     assert not only_tightens(flag, off)
+
+
+OTHER = 'owner = "o"\nupstream = "mail"\n[[rule]]\nid = "other"\ntools = "{}"\ndecide = "{}"\n'
+
+
+@pytest.mark.parametrize(
+    ("review", "tools", "decide", "tightens"),
+    [
+        ("review_by = 2026-11-01\n", "note", "allow", False),
+        ("review_by = 2026-11-01\n", "*", "ask-unless-proven", False),
+        ("review_by = 2026-11-01\n", "note", "ask", True),
+        ("review_by = 2026-11-01\n", "draft", "allow", True),
+        ("", "note", "allow", True),
+    ],
+)
+@pytest.mark.parametrize("less", ["", '[[rule]]\nid = "notes"\ntools = "memo"\ndecide = "allow"\n'])
+def test_an_allow_that_asks_once_its_review_is_overdue_does_not_go_where_another_file_allows(
+    review: str, tools: str, decide: str, tightens: bool, less: str
+) -> None:
+    mine = f'owner = "o"\nupstream = "mail"\n{review}'
+    notes = '[[rule]]\nid = "notes"\ntools = ["note", "memo"]\ndecide = "allow"\n'
+    other = OTHER.format(tools, decide)
+    before, after = (parse({"a.toml": mine + text, "b.toml": other})[0] for text in (notes, less))
+    assert only_tightens(before, after) is tightens

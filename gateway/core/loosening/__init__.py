@@ -55,7 +55,7 @@ def _file(was: PolicyFile | None, now: PolicyFile | None, before: Policy, after:
         yield Difference(now.name, "something else of the file changed", loosens=True)
     yield from _dates(was, now)
     yield from compare_labels(was, now, before, after)
-    yield from compare_rules(was, now)
+    yield from compare_rules(was, now, after)
     yield from _budgets(was, now)
     yield from _loop(now.name, was.loop, now.loop)
     yield from compare_responses(was, now)

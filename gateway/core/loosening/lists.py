@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from gateway.core.loosening.nouns import Difference
-from gateway.core.loosening.rules import narrows
+from gateway.core.loosening.rules import may_ask, narrows
 from gateway.core.loosening.shared import lists_of, reads, ruled
 from gateway.core.model import Decide
 from gateway.core.policy import Policy
@@ -41,20 +41,21 @@ def _values(values: ValueList) -> frozenset[str]:
 
 def _strict(name: str, grew: bool, shrank: bool, after: Policy) -> bool:
     uses = [(file, rule) for file, rule in ruled(after) if name in lists_of(rule)]
-    if not all(_use(file, rule, grew, shrank) for file, rule in uses):
+    if not all(_use(file, rule, grew, shrank, after) for file, rule in uses):
         return False
     known = any(name in entry.labels.known.values() for file in after.files for entry in file.tools)
     return not known or (not grew and not reads(after, "flow"))
 
 
-def _use(file: PolicyFile, rule: Rule, grew: bool, shrank: bool) -> bool:
+def _use(file: PolicyFile, rule: Rule, grew: bool, shrank: bool, after: Policy) -> bool:
     """Whether one rule is at least as strict with the list as it is now."""
     text = re.sub(r"\s+", "", rule.when.text.replace("'", '"')) if rule.when is not None else ""
     if rule.decide is Decide.BLOCK:
         fits = GROWS_STRICT if grew else SHRINKS_STRICT
         return grew is not shrank and fits.fullmatch(text) is not None
     later = file.rules[file.rules.index(rule) + 1 :]
-    return not grew and file.observe_until is None and SHRINKS_LESS.fullmatch(text) is not None and narrows(rule, later)
+    fewer = not grew and SHRINKS_LESS.fullmatch(text) is not None and narrows(rule, later)
+    return fewer and file.observe_until is None and not may_ask(file, rule, after)
 
 
 def _told(added: list[str], gone: list[str]) -> str:

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from gateway.core.globs import common, covers, matches_any
 from gateway.core.loosening.nouns import Difference
 from gateway.core.model import Decide, Proof, Surface
-from gateway.core.policy import Approve, PolicyFile, Rate, Rule
+from gateway.core.policy import Approve, Policy, PolicyFile, Rate, Rule
+from gateway.core.policy.nouns import LOOSE
 
 _STEPS = {
     (Decide.ALLOW, Decide.ASK_UNLESS_PROVEN),
@@ -20,7 +21,7 @@ _STEPS = {
 }
 
 
-def compare_rules(was: PolicyFile, now: PolicyFile) -> Iterator[Difference]:
+def compare_rules(was: PolicyFile, now: PolicyFile, after: Policy) -> Iterator[Difference]:
     """What differs between the rules of a file; a rule is the same one by its id.
 
     While a file only observes, what it asks at tier write passes: then an ask may be less than what an allow was (its
@@ -31,7 +32,7 @@ def compare_rules(was: PolicyFile, now: PolicyFile) -> Iterator[Difference]:
     for place, rule in enumerate(was.rules):
         if rule.id not in present:
             rest = [later for later in was.rules[place + 1 :] if later.id in present]
-            goes = _may_go(rule, rest) and not observes
+            goes = _may_go(rule, rest) and not observes and not may_ask(was, rule, after)
             yield Difference(now.name, f"rule `{rule.id}` ({_brief(rule)}) is gone", loosens=not goes)
     for place, rule in enumerate(now.rules):
         old = former.get(rule.id)
@@ -41,7 +42,8 @@ def compare_rules(was: PolicyFile, now: PolicyFile) -> Iterator[Difference]:
             yield Difference(now.name, f"new rule `{rule.id}` ({_brief(rule)})", loosens=not comes)
         elif replace(old, at=rule.at, reason=rule.reason) != rule:
             later = was.rules[was.rules.index(old) + 1 :]
-            tightens = _tightened(old, rule, [each for each in later if each.id in present])
+            goes = _may_go(old, [each for each in later if each.id in present]) and not may_ask(was, old, after)
+            tightens = _tightened(old, rule, goes)
             if observes and rule.decide is not Decide.BLOCK:
                 tightens = tightens and _same(old, rule, "approve", "rate")
             yield Difference(now.name, f"rule `{rule.id}`: {_change(old, rule)}", loosens=not tightens)
@@ -58,6 +60,12 @@ def narrows(rule: Rule, later: Sequence[Rule]) -> bool:
     """
     plain = rule.decide is Decide.ALLOW and rule.rate is None and rule.approve is None and not rule.obligations
     return plain and not any(other.obligations for other in later if overlap(rule, other))
+
+
+def may_ask(file: PolicyFile, rule: Rule, after: Policy) -> bool:
+    """Whether an allow asks one day, its file's review overdue, for what another file lets pass."""
+    others = (other for each in after.files if each.name != file.name for other in each.rules if other.decide in LOOSE)
+    return file.review_by is not None and any(overlap(rule, other) for other in others)
 
 
 def overlap(rule: Rule, other: Rule) -> bool:
@@ -86,8 +94,8 @@ def _may_come(rule: Rule, later: Sequence[Rule]) -> bool:
     )
 
 
-def _tightened(old: Rule, new: Rule, later: Sequence[Rule]) -> bool:
-    """Whether the same rule, changed, is at least as strict for every call."""
+def _tightened(old: Rule, new: Rule, goes: bool) -> bool:
+    """Whether the same rule, changed, is at least as strict for every call; `goes`: it might as well be gone."""
     if new.decide is Decide.BLOCK:
         return _same(old, new, "decide", "approve", "rate", "obligations", "patterns", "clients", "when") and (
             _wider(old, new) and (new.when is None or new.when == old.when)
@@ -99,7 +107,7 @@ def _tightened(old: Rule, new: Rule, later: Sequence[Rule]) -> bool:
     if (old.patterns, old.clients, old.when) == (new.patterns, new.clients, new.when):
         return True
     # A condition that was not there before takes calls away; another one may hold where the former didn't.
-    return (new.when == old.when or old.when is None) and _may_go(old, later) and _wider(new, old)
+    return (new.when == old.when or old.when is None) and goes and _wider(new, old)
 
 
 def _same(old: Rule, new: Rule, *but: str) -> bool:

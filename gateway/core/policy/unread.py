@@ -5,10 +5,12 @@ By the labels alone, or by the arguments that a tool is known to take: what nobo
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from msgspec.structs import replace
+
 from gateway.core.globs import common, matches_any
 from gateway.core.model import Surface, Tool, ToolRef
 from gateway.core.policy.nouns import LOOSE, PolicyFile, Rule, ToolEntry
-from gateway.core.problems import Problem
+from gateway.core.problems import Problem, Severity
 from gateway.core.sinks import sinks_of
 
 
@@ -21,12 +23,15 @@ def half_read(files: Sequence[PolicyFile]) -> Iterator[Problem]:
 
 
 def half_read_of(files: Sequence[PolicyFile], tool: Tool, arguments: Iterable[str]) -> Iterator[Problem]:
-    """The same of one tool with the arguments that it takes, and the labels that count for it."""
+    """The same of one tool with the arguments that it takes, and the labels that count for it: a warning, for what
+    nobody declared may be a payload that nobody labelled.
+    """
     sinks = {sink.argument for sink in sinks_of(tool, dict.fromkeys(arguments, "."))}
     for file, index, rule in _loose(files):
         unread = _unread(rule, sinks) if rule.speaks_of(tool.ref) else ""
         if unread:
-            yield _problem(file, index, rule, f"`{tool.ref}` and not `{unread}`")
+            found = _problem(file, index, rule, f"`{tool.ref}` and not `{unread}`")
+            yield replace(found, severity=Severity.WARNING)
 
 
 def witnesses(entries: Sequence[ToolEntry], patterns: Sequence[str]) -> Iterator[str]:
