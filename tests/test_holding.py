@@ -267,6 +267,7 @@ async def test_nobody_can_be_asked_anything_for_a_preview() -> None:
     for silent in (nobody.notice("x"), nobody.progress(1, None, None), nobody.log("info", {}, None)):
         assert await silent is None
     assert await nobody.elicit(None) is Vote.CANCEL  # type: ignore[arg-type]  # it looks at nothing
+    assert await nobody.stands()
     assert await nobody.open(None, "") is None  # type: ignore[arg-type,func-returns-value]  # as above
     with pytest.raises(GatewayError):
         await nobody.ask(None)

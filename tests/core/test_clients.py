@@ -15,6 +15,7 @@ from gateway.core.clients import (
     path_of,
     table_key,
     transport_of,
+    words_for,
 )
 from gateway.core.exposed import LONGEST
 
@@ -175,3 +176,16 @@ def test_the_longest_name_that_is_exposed_fits(client: Client) -> None:
 
 def test_one_client_is_toml() -> None:
     assert [name for name, client in CLIENTS.items() if client.format is Format.TOML] == ["codex"]
+
+
+@pytest.mark.parametrize(
+    ("name", "scope", "words"),
+    [
+        ("claude-code", "user", "claude-code"),
+        ("claude-code", "local", "claude-code"),
+        ("claude-code", "project", "claude-code --scope project"),
+        ("mcp-json", "project", "mcp-json"),
+    ],
+)
+def test_a_file_is_named_by_its_scope_where_that_is_not_the_usual_one(name: str, scope: str, words: str) -> None:
+    assert words_for(CLIENTS[name], scope) == words
