@@ -13,7 +13,6 @@ from mcp_types import (
     CLIENT_INFO_META_KEY,
     INTERNAL_ERROR,
     LOG_LEVEL_META_KEY,
-    MISSING_REQUIRED_CLIENT_CAPABILITY,
     PROTOCOL_VERSION_META_KEY,
     SERVER_INFO_META_KEY,
     URL_ELICITATION_REQUIRED,
@@ -39,7 +38,7 @@ _OWN_HOP = frozenset(
 )
 _FOREIGN = ("anthropic/", "dev.wardgate/")  # a server's word to one client, and what could pose as ours
 _DATA = frozenset({"structuredContent", "input", "inputSchema", "outputSchema", "requestedSchema"})
-_OUR_CODES = frozenset({REFUSED, BUSY, MISSING_REQUIRED_CLIENT_CAPABILITY})  # with which the gateway itself refuses
+_OUR_CODES = frozenset({REFUSED, BUSY})  # with which the gateway alone refuses
 
 
 def read_result(method: str, value: Mapping[str, Any], modern: bool) -> Reply:

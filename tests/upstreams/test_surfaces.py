@@ -192,7 +192,7 @@ def test_a_question_holds_nothing_either_that_is_not_for_clients() -> None:
     [
         (-32010, INTERNAL_ERROR),
         (-32011, INTERNAL_ERROR),
-        (-32021, INTERNAL_ERROR),
+        (-32021, -32021),
         (INVALID_PARAMS, INVALID_PARAMS),
         (-32050, -32050),
         (7, 7),
