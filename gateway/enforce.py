@@ -146,8 +146,8 @@ class Enforcer:
         """Go on with a call that its upstream had asked something: what was sent, if nothing of it has got worse."""
         house, call = self._house, trail.call
         if found is None:
-            invalid = call.resume is not None and house.rounds.owns(call.resume.handle)
-            return await self._end.refuse(trail, Outcome.BLOCKED, Reason.HANDLE_INVALID) if invalid else None
+            wrong = house.rounds.owns(call)
+            return await self._end.refuse(trail, Outcome.BLOCKED, Reason.HANDLE_INVALID) if wrong else None
         if found.asked is None:  # nobody waits for answers any more: nothing is sent anew
             return await self._end.refuse(trail, Outcome.UNKNOWN, Reason.QUESTION_EXPIRED, detail=f"of {found.call}")
         tool, decision = trail.decided()

@@ -28,7 +28,7 @@ def gather(
     tool = house.catalogue.find(call.exposed, call.method, call.context.only)
     upstream = tool.ref.upstream if tool else ""
     now, session = house.clock.now(), call.context.session
-    begun = call.resume is not None and house.rounds.owns(call.resume.handle)  # taken for none other afterwards
+    begun = house.rounds.owns(call)  # taken for none other afterwards
     standing = _lent(house.approvals.standing(call, tool), lent)
     flow = house.flows.look(call, tool)
     return Facts(

@@ -109,10 +109,9 @@ class Inquiry:
 
     async def come_back(self, trail: Trail) -> Round | None:
         """Take up the round that a call's client comes back to; None where it comes back to none."""
-        call = trail.call
-        if call.resume is None or not self._house.rounds.owns(call.resume.handle):
+        if not self._house.rounds.owns(trail.call):
             return None
-        found = await self._house.rounds.take(call)
+        found = await self._house.rounds.take(trail.call)
         if found is not None:
             trail.go_on(found, self._house.key)
         return found

@@ -263,8 +263,8 @@ class Rounds(Protocol):
         `closing` is the outcome that is recorded if nobody comes back in time.
         """
 
-    def owns(self, handle: str) -> bool:
-        """Whether a handle is of this kind (not of an approval)."""
+    def owns(self, call: Call) -> bool:
+        """Whether a call comes back with a handle of this kind (not of an approval)."""
 
     async def take(self, call: Call) -> Round | None:
         """Use up the handle that the call came back with: once, by compare-and-swap, and only for the principal,

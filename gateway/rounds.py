@@ -50,9 +50,9 @@ class Rounds:
         self._patience, self._limit = timedelta(seconds=patience), limit
         self._waiting: dict[bytes, _Waiting] = {}
 
-    def owns(self, handle: str) -> bool:
-        """Whether a handle is of this kind."""
-        return handle.startswith(MARK)
+    def owns(self, call: Call) -> bool:
+        """Whether a call comes back with a handle of this kind."""
+        return call.resume is not None and call.resume.handle.startswith(MARK)
 
     async def open(self, call: Call, kept: Round, closing: Record) -> str:
         """Keep a round, on the disk before its handle leaves; see `ports.Rounds`."""

@@ -345,8 +345,8 @@ class FakeRounds:
     closing: list[Record] = field(default_factory=list)
     bound: list[str] = field(default_factory=list)  # digests that handles were given for
 
-    def owns(self, handle: str) -> bool:
-        return handle.startswith("r_")
+    def owns(self, call: Call) -> bool:
+        return call.resume is not None and call.resume.handle.startswith("r_")
 
     async def open(self, call: Call, kept: Round, closing: Record) -> str:
         self.effects.append("open round")

@@ -60,8 +60,9 @@ async def test_a_round_is_taken_once_by_the_call_that_it_was_given_to(tmp_path: 
     async with bench(tmp_path / "state") as house:
         call = a_call()
         handle = await house.rounds.open(call, kept(), closing())
-        assert house.rounds.owns(handle)
-        assert not house.rounds.owns("AbCd")
+        assert house.rounds.owns(back(call, handle))
+        assert not house.rounds.owns(back(call, "AbCd"))
+        assert not house.rounds.owns(call)
         assert await house.rounds.take(back(call, handle)) == kept()
         assert await house.rounds.take(back(call, handle)) is None
 

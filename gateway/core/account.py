@@ -56,9 +56,8 @@ class Trail(Struct):
     turn: tuple[str, str] = ("", "unknown")  # the record of the user's prompt, and the prompt's keyed digest
     marks: tuple[str, ...] = ()  # digests of what it writes in a tainted session, for its next record
     background: Mapping[str, Any] = field(default_factory=dict)  # `context` and `carried`, as a record holds them
-    approval: str = ""
+    approved: Approval | None = None  # what a person said of it, as it was settled
     consume: str = ""  # the approval that the next intent uses up
-    approved: Approval | None = None  # the same, as it was settled
     lent: tuple[str, ...] = ()  # the grants that an earlier round of it ran under
     carried: tuple[Mapping[str, Any], ...] = ()  # argument values that stood in outputs, for a card
     preview: Mapping[str, str] = field(default_factory=dict)  # what the call would change, for a card
@@ -102,7 +101,7 @@ class Trail(Struct):
     @property
     def durable(self) -> bool:
         """Whether its records are awaited: tier write and high, and whatever a person approved or granted."""
-        asked = bool(self.approval or self.uses or self.spends) or self.release is not None
+        asked = bool(self.approved or self.uses or self.spends) or self.release is not None
         return (self.tool is None or self.tool.tier is not Tier.READ or asked) and not self.unrecorded
 
     @property
@@ -290,7 +289,7 @@ class Trail(Struct):
             return
         self.rename(kept.call)
         self.rounds, self.asked, self.lent = kept.number, kept.asked, kept.lent
-        self.approved, self.approval = kept.approval, kept.approval.id if kept.approval is not None else ""
+        self.approved = kept.approval
         if kept.edited is not None:
             self.change(kept.edited, key)
             self.edits = True
@@ -302,8 +301,7 @@ class Trail(Struct):
 
     def settled(self, by: Approval) -> None:
         """The approval that the call waited for is settled; if it goes on, the next intent uses that up."""
-        self.approval = self.consume = by.id
-        self.approved = by
+        self.approved, self.consume = by, by.id
         proof, at = by.proof.word if by.proof is not None else "", by.decided_at
         self.presence = by.proof is Proof.SIGNED
         self.authorised = {"approved_by": by.decided_by, "proof": proof, "approved_at": stamp(at) if at else ""}
@@ -365,7 +363,7 @@ class Trail(Struct):
             places=decision.places if decision else (),
             obligations=tuple(sorted(str(duty) for duty in decision.obligations)) if decision else (),
             policy_revision=decision.policy_revision if decision else "",
-            approval=self.approval,
+            approval=self.approved.id if self.approved is not None else "",
             arguments_digest=arguments_digest or call.digest,
             marks=self.marks if kind in (Kind.INTENT, Kind.OUTCOME) else (),
             detail=detail or (decision.detail if decision else ""),

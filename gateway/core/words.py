@@ -195,9 +195,8 @@ def refusal(
             return pending(approval.id, approval.expires_at)
         case Reason.APPROVAL_DENIED if approval is not None and approval.state is ApprovalState.DENIED:
             return refused(decision_id, approval.note)
-        case Reason.APPROVAL_EXPIRED | Reason.APPROVAL_VOID | Reason.APPROVAL_USED:
-            return lapsed(decision_id)
-        case Reason.APPROVAL_DENIED:  # nobody said no: the question was withdrawn
+        # The last of them where nobody said no: the question was withdrawn.
+        case Reason.APPROVAL_EXPIRED | Reason.APPROVAL_VOID | Reason.APPROVAL_USED | Reason.APPROVAL_DENIED:
             return lapsed(decision_id)
         case Reason.HANDLE_INVALID:
             return stale(decision_id)

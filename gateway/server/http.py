@@ -127,8 +127,6 @@ class Door:
         elif refusal is None:
             only = self._only(scope["path"])
             found = await self._authenticate(headers, only or "")
-            if isinstance(found, Peer):
-                found = replace(found, stands=self._standing(headers, only or "", found))
             if isinstance(found, Denied):
                 refusal = self._denied(found, host, only or "")
             elif found.client in self._settings.watchers:
@@ -136,7 +134,8 @@ class Door:
             else:
                 refusal = _refuse_shape(scope["method"], headers, only)
                 if refusal is None:
-                    refusal = await self._pass(found, scope, receive, send)
+                    peer = replace(found, stands=self._standing(headers, only or "", found))
+                    refusal = await self._pass(peer, scope, receive, send)
         if refusal is not None:
             await _answer(refusal, send)
 

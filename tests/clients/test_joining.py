@@ -231,10 +231,8 @@ def test_a_file_that_was_changed_while_somebody_thought_is_not_written(room: Roo
     assert [path.name for path in room.home.iterdir()] == [".claude.json"]
 
 
-def test_a_crash_between_the_backup_and_the_write_loses_nothing(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = room.sample("claude-code")
-    before = file.path.read_bytes()
-    plan = room.plan(file)
+def crash(room: Room, plan: joining.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Carry a plan out until the client's file would be written."""
 
     def power_cut(*_: object) -> None:
         raise KeyboardInterrupt
@@ -243,6 +241,13 @@ def test_a_crash_between_the_backup_and_the_write_loses_nothing(room: Room, monk
         patched.setattr(write, "replace", power_cut)
         with pytest.raises(KeyboardInterrupt):
             joining.carry_out(plan, room.state)
+
+
+def test_a_crash_between_the_backup_and_the_write_loses_nothing(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = room.sample("claude-code")
+    before = file.path.read_bytes()
+    plan = room.plan(file)
+    crash(room, plan, monkeypatch)
     assert file.path.read_bytes() == before
     assert len(connections(room.state)) == 1
     assert not joining.plan_disconnect(file, room.project, room.state).changes
@@ -257,14 +262,7 @@ def test_a_crash_while_it_was_connected_again_loses_nothing_either(room: Room, m
     room.connect(file)
     after = file.path.read_bytes()
     plan = room.plan(file, "/new/wardgate")
-
-    def power_cut(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(write, "replace", power_cut)
-        with pytest.raises(KeyboardInterrupt):
-            joining.carry_out(plan, room.state)
+    crash(room, plan, monkeypatch)
     assert file.path.read_bytes() == after
     assert room.disconnect(file).left == ()
     assert file.path.read_bytes() == before

@@ -4,7 +4,7 @@ import pytest
 
 from tests.e2e.kit import ERAS, House, text
 from tests.e2e.planted import fake_token
-from tests.e2e.test_load import resident
+from tests.processes import resident
 
 MOST = 180_000  # kB that a gateway with its scanner holds, the compiling of the rules included
 

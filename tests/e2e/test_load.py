@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -16,6 +15,7 @@ import httpx2
 import pytest
 
 from tests.e2e.kit import ERAS, House, Wire, until, wire
+from tests.processes import resident
 
 CALLS = 500
 SOAK, WARM, STEP, WIDTH = 20_000, 6_000, 1_000, 16
@@ -222,14 +222,6 @@ async def _open(client: Door) -> str:
     hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": about}
     opened = await client.send(hello, mcp_protocol_version="2025-11-25")
     return str(opened.headers["mcp-session-id"])
-
-
-def resident(pid: int) -> int:
-    """What a process holds in memory, in kB."""
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    raise AssertionError(f"process {pid} holds no memory: it has ended")
 
 
 def drift(sizes: Sequence[int]) -> float:

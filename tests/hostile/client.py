@@ -6,7 +6,6 @@ Whatever comes back on stdout has to be JSON-RPC. Knows nothing of the gateway's
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import anyio
@@ -170,12 +169,6 @@ async def exchange(house: House, data: bytes) -> Reply:
     if b"transfer-encoding: chunked" in head.lower():
         body = b"\n".join(part for part in body.split(b"\r\n"))
     return Reply(status, head.decode("latin-1"), body)
-
-
-def resident(pid: int) -> int:
-    """What a process holds in memory, in kB."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    return next(int(each.split()[1]) for each in status.splitlines() if each.startswith("VmRSS:"))
 
 
 async def gateway_of(house: House) -> int:

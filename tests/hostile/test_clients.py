@@ -21,8 +21,8 @@ from tests.hostile.client import (
     line,
     pest,
     post,
-    resident,
 )
+from tests.processes import resident
 
 GROWTH = 96 << 10  # kB that the gateway may grow by, whatever a client does
 IDS: list[Any] = [0, -1, 2**53 + 1, 2**63 - 1, "", "0", "x" * 1_000, "\x00\u202e"]

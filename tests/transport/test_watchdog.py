@@ -16,7 +16,7 @@ from gateway.errors import GatewayError
 from gateway.transport import orphans, watchdog
 from gateway.transport.orphans import Ward, end, members, start_of
 from gateway.transport.process import Command, running
-from tests.processes import children, descriptors
+from tests.processes import children, children_of, descriptors
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="the tests wait for other processes by pidfd")
 
@@ -87,14 +87,7 @@ async def gone(pid: int) -> None:
 
 def watchdogs_of(pid: int) -> list[int]:
     """The watchdogs that a process started."""
-    found = []
-    for name in os.listdir("/proc"):
-        with contextlib.suppress(OSError):
-            if name.isdigit() and orphans.__file__.encode() in Path(f"/proc/{name}/cmdline").read_bytes():
-                facts = Path(f"/proc/{name}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-                if int(facts[1]) == pid and facts[0] != "Z":
-                    found.append(int(name))
-    return found
+    return sorted(children_of(pid, orphans.__file__.encode()))
 
 
 EVERY_CHILD = "\n".join(

@@ -10,7 +10,7 @@ from mcp.shared.uri_template import UriTemplate
 from msgspec.structs import replace
 
 from gateway.core.model import Surface, Tool, ToolRef
-from gateway.upstreams.catalogue import KINDS, Catalogue
+from gateway.upstreams.catalogue import KINDS, Catalogue, Classify
 from gateway.upstreams.definitions import RESOURCES, TOOLS, Listing
 from gateway.upstreams.names import LONGEST_URI, is_uri
 from gateway.upstreams.templates import MOST_WORK, Templates
@@ -292,8 +292,8 @@ def test_what_could_not_be_listed_this_time_is_as_it_was() -> None:
     assert offers.snapshot.resources == {}
 
 
-def test_a_tool_is_classified_again_only_when_its_definition_or_the_policy_changed() -> None:
-    asked: list[str] = []
+def noting(asked: list[str]) -> Classify:
+    """What classifies, and notes what it was asked about."""
 
     def note(
         ref: ToolRef, exposed: str, definition: Mapping[str, Any], digest: str, surface: Surface, listed: bool
@@ -301,7 +301,13 @@ def test_a_tool_is_classified_again_only_when_its_definition_or_the_policy_chang
         asked.append(exposed)
         return classify(ref, exposed, definition, digest, surface, listed)
 
-    offers = Catalogue([("a", False), ("b", False)], note)
+    return note
+
+
+def test_a_tool_is_classified_again_only_when_its_definition_or_the_policy_changed() -> None:
+    asked: list[str] = []
+
+    offers = Catalogue([("a", False), ("b", False)], noting(asked))
     offers.replace("a", listing(("x", "y"), ("x://r",)))
     offers.replace("b", listing(("x",)))
     assert asked == ["a__x", "a__y", "x://r", "b__x"]
@@ -473,13 +479,7 @@ def test_a_bare_name_that_is_recalled_of_one_upstream_waits_for_it_though_anothe
 def test_what_is_recalled_is_classified_again_with_all_else() -> None:
     asked: list[str] = []
 
-    def note(
-        ref: ToolRef, exposed: str, definition: Mapping[str, Any], digest: str, surface: Surface, listed: bool
-    ) -> Tool:
-        asked.append(exposed)
-        return classify(ref, exposed, definition, digest, surface, listed)
-
-    offers = Catalogue([("a", False)], note)
+    offers = Catalogue([("a", False)], noting(asked))
     offers.recall("a", listing(("t",)))
     offers.reclassify()
     assert (asked, offers.recalled) == (["a__t", "a__t"], {"a"})

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from gateway.errors import ConfigurationError
 from gateway.transport.process import Command, running
 from gateway.upstreams.installation import needed
 from gateway.upstreams.sandbox import View, arguments, confine, find
+from tests.processes import children_of, is_alive
 
 UNPACKED = Path(__file__).parents[2] / ".upstreams" / "bwrap"
 PATH = os.pathsep.join((str(UNPACKED), os.environ.get("PATH", os.defpath)))
@@ -249,22 +250,10 @@ def in_namespace(namespace: str) -> list[int]:
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            state = Path(f"/proc/{name}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-            if os.readlink(f"/proc/{name}/ns/pid") == namespace and state not in "ZX":
+            if os.readlink(f"/proc/{name}/ns/pid") == namespace and is_alive(int(name)):
                 found.append(int(name))
         except OSError:
             continue
-    return found
-
-
-def children_of(parent: int, word: bytes) -> list[int]:
-    """The children of a process that have a word in their command line."""
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with suppress(OSError):  # it has ended meanwhile
-            state = Path(f"/proc/{name}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-            if state[1] == str(parent) and word in Path(f"/proc/{name}/cmdline").read_bytes():
-                found.append(int(name))
     return found
 
 
